@@ -1,0 +1,2 @@
+//! backend
+fn main() {}

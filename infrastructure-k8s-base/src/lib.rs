@@ -1,0 +1,1 @@
+//! infrastructure-k8s-base
