@@ -1,1 +1,2 @@
-//! arm-engine
+//! Azure Resource Manager's behaviour as a pure state machine.
+pub mod effect;

@@ -1,1 +1,2 @@
-//! arm-server
+//! ARM over HTTPS: storage, tokens, and the effects of `arm-engine`.
+pub mod effects;

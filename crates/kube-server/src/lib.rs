@@ -1,1 +1,3 @@
-//! kube-server
+//! The Kubernetes API over HTTPS and in process, on top of `kube-store`.
+pub mod decisions;
+pub mod node_agent;

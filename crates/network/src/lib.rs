@@ -1,1 +1,2 @@
-//! network
+//! Services, addresses and reachability of the embedded cloud.
+pub mod addressing;

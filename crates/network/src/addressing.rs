@@ -1,0 +1,57 @@
+//! Which address a virtual address becomes on this host.
+
+use std::net::Ipv4Addr;
+
+/// The ranges of the platform; each has its own second octet when addresses are mapped to loopback.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Range {
+    Service = 0,
+    Pod = 1,
+    Node = 2,
+    Database = 3,
+    LoadBalancer = 4,
+}
+
+/// Without isolation every address is a loopback address of its own: `127.(16·slot + range).b.c`, where `b.c` are the
+/// virtual address's last two octets. The slot keeps several clouds on one host apart.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Addressing {
+    slot: u8,
+}
+
+impl Addressing {
+    pub const SLOTS: std::ops::RangeInclusive<u8> = 1..=7;
+
+    /// # Panics
+    /// When the slot is outside [`Addressing::SLOTS`].
+    pub fn loopback(slot: u8) -> Addressing {
+        assert!(Self::SLOTS.contains(&slot), "slot {slot} is outside 1..=7");
+        Addressing { slot }
+    }
+
+    /// The address that programs on this host bind and dial.
+    pub fn host_address(self, range: Range, virtual_address: Ipv4Addr) -> Ipv4Addr {
+        let [_, _, b, c] = virtual_address.octets();
+        Ipv4Addr::new(127, 16 * self.slot + range as u8, b, c)
+    }
+
+    /// The /16 of a range, e.g. for the service range of the API server.
+    pub fn prefix(self, range: Range) -> (Ipv4Addr, u8) {
+        (Ipv4Addr::new(127, 16 * self.slot + range as u8, 0, 0), 16)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_range_and_slot_is_a_loopback_network_of_its_own() {
+        let first = Addressing::loopback(1);
+        let last = Addressing::loopback(7);
+        let pod = Ipv4Addr::new(10, 244, 3, 17);
+        assert_eq!(first.host_address(Range::Pod, pod), Ipv4Addr::new(127, 17, 3, 17));
+        assert_eq!(last.host_address(Range::LoadBalancer, pod), Ipv4Addr::new(127, 116, 3, 17));
+        assert_eq!(first.prefix(Range::Service), (Ipv4Addr::new(127, 16, 0, 0), 16));
+    }
+}
