@@ -96,6 +96,11 @@ impl Quantity {
         Bytes(self.value())
     }
 
+    /// As Go's `AsApproximateFloat64`: for fractions such as tolerances, never for sums.
+    pub fn as_f64(self) -> f64 {
+        self.nanos as f64 / NANO as f64
+    }
+
     pub fn is_negative(self) -> bool {
         self.nanos < 0
     }

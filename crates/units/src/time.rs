@@ -70,9 +70,7 @@ impl Timestamp {
     /// # Errors
     /// When the text is not an RFC 3339 instant.
     pub fn parse(text: &str) -> Result<Timestamp, TimestampError> {
-        text.parse::<jiff::Timestamp>()
-            .map(Timestamp::from)
-            .map_err(|_| TimestampError(text.to_owned()))
+        text.parse::<jiff::Timestamp>().map(Timestamp::from).map_err(|_| TimestampError(text.to_owned()))
     }
 
     /// `2026-11-23T10:00:00Z`: seconds, as `metav1.Time` prints them.
