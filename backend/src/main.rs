@@ -1,2 +1,42 @@
-//! backend
-fn main() {}
+//! `marea-backend`: see the library.
+
+use anyhow::Context as _;
+use clap::Parser as _;
+use marea_backend::{cluster, config::Config, database::Database, http, lifecycle::Lifecycle, live::Live, metrics::Metrics};
+use std::sync::Arc;
+use tokio::net::TcpListener;
+
+fn main() -> anyhow::Result<()> {
+    let config = Config::parse();
+    tracing_subscriber::fmt()
+        .with_env_filter(tracing_subscriber::EnvFilter::try_from_default_env().unwrap_or_else(|_| "info".into()))
+        .with_writer(std::io::stderr)
+        .json()
+        .init();
+    // More than one TLS provider may be compiled into the process; naming one here keeps rustls from having to guess.
+    let _ = rustls::crypto::aws_lc_rs::default_provider().install_default();
+    tokio::runtime::Builder::new_multi_thread().enable_all().build()?.block_on(run(config))
+}
+
+async fn run(config: Config) -> anyhow::Result<()> {
+    let metrics = Arc::new(Metrics::new());
+    let database = Database::connect_lazily(&config.database)?;
+    let live = Arc::new(Live::new(&config.pod_name));
+    let listener = TcpListener::bind(config.bind_address)
+        .await
+        .with_context(|| format!("cannot listen on {}; set BIND_ADDRESS to a free address", config.bind_address))?;
+    let lifecycle = Lifecycle::new();
+    lifecycle.stop_on_signals()?;
+
+    let migrations = tokio::spawn(database.clone().migrate_until_done());
+    let watching = tokio::spawn(cluster::watch(config.cluster_name.clone(), live.clone()));
+    tracing::info!(address = %listener.local_addr()?, pod = config.pod_name, "serving");
+    let application = http::Application { database: database.clone(), live, metrics, lifecycle: lifecycle.clone(), pod: config.pod_name.clone().into() };
+    http::serve(listener, application, config.drain()).await?;
+
+    watching.abort();
+    migrations.abort();
+    database.close().await;
+    tracing::info!("stopped");
+    Ok(())
+}

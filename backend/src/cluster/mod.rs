@@ -1,0 +1,144 @@
+//! Watches the cluster and publishes a view of it. No request to this process causes one to the Kubernetes API.
+mod decisions;
+mod usage;
+mod watched;
+
+use crate::live::Live;
+use crate::view::{self, Objects};
+use backend_api::stacks::{CONFIG_MAP_KEY, CONFIG_MAP_NAME, CONFIG_MAP_NAMESPACE, StackRecord};
+use k8s_openapi::api::autoscaling::v2::HorizontalPodAutoscaler;
+use k8s_openapi::api::core::v1;
+use kube::{Api, Client, runtime::watcher};
+use std::sync::Arc;
+use std::time::Duration;
+use watched::{Signals, Watched};
+
+/// Changes within this time are published together: a rollout is dozens of writes, a person sees five frames a second.
+const SETTLE: Duration = Duration::from_millis(150);
+const CONFIGURATION_RETRY: Duration = Duration::from_secs(5);
+
+/// Runs until it is dropped.
+pub async fn watch(cluster_name: String, live: Arc<Live>) {
+    let client = loop {
+        match Client::try_default().await {
+            Ok(client) => break client,
+            Err(error) => {
+                tracing::error!(error = %error, "no cluster: set KUBECONFIG, or run in a pod with a service account");
+                let gaps = vec![backend_api::cluster::Gap { part: "cluster".to_owned(), reason: "no usable Kubernetes configuration".to_owned() }];
+                live.publish(view::snapshot(&Objects { cluster_name: cluster_name.clone(), gaps, ..Objects::default() }));
+                tokio::time::sleep(CONFIGURATION_RETRY).await;
+            }
+        }
+    };
+    let signals = Arc::new(Signals::default());
+    let version = tokio::spawn(version(client.clone()));
+    let sources = Sources::start(client, signals.clone());
+    sources.publish_forever(cluster_name, version, signals, live).await;
+}
+
+/// The API server's version, asked until it answers.
+async fn version(client: Client) -> String {
+    loop {
+        match client.apiserver_version().await {
+            Ok(info) => return info.git_version,
+            Err(error) => tracing::debug!(%error, "the API server does not tell its version"),
+        }
+        tokio::time::sleep(CONFIGURATION_RETRY).await;
+    }
+}
+
+struct Sources {
+    nodes: Watched<v1::Node>,
+    pods: Watched<v1::Pod>,
+    hpas: Watched<HorizontalPodAutoscaler>,
+    events: Watched<v1::Event>,
+    stacks: Watched<v1::ConfigMap>,
+    usage: usage::Usage,
+    decisions: decisions::Decisions,
+}
+
+impl Sources {
+    fn start(client: Client, signals: Arc<Signals>) -> Sources {
+        let everything = watcher::Config::default;
+        let stacks = watcher::Config::default().fields(&format!("metadata.name={CONFIG_MAP_NAME}"));
+        Sources {
+            nodes: Watched::start("nodes", Api::all(client.clone()), everything(), &signals),
+            pods: Watched::start("pods", Api::all(client.clone()), everything(), &signals),
+            hpas: Watched::start("hpas", Api::all(client.clone()), everything(), &signals),
+            events: Watched::start("events", Api::all(client.clone()), everything(), &signals),
+            stacks: Watched::start("stacks", Api::namespaced(client.clone(), CONFIG_MAP_NAMESPACE), stacks, &signals),
+            usage: usage::Usage::start(client.clone(), &signals),
+            decisions: decisions::Decisions::start(client, &signals),
+        }
+    }
+
+    async fn publish_forever(&self, cluster_name: String, version: tokio::task::JoinHandle<String>, signals: Arc<Signals>, live: Arc<Live>) {
+        let mut version = Some(version);
+        let mut known = None;
+        loop {
+            signals.changed.notified().await;
+            tokio::time::sleep(SETTLE).await;
+            if let Some(task) = version.take_if(|task| task.is_finished()) {
+                known = task.await.ok();
+            }
+            // Half a first list would look as if most of the cluster had just vanished.
+            if self.nodes.is_settled() && self.pods.is_settled() {
+                live.publish(view::snapshot(&self.objects(cluster_name.clone(), known.clone(), &signals)));
+            }
+        }
+    }
+
+    fn objects(&self, cluster_name: String, version: Option<String>, signals: &Signals) -> Objects {
+        let (pod_usage, node_usage) = self.usage.current();
+        let (stacks, stacks_gap) = stack_records(&self.stacks.all());
+        let mut gaps = signals.gaps();
+        gaps.extend(stacks_gap);
+        Objects {
+            cluster_name,
+            version,
+            nodes: self.nodes.all(),
+            pods: self.pods.all(),
+            hpas: self.hpas.all(),
+            events: self.events.all(),
+            stacks,
+            pod_usage,
+            node_usage,
+            reasons: self.decisions.current(),
+            gaps,
+        }
+    }
+}
+
+fn stack_records(config_maps: &[Arc<v1::ConfigMap>]) -> (Vec<StackRecord>, Option<backend_api::cluster::Gap>) {
+    let text = config_maps.iter().find_map(|map| map.data.as_ref()?.get(CONFIG_MAP_KEY));
+    match text.map(|text| serde_json::from_str(text)) {
+        None => (Vec::new(), None),
+        Some(Ok(stacks)) => (stacks, None),
+        Some(Err(error)) => {
+            let reason = format!("ConfigMap {CONFIG_MAP_NAMESPACE}/{CONFIG_MAP_NAME}, key {CONFIG_MAP_KEY}: {error}");
+            (Vec::new(), Some(backend_api::cluster::Gap { part: "stacks".to_owned(), reason }))
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn config_map(text: &str) -> Vec<Arc<v1::ConfigMap>> {
+        vec![Arc::new(v1::ConfigMap { data: Some([(CONFIG_MAP_KEY.to_owned(), text.to_owned())].into()), ..v1::ConfigMap::default() })]
+    }
+
+    #[test]
+    fn stacks_are_read_from_their_config_map() {
+        let (stacks, gap) = stack_records(&config_map(r#"[{"name":"base","env":"local","commit":"abc","updatedAt":"2026-11-23T10:00:00Z","resources":7}]"#));
+        assert_eq!((stacks[0].name.as_str(), stacks[0].resources, gap), ("base", 7, None));
+    }
+
+    #[test]
+    fn a_config_map_that_does_not_parse_is_a_gap() {
+        let (stacks, gap) = stack_records(&config_map("[{]"));
+        assert_eq!(stacks, []);
+        assert!(gap.expect("a gap").reason.contains("platform/marea-stacks"));
+    }
+}

@@ -1,0 +1,68 @@
+//! `PGHOSTADDR`: dial an address while TLS is verified against a name.
+//!
+//! sqlx derives the address to dial from the name to verify and offers no way to set both (0.9). It does verify the name
+//! over a Unix socket too, so the address is put behind one: a socket in a private directory whose every connection is
+//! carried to the address. Costs two copies per message, and only where names cannot be resolved.
+
+use anyhow::Context as _;
+use std::net::SocketAddr;
+use std::os::unix::fs::DirBuilderExt as _;
+use std::path::{Path, PathBuf};
+use tokio::net::{TcpStream, UnixListener, UnixStream};
+
+/// Removes its directory when dropped.
+#[derive(Debug)]
+pub struct Relay {
+    directory: PathBuf,
+    accepting: tokio::task::JoinHandle<()>,
+}
+
+impl Relay {
+    /// # Errors
+    /// When no private directory can be made under the temporary directory.
+    pub fn start(target: SocketAddr) -> anyhow::Result<Relay> {
+        let directory = std::env::temp_dir().join(format!("marea-pg-{}", uuid::Uuid::new_v4().simple()));
+        std::fs::DirBuilder::new()
+            .mode(0o700)
+            .create(&directory)
+            .with_context(|| format!("cannot create {} for the connection to PostgreSQL; set TMPDIR to a writable directory", directory.display()))?;
+        let listener = UnixListener::bind(directory.join(format!(".s.PGSQL.{}", target.port())))?;
+        let accepting = tokio::spawn(accept(listener, target));
+        Ok(Relay { directory, accepting })
+    }
+
+    /// What libpq calls a socket directory.
+    pub fn directory(&self) -> &Path {
+        &self.directory
+    }
+}
+
+impl Drop for Relay {
+    fn drop(&mut self) {
+        self.accepting.abort();
+        let _ = std::fs::remove_dir_all(&self.directory);
+    }
+}
+
+async fn accept(listener: UnixListener, target: SocketAddr) {
+    loop {
+        match listener.accept().await {
+            Ok((client, _)) => drop(tokio::spawn(carry(client, target))),
+            // Out of file descriptors, most likely: others must close first.
+            Err(error) => {
+                tracing::warn!(%error, "cannot accept a database connection");
+                tokio::time::sleep(std::time::Duration::from_millis(100)).await;
+            }
+        }
+    }
+}
+
+async fn carry(mut client: UnixStream, target: SocketAddr) {
+    match TcpStream::connect(target).await {
+        Ok(mut server) => {
+            let _ = server.set_nodelay(true);
+            let _ = tokio::io::copy_bidirectional(&mut client, &mut server).await;
+        }
+        Err(error) => tracing::warn!(%error, "PostgreSQL does not accept a connection"),
+    }
+}
