@@ -4,5 +4,7 @@
 //! and the simulator call the same functions, which is why this crate may not know a clock, a network or a runtime.
 
 pub mod hpa;
+pub mod nodes;
 pub mod report;
+pub mod scheduling;
 pub mod wire;

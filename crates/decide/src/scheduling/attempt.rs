@@ -1,0 +1,255 @@
+//! One attempt: filter, score, choose; where nothing fits, see whether preemption helps.
+
+use super::cluster::{Cluster, NodeState, PodClass};
+use super::filters::{Filters, Rejection, Verdict};
+use super::outcome::{NodeResult, NodeVerdict, Outcome, Placement, fit_error};
+use super::scores::{self, PluginScores};
+use super::view::PodView;
+use super::{Profile, TieBreak, preemption};
+use crate::report::{Reason, Report};
+
+/// What the filters said of the nodes that were looked at.
+pub(super) struct Filtered {
+    pub(super) filters: Filters,
+    /// Indices of nodes, in the order in which they were found.
+    pub(super) feasible: Vec<usize>,
+    pub(super) rejected: Vec<(usize, Rejection)>,
+}
+
+/// Decides where the pod runs.
+///
+/// A pod that is already bound or has scheduling gates is not decided upon again: its gates or its node are the outcome.
+pub fn schedule(cluster: &Cluster, pod: &PodView, profile: &Profile, tie: &mut TieBreak) -> Outcome {
+    if !pod.gates.is_empty() {
+        let message = format!("waiting for scheduling gates: [{}]", pod.gates.join(" "));
+        let report = Report::new(format!("{} is {message}", pod.key()));
+        return Outcome { placement: Placement::Gated { message }, nodes: Vec::new(), report };
+    }
+    if cluster.nodes.is_empty() {
+        return without_nodes(pod);
+    }
+    match filter(cluster, pod, profile, tie) {
+        Err(rejection) => unschedulable(cluster, pod, Err(&rejection), tie),
+        Ok(filtered) if filtered.feasible.is_empty() => unschedulable(cluster, pod, Ok(&filtered), tie),
+        Ok(filtered) => bound(cluster, pod, &filtered, tie),
+    }
+}
+
+/// Like [`schedule`] for the caller who only wants the node: no report, no preemption.
+pub fn place<'a>(cluster: &'a Cluster, pod: &PodView, profile: &Profile, tie: &mut TieBreak) -> Option<&'a str> {
+    if !pod.gates.is_empty() {
+        return None;
+    }
+    let filtered = filter(cluster, pod, profile, tie).ok()?;
+    match filtered.feasible.as_slice() {
+        [] => None,
+        [only] => Some(cluster.nodes[*only].name()),
+        feasible => {
+            let nodes: Vec<_> = feasible.iter().map(|index| &cluster.nodes[*index]).collect();
+            let totals = totals(&scores::run(cluster, pod, &nodes), nodes.len());
+            let best = best(&totals);
+            Some(nodes[best[tie.pick(best.len())]].name())
+        }
+    }
+}
+
+/// Whether the pod passes every filter on one node; the message of the first that says no otherwise.
+///
+/// # Errors
+/// With upstream's words for the first filter that rejects the node, or for the pod as a whole.
+pub fn fits(cluster: &Cluster, pod: &PodView, node: &str) -> Result<(), String> {
+    let index = cluster.find(node).ok_or_else(|| format!("node \"{node}\" not found"))?;
+    let filters = Filters::prepare(cluster, pod).map_err(|rejection| rejection.message())?;
+    check_with_nominated(cluster, pod, &filters, &cluster.nodes[index]).map_err(|rejection| rejection.message())
+}
+
+/// # Errors
+/// When no node can do, whatever it has free.
+fn filter(cluster: &Cluster, pod: &PodView, profile: &Profile, tie: &mut TieBreak) -> Result<Filtered, Rejection> {
+    let filters = Filters::prepare(cluster, pod)?;
+    // A pod for which room was made takes that node where it can, without a look at the others.
+    if let Some(index) = pod.nominated_node.as_deref().and_then(|node| cluster.find(node)) {
+        let node = &cluster.nodes[index];
+        let allowed = filters.only.as_ref().is_none_or(|only| only.contains(node.name()));
+        if allowed && check_with_nominated(cluster, pod, &filters, node).is_ok() {
+            return Ok(Filtered { filters, feasible: vec![index], rejected: Vec::new() });
+        }
+    }
+    let candidates: Option<Vec<usize>> =
+        filters.only.as_ref().map(|only| only.iter().filter_map(|name| cluster.find(name)).collect());
+    let count = candidates.as_ref().map_or(cluster.nodes.len(), Vec::len);
+    let wanted = profile.nodes_to_find(count);
+    let start = tie.start(cluster.nodes.len());
+    let mut found = Filtered { filters, feasible: Vec::with_capacity(wanted), rejected: Vec::new() };
+    for offset in 0..count {
+        let position = (start + offset) % count;
+        let index = candidates.as_ref().map_or(position, |candidates| candidates[position]);
+        match check_with_nominated(cluster, pod, &found.filters, &cluster.nodes[index]) {
+            Ok(()) => found.feasible.push(index),
+            Err(rejection) => found.rejected.push((index, rejection)),
+        }
+        if found.feasible.len() == wanted {
+            break;
+        }
+    }
+    tie.advance(found.feasible.len() + found.rejected.len(), cluster.nodes.len());
+    Ok(found)
+}
+
+/// As `RunFilterPluginsWithNominatedPods`: the node must do with the pods of equal or higher priority that are to come
+/// there, and also without them, since they may go elsewhere.
+pub(super) fn check_with_nominated(cluster: &Cluster, pod: &PodView, filters: &Filters, node: &NodeState) -> Verdict {
+    if cluster.nominated.is_empty() {
+        return filters.check(pod, node);
+    }
+    let priority = cluster.context.priority(pod);
+    let coming: Vec<_> = cluster
+        .nominated
+        .get(node.name())
+        .into_iter()
+        .flatten()
+        .filter(|other| cluster.context.priority(other) >= priority && other.key() != pod.key())
+        .collect();
+    if !coming.is_empty() {
+        let (mut node, mut filters) = (node.clone(), filters.clone());
+        for other in coming {
+            node.suppose(other);
+            filters.add(other, &PodClass::of(other), &node);
+        }
+        filters.check(pod, &node)?;
+    }
+    filters.check(pod, node)
+}
+
+fn totals(plugins: &[PluginScores], nodes: usize) -> Vec<i64> {
+    let mut totals = vec![0; nodes];
+    for plugin in plugins {
+        for (total, score) in totals.iter_mut().zip(&plugin.scores) {
+            *total += score;
+        }
+    }
+    totals
+}
+
+fn best(totals: &[i64]) -> Vec<usize> {
+    let highest = totals.iter().copied().max().unwrap_or(0);
+    (0..totals.len()).filter(|index| totals[*index] == highest).collect()
+}
+
+fn bound(cluster: &Cluster, pod: &PodView, filtered: &Filtered, tie: &mut TieBreak) -> Outcome {
+    let nodes: Vec<_> = filtered.feasible.iter().map(|index| &cluster.nodes[*index]).collect();
+    // Upstream scores a single feasible node too rarely to matter; here its scores are part of the answer.
+    let plugins = scores::run(cluster, pod, &nodes);
+    let totals = totals(&plugins, nodes.len());
+    let best = best(&totals);
+    let chosen = best[if best.len() == 1 { 0 } else { tie.pick(best.len()) }];
+    let mut results: Vec<NodeResult> = filtered.rejected.iter().map(|(i, r)| rejected(&cluster.nodes[*i], r)).collect();
+    for (index, node) in nodes.iter().enumerate() {
+        let scores = plugins.iter().map(|plugin| (plugin.name.to_owned(), plugin.scores[index])).collect();
+        let verdict = NodeVerdict::Feasible { scores, total: totals[index] };
+        results.push(NodeResult { node: node.name().to_owned(), verdict });
+    }
+    results.sort_by(|a, b| a.node.cmp(&b.node));
+    let node = nodes[chosen].name();
+    let mut names: Vec<String> = best.iter().map(|index| nodes[*index].name().to_owned()).collect();
+    names.sort();
+    let report = bound_report(cluster, pod, filtered, &plugins, (chosen, totals[chosen], names.len()), node);
+    Outcome { placement: Placement::Bound { node: node.to_owned(), best: names }, nodes: results, report }
+}
+
+fn rejected(node: &NodeState, rejection: &Rejection) -> NodeResult {
+    let verdict = NodeVerdict::Rejected { filter: rejection.filter.to_owned(), message: rejection.message() };
+    NodeResult { node: node.name().to_owned(), verdict }
+}
+
+fn bound_report(
+    cluster: &Cluster,
+    pod: &PodView,
+    filtered: &Filtered,
+    plugins: &[PluginScores],
+    (chosen, total, equals): (usize, i64, usize),
+    node: &str,
+) -> Report {
+    let (feasible, nodes) = (filtered.feasible.len(), cluster.nodes.len());
+    let mut report = Report::new(format!("{} goes to {node}: {feasible} of {nodes} nodes feasible", pod.key()));
+    let mut reason = Reason::new("schedule.score", format!("{node} scores {total}"));
+    for plugin in plugins {
+        reason = reason.with(plugin.name, plugin.scores[chosen]);
+    }
+    report.push(reason.with("total", total));
+    if equals > 1 {
+        let text = format!("{equals} nodes score {total}; one of them was drawn");
+        report.push(Reason::new("schedule.tie", text).with("nodes", equals));
+    }
+    if pod.nominated_node.as_deref() == Some(node) {
+        report.push(Reason::new("schedule.nominated", format!("room had been made for it on {node}")));
+    }
+    push_filters(&mut report, filtered);
+    report
+}
+
+fn push_filters(report: &mut Report, filtered: &Filtered) {
+    let mut counts = std::collections::BTreeMap::<(&str, &str), usize>::new();
+    for (_, rejection) in &filtered.rejected {
+        for reason in rejection.reasons() {
+            *counts.entry((rejection.filter, reason)).or_default() += 1;
+        }
+    }
+    for ((filter, text), nodes) in counts {
+        let text = format!("{nodes} node(s) ruled out: {text}");
+        report.push(Reason::new(format!("schedule.filter.{filter}"), text).with("nodes", nodes));
+    }
+}
+
+fn without_nodes(pod: &PodView) -> Outcome {
+    let message = "no nodes available to schedule pods".to_owned();
+    let report = Report::new(format!("{} cannot be scheduled: {message}", pod.key()));
+    let placement = Placement::Unschedulable { message, filters: Vec::new(), preemption: None };
+    Outcome { placement, nodes: Vec::new(), report }
+}
+
+fn unschedulable(
+    cluster: &Cluster,
+    pod: &PodView,
+    filtered: Result<&Filtered, &Rejection>,
+    tie: &mut TieBreak,
+) -> Outcome {
+    let count = cluster.nodes.len();
+    let attempt = preemption::attempt(cluster, pod, filtered, tie);
+    let afterwards = match &attempt {
+        Ok(_) => String::new(),
+        Err(message) => format!("preemption: {message}"),
+    };
+    let (message, mut filters, mut nodes) = match filtered {
+        Err(rejection) => {
+            let message = fit_error(count, Some(&rejection.message()), [], &afterwards);
+            (message, vec![rejection.filter.to_owned()], Vec::new())
+        }
+        Ok(found) => {
+            let unlooked = count - found.rejected.len();
+            let absent = format!("node(s) didn't satisfy plugin(s) [{}]", found.filters.only_by.join(" "));
+            let reasons = found.rejected.iter().flat_map(|(_, rejection)| rejection.reasons().map(|r| (r, 1)));
+            let absent = (unlooked > 0).then_some((absent.as_str(), unlooked));
+            let message = fit_error(count, None, reasons.chain(absent), &afterwards);
+            let filters = found.rejected.iter().map(|(_, rejection)| rejection.filter.to_owned());
+            let filters = filters.chain(found.filters.only_by.iter().map(|name| (*name).to_owned())).collect();
+            let nodes: Vec<_> = found.rejected.iter().map(|(i, r)| rejected(&cluster.nodes[*i], r)).collect();
+            (message, filters, nodes)
+        }
+    };
+    filters.sort();
+    filters.dedup();
+    filters.retain(|name| !name.is_empty());
+    nodes.sort_by(|a, b| a.node.cmp(&b.node));
+    let mut report = Report::new(format!("{} cannot be scheduled: {message}", pod.key()));
+    if let Ok(found) = filtered {
+        push_filters(&mut report, found);
+    }
+    if let Ok(preemption) = &attempt {
+        let victims: Vec<String> = preemption.victims.iter().map(ToString::to_string).collect();
+        let text = format!("evicting {} pod(s) from {} makes room", victims.len(), preemption.node);
+        let reason = Reason::new("schedule.preemption", text).with("victims", victims);
+        report.push(reason.with("budgetViolations", preemption.budget_violations));
+    }
+    Outcome { placement: Placement::Unschedulable { message, filters, preemption: attempt.ok() }, nodes, report }
+}

@@ -1,0 +1,145 @@
+//! A node with the pods on it, kept as sums.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use super::classes::ClassId;
+use super::symbols::{Symbol, Symbols};
+use crate::scheduling::view::{HostPort, NodeView, PodView};
+
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Amounts {
+    pub(crate) cpu: i64,
+    pub(crate) memory: i64,
+    pub(crate) ephemeral_storage: i64,
+}
+
+/// How many pods of one class are on the node.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct ClassCount {
+    pub(crate) class: ClassId,
+    pub(crate) all: u32,
+    /// Without those that are being deleted, which topology spreading does not count.
+    pub(crate) live: u32,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) struct TaintsId(pub(crate) u32);
+
+#[derive(Clone, Debug)]
+pub(crate) struct PodOnNode {
+    pub(crate) view: Arc<PodView>,
+    pub(crate) class: ClassId,
+}
+
+#[derive(Clone, Debug)]
+pub(crate) struct NodeState {
+    pub(crate) view: Arc<NodeView>,
+    /// Sorted by key.
+    pub(crate) labels: Vec<(Symbol, Symbol)>,
+    pub(crate) taints: TaintsId,
+    pub(crate) unschedulable: bool,
+    pub(crate) allocatable: Amounts,
+    pub(crate) requested: Amounts,
+    pub(crate) nonzero_cpu: i64,
+    pub(crate) nonzero_memory: i64,
+    pub(crate) requested_scalar: BTreeMap<String, i64>,
+    pub(crate) ports: Vec<HostPort>,
+    pub(crate) classes: Vec<ClassCount>,
+    pub(crate) images: Vec<Symbol>,
+    pub(crate) pods: Vec<PodOnNode>,
+}
+
+impl NodeState {
+    pub(super) fn new(view: Arc<NodeView>, taints: TaintsId, symbols: &mut Symbols) -> NodeState {
+        let mut labels: Vec<_> =
+            view.labels.iter().map(|(key, value)| (symbols.intern(key), symbols.intern(value))).collect();
+        labels.sort_unstable();
+        let mut images: Vec<_> =
+            view.images.iter().flat_map(|image| &image.names).map(|name| symbols.intern(name)).collect();
+        images.sort_unstable();
+        images.dedup();
+        NodeState {
+            labels,
+            taints,
+            unschedulable: view.unschedulable,
+            allocatable: Amounts {
+                cpu: view.allocatable.cpu.0,
+                memory: view.allocatable.memory.0,
+                ephemeral_storage: view.allocatable.ephemeral_storage.0,
+            },
+            requested: Amounts::default(),
+            nonzero_cpu: 0,
+            nonzero_memory: 0,
+            requested_scalar: BTreeMap::new(),
+            ports: Vec::new(),
+            classes: Vec::new(),
+            images,
+            pods: Vec::new(),
+            view,
+        }
+    }
+
+    pub(crate) fn name(&self) -> &str {
+        &self.view.name
+    }
+
+    pub(crate) fn label(&self, key: Symbol) -> Option<Symbol> {
+        let at = self.labels.binary_search_by_key(&key, |(key, _)| *key).ok()?;
+        Some(self.labels[at].1)
+    }
+
+    pub(crate) fn attach(&mut self, pod: PodOnNode) {
+        self.account(&pod.view, 1);
+        self.ports.extend(pod.view.host_ports.iter().cloned());
+        let live = u32::from(pod.view.deleting.is_none());
+        match self.classes.iter_mut().find(|count| count.class == pod.class) {
+            Some(count) => {
+                count.all += 1;
+                count.live += live;
+            }
+            None => self.classes.push(ClassCount { class: pod.class, all: 1, live }),
+        }
+        self.pods.push(pod);
+    }
+
+    /// Counts a pod that may come, for a copy of the node that only filters look at: its class is left out, because they
+    /// learn of it through `Filter::add`.
+    pub(crate) fn suppose(&mut self, view: &Arc<PodView>) {
+        self.account(view, 1);
+        self.ports.extend(view.host_ports.iter().cloned());
+        self.pods.push(PodOnNode { view: Arc::clone(view), class: ClassId(u32::MAX) });
+    }
+
+    /// Takes the pod of this name off, where it is here.
+    pub(crate) fn detach(&mut self, namespace: &str, name: &str) -> Option<PodOnNode> {
+        let at = self.pods.iter().position(|pod| pod.view.name == name && pod.view.namespace == namespace)?;
+        let pod = self.pods.remove(at);
+        self.account(&pod.view, -1);
+        for port in &pod.view.host_ports {
+            if let Some(at) = self.ports.iter().position(|used| used == port) {
+                self.ports.swap_remove(at);
+            }
+        }
+        if let Some(at) = self.classes.iter().position(|count| count.class == pod.class) {
+            let count = &mut self.classes[at];
+            count.all -= 1;
+            count.live -= u32::from(pod.view.deleting.is_none());
+            if count.all == 0 {
+                self.classes.swap_remove(at);
+            }
+        }
+        Some(pod)
+    }
+
+    fn account(&mut self, pod: &PodView, sign: i64) {
+        self.requested.cpu += sign * pod.requests.cpu.0;
+        self.requested.memory += sign * pod.requests.memory.0;
+        self.requested.ephemeral_storage += sign * pod.requests.ephemeral_storage.0;
+        self.nonzero_cpu += sign * pod.nonzero_cpu.0;
+        self.nonzero_memory += sign * pod.nonzero_memory.0;
+        for (name, amount) in &pod.requests.scalar {
+            *self.requested_scalar.entry(name.clone()).or_default() += sign * amount;
+        }
+    }
+}

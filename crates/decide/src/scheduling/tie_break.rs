@@ -1,0 +1,63 @@
+//! The one source of chance in scheduling.
+
+use serde::{Deserialize, Serialize};
+
+/// A seeded, deterministic source (splitmix64) that chooses among equally good nodes, and the place in the list of nodes
+/// from which the next attempt starts to look.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct TieBreak {
+    state: u64,
+    next_start: usize,
+}
+
+impl TieBreak {
+    pub fn new(seed: u64) -> TieBreak {
+        TieBreak { state: seed, next_start: 0 }
+    }
+
+    pub fn next_u64(&mut self) -> u64 {
+        self.state = self.state.wrapping_add(0x9E37_79B9_7F4A_7C15);
+        let mut mixed = self.state;
+        mixed = (mixed ^ (mixed >> 30)).wrapping_mul(0xBF58_476D_1CE4_E5B9);
+        mixed = (mixed ^ (mixed >> 27)).wrapping_mul(0x94D0_49BB_1331_11EB);
+        mixed ^ (mixed >> 31)
+    }
+
+    /// A number below `count`.
+    ///
+    /// # Panics
+    /// When `count` is 0: there is nothing to choose from.
+    pub fn pick(&mut self, count: usize) -> usize {
+        assert!(count > 0, "a choice needs something to choose from");
+        // The high half of the product: uniform without a division, and the bias of 2⁻⁴⁰ decides nothing.
+        ((u128::from(self.next_u64()) * count as u128) >> 64) as usize
+    }
+
+    pub(super) fn start(&self, nodes: usize) -> usize {
+        if nodes == 0 { 0 } else { self.next_start % nodes }
+    }
+
+    pub(super) fn advance(&mut self, processed: usize, nodes: usize) {
+        if nodes > 0 {
+            self.next_start = (self.start(nodes) + processed) % nodes;
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn is_fair_and_repeatable() {
+        let (mut a, mut b) = (TieBreak::new(7), TieBreak::new(7));
+        let mut seen = [0; 3];
+        for _ in 0..3000 {
+            let choice = a.pick(3);
+            assert_eq!(choice, b.pick(3));
+            seen[choice] += 1;
+        }
+        assert!(seen.iter().all(|count| (900..1100).contains(count)), "{seen:?}");
+    }
+}
