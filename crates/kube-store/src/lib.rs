@@ -6,5 +6,6 @@
 
 pub mod patch;
 pub mod path;
+pub mod schema;
 pub mod selector;
 pub mod store;

@@ -13,9 +13,9 @@ const MAX_OPERATIONS: usize = 10_000;
 /// [`PatchError::Invalid`] when `patch` is no list of operations; [`PatchError::Unprocessable`] when an operation does
 /// not fit the object or a test fails.
 pub fn json(live: &Value, patch: &Value) -> Result<Value, PatchError> {
-    let operations = patch.as_array().ok_or_else(|| {
-        PatchError::Invalid("error decoding patch: a JSON patch is a list of operations".to_owned())
-    })?;
+    let operations = patch
+        .as_array()
+        .ok_or_else(|| PatchError::Invalid("error decoding patch: a JSON patch is a list of operations".to_owned()))?;
     if operations.len() > MAX_OPERATIONS {
         return Err(PatchError::Unprocessable(format!(
             "The allowed maximum operations in a JSON patch is {MAX_OPERATIONS}, got {}",
@@ -33,9 +33,7 @@ fn apply(document: &mut Value, operation: &Value) -> Result<(), PatchError> {
     let name = text(operation, "op")?;
     let path_text = text(operation, "path")?;
     let path = pointer(path_text)?;
-    let context = |problem: String| {
-        PatchError::Unprocessable(format!("{name} operation does not apply: {problem}"))
-    };
+    let context = |problem: String| PatchError::Unprocessable(format!("{name} operation does not apply: {problem}"));
     match name {
         "add" => add(document, &path, value(operation)?.clone()).map_err(context),
         "remove" => remove(document, &path).map(|_| ()).map_err(context),
@@ -60,9 +58,7 @@ fn apply(document: &mut Value, operation: &Value) -> Result<(), PatchError> {
             if actual == expected {
                 return Ok(());
             }
-            Err(PatchError::Unprocessable(format!(
-                "testing value {path_text} failed: test failed"
-            )))
+            Err(PatchError::Unprocessable(format!("testing value {path_text} failed: test failed")))
         }
         other => Err(PatchError::Invalid(format!("Unexpected kind: {other}"))),
     }
@@ -76,9 +72,7 @@ fn text<'o>(operation: &'o Value, field: &str) -> Result<&'o str, PatchError> {
 }
 
 fn value(operation: &Value) -> Result<&Value, PatchError> {
-    operation
-        .get("value")
-        .ok_or_else(|| PatchError::Invalid(format!("operation {operation} lacks \"value\"")))
+    operation.get("value").ok_or_else(|| PatchError::Invalid(format!("operation {operation} lacks \"value\"")))
 }
 
 fn pointer(path: &str) -> Result<Vec<String>, PatchError> {
@@ -88,17 +82,11 @@ fn pointer(path: &str) -> Result<Vec<String>, PatchError> {
     let steps = path
         .strip_prefix('/')
         .ok_or_else(|| PatchError::Invalid(format!("path \"{path}\" does not start with \"/\"")))?;
-    Ok(steps
-        .split('/')
-        .map(|step| step.replace("~1", "/").replace("~0", "~"))
-        .collect())
+    Ok(steps.split('/').map(|step| step.replace("~1", "/").replace("~0", "~")).collect())
 }
 
 fn missing(path: &[String]) -> String {
-    format!(
-        "doc is missing path: \"/{}\": missing value",
-        path.join("/")
-    )
+    format!("doc is missing path: \"/{}\": missing value", path.join("/"))
 }
 
 fn find<'v>(document: &'v Value, path: &[String]) -> Result<&'v Value, String> {
@@ -127,11 +115,7 @@ fn find_mut<'v>(document: &'v mut Value, path: &[String]) -> Result<&'v mut Valu
 /// A list index, from the end when negative; `None` when it is no number or lies before the start.
 fn index(step: &str, length: usize) -> Option<usize> {
     let index: i64 = step.parse().ok()?;
-    let index = if index < 0 {
-        index + i64::try_from(length).ok()?
-    } else {
-        index
-    };
+    let index = if index < 0 { index + i64::try_from(length).ok()? } else { index };
     usize::try_from(index).ok()
 }
 
@@ -155,9 +139,7 @@ fn add(document: &mut Value, path: &[String], value: Value) -> Result<(), String
                 items.insert(index, value);
                 Ok(())
             }
-            _ => Err(format!(
-                "Unable to access invalid index: {last}: invalid index referenced"
-            )),
+            _ => Err(format!("Unable to access invalid index: {last}: invalid index referenced")),
         },
         _ => Err(missing(path)),
     }
@@ -168,21 +150,18 @@ fn remove(document: &mut Value, path: &[String]) -> Result<Value, String> {
         return Err("the whole document cannot be removed".to_owned());
     };
     match find_mut(document, parent).map_err(|_| missing(path))? {
-        Value::Object(map) => map
-            .shift_remove(last)
-            .ok_or_else(|| format!("Unable to remove nonexistent key: {last}: missing value")),
+        Value::Object(map) => {
+            map.shift_remove(last).ok_or_else(|| format!("Unable to remove nonexistent key: {last}: missing value"))
+        }
         Value::Array(items) => match index(last, items.len()) {
             Some(index) if index < items.len() => Ok(items.remove(index)),
-            _ => Err(format!(
-                "Unable to access invalid index: {last}: invalid index referenced"
-            )),
+            _ => Err(format!("Unable to access invalid index: {last}: invalid index referenced")),
         },
         _ => Err(missing(path)),
     }
 }
 
 fn replace(document: &mut Value, path: &[String], value: Value) -> Result<(), String> {
-    *find_mut(document, path)
-        .map_err(|_| format!("doc is missing key: /{}: missing value", path.join("/")))? = value;
+    *find_mut(document, path).map_err(|_| format!("doc is missing key: /{}: missing value", path.join("/")))? = value;
     Ok(())
 }

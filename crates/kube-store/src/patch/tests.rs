@@ -15,51 +15,19 @@ fn check_merge(live: Value, patch: Value, expected: Value) {
 
 #[test]
 fn json_patch_operations() {
-    check_json(
-        value!({"a": 1}),
-        value!([{"op": "add", "path": "/b", "value": 2}]),
-        Ok(value!({"a": 1, "b": 2})),
-    );
-    check_json(
-        value!({"a": [1]}),
-        value!([{"op": "add", "path": "/a/-", "value": 2}]),
-        Ok(value!({"a": [1, 2]})),
-    );
+    check_json(value!({"a": 1}), value!([{"op": "add", "path": "/b", "value": 2}]), Ok(value!({"a": 1, "b": 2})));
+    check_json(value!({"a": [1]}), value!([{"op": "add", "path": "/a/-", "value": 2}]), Ok(value!({"a": [1, 2]})));
     check_json(
         value!({"a": [1, 3]}),
         value!([{"op": "add", "path": "/a/1", "value": 2}]),
         Ok(value!({"a": [1, 2, 3]})),
     );
-    check_json(
-        value!({"a": [1, 3]}),
-        value!([{"op": "remove", "path": "/a/-1"}]),
-        Ok(value!({"a": [1]})),
-    );
-    check_json(
-        value!({"a/b": 1}),
-        value!([{"op": "replace", "path": "/a~1b", "value": 2}]),
-        Ok(value!({"a/b": 2})),
-    );
-    check_json(
-        value!({"a": 1}),
-        value!([{"op": "move", "from": "/a", "path": "/b"}]),
-        Ok(value!({"b": 1})),
-    );
-    check_json(
-        value!({"a": 1}),
-        value!([{"op": "copy", "from": "/a", "path": "/b"}]),
-        Ok(value!({"a": 1, "b": 1})),
-    );
-    check_json(
-        value!({"a": 1}),
-        value!([{"op": "test", "path": "/a", "value": 1}]),
-        Ok(value!({"a": 1})),
-    );
-    check_json(
-        value!({"a": 1}),
-        value!([{"op": "test", "path": "/b", "value": null}]),
-        Ok(value!({"a": 1})),
-    );
+    check_json(value!({"a": [1, 3]}), value!([{"op": "remove", "path": "/a/-1"}]), Ok(value!({"a": [1]})));
+    check_json(value!({"a/b": 1}), value!([{"op": "replace", "path": "/a~1b", "value": 2}]), Ok(value!({"a/b": 2})));
+    check_json(value!({"a": 1}), value!([{"op": "move", "from": "/a", "path": "/b"}]), Ok(value!({"b": 1})));
+    check_json(value!({"a": 1}), value!([{"op": "copy", "from": "/a", "path": "/b"}]), Ok(value!({"a": 1, "b": 1})));
+    check_json(value!({"a": 1}), value!([{"op": "test", "path": "/a", "value": 1}]), Ok(value!({"a": 1})));
+    check_json(value!({"a": 1}), value!([{"op": "test", "path": "/b", "value": null}]), Ok(value!({"a": 1})));
 }
 
 #[test]
@@ -84,37 +52,18 @@ fn json_patch_refusals() {
         value!([{"op": "move", "from": "/a", "path": "/a/b"}]),
         Err("move operation does not apply: cannot move \"/a/b\" into itself"),
     );
-    check_json(
-        value!({}),
-        value!([{"op": "swap", "path": "/a"}]),
-        Err("Unexpected kind: swap"),
-    );
-    assert!(matches!(
-        json(&value!({}), &value!({})),
-        Err(PatchError::Invalid(_))
-    ));
+    check_json(value!({}), value!([{"op": "swap", "path": "/a"}]), Err("Unexpected kind: swap"));
+    assert!(matches!(json(&value!({}), &value!({})), Err(PatchError::Invalid(_))));
 }
 
 #[test]
 fn merge_patch_of_rfc_7386() {
     check_merge(value!({"a": "b"}), value!({"a": "c"}), value!({"a": "c"}));
-    check_merge(
-        value!({"a": "b", "b": "c"}),
-        value!({"a": null}),
-        value!({"b": "c"}),
-    );
+    check_merge(value!({"a": "b", "b": "c"}), value!({"a": null}), value!({"b": "c"}));
     check_merge(value!({"a": ["b"]}), value!({"a": "c"}), value!({"a": "c"}));
-    check_merge(
-        value!({"a": {"b": "c"}}),
-        value!({"a": {"b": "d", "c": null}}),
-        value!({"a": {"b": "d"}}),
-    );
+    check_merge(value!({"a": {"b": "c"}}), value!({"a": {"b": "d", "c": null}}), value!({"a": {"b": "d"}}));
     check_merge(value!({"a": "foo"}), value!("bar"), value!("bar"));
-    check_merge(
-        value!({}),
-        value!({"a": {"bb": {"ccc": null}}}),
-        value!({"a": {"bb": {}}}),
-    );
+    check_merge(value!({}), value!({"a": {"bb": {"ccc": null}}}), value!({"a": {"bb": {}}}));
 }
 
 #[test]
@@ -122,9 +71,6 @@ fn merge_diff_leads_from_before_to_after() {
     let before = value!({"a": 1, "b": {"c": [1, 2], "d": 2}, "e": {"f": 1}});
     let after = value!({"b": {"c": [1], "x": {"y": 1}}, "e": 5});
     let patch = merge_diff(&before, &after);
-    assert_eq!(
-        patch,
-        value!({"a": null, "b": {"d": null, "c": [1], "x": {"y": 1}}, "e": 5})
-    );
+    assert_eq!(patch, value!({"a": null, "b": {"d": null, "c": [1], "x": {"y": 1}}, "e": 5}));
     assert_eq!(merge(&before, &patch), after);
 }

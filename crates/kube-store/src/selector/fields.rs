@@ -33,9 +33,7 @@ impl FieldSelector {
     /// # Errors
     /// On a term without `=`, `==` or `!=`, or a wrong escape.
     pub fn parse(text: &str) -> Result<FieldSelector, SelectorError> {
-        let terms = split_terms(text)
-            .into_iter()
-            .filter(|term| !term.is_empty());
+        let terms = split_terms(text).into_iter().filter(|term| !term.is_empty());
         let mut terms = terms.map(parse_term).collect::<Result<Vec<_>, _>>()?;
         terms.sort_by(|a, b| a.field.cmp(&b.field));
         Ok(FieldSelector { terms })
@@ -53,10 +51,7 @@ impl FieldSelector {
 
     /// The value that `field` must equal, if the selector says so: for a direct look-up by name.
     pub fn required(&self, field: &str) -> Option<&str> {
-        self.terms
-            .iter()
-            .find(|term| term.equal && term.field == field)
-            .map(|term| term.value.as_str())
+        self.terms.iter().find(|term| term.equal && term.field == field).map(|term| term.value.as_str())
     }
 
     /// Refuses a field that `resource` (`pods`, `events.events.k8s.io`) cannot be selected by, in upstream's words.
@@ -65,9 +60,7 @@ impl FieldSelector {
     /// On the first such field.
     pub fn check_supported(&self, resource: &str) -> Result<(), SelectorError> {
         let supported = supported_fields(resource);
-        let known = |field: &str| {
-            matches!(field, "metadata.name" | "metadata.namespace") || supported.contains(&field)
-        };
+        let known = |field: &str| matches!(field, "metadata.name" | "metadata.namespace") || supported.contains(&field);
         match self.fields().find(|field| !known(field)) {
             None => Ok(()),
             Some(field) if supported.is_empty() => Err(SelectorError(format!(
@@ -78,9 +71,7 @@ impl FieldSelector {
     }
 
     pub fn matches(&self, object: &Value) -> bool {
-        self.terms
-            .iter()
-            .all(|term| (field_text(object, &term.field) == term.value) == term.equal)
+        self.terms.iter().all(|term| (field_text(object, &term.field) == term.value) == term.equal)
     }
 }
 
@@ -89,11 +80,7 @@ impl fmt::Display for FieldSelector {
         for (index, term) in self.terms.iter().enumerate() {
             let comma = if index == 0 { "" } else { "," };
             let operator = if term.equal { "=" } else { "!=" };
-            let value = term
-                .value
-                .replace('\\', "\\\\")
-                .replace(',', "\\,")
-                .replace('=', "\\=");
+            let value = term.value.replace('\\', "\\\\").replace(',', "\\,").replace('=', "\\=");
             write!(f, "{comma}{}{operator}{value}", term.field)?;
         }
         Ok(())
@@ -189,21 +176,12 @@ fn split_terms(text: &str) -> Vec<&str> {
 fn parse_term(term: &str) -> Result<Term, SelectorError> {
     let operators = [("!=", false), ("==", true), ("=", true)];
     for at in term.char_indices().map(|(at, _)| at) {
-        if let Some((operator, equal)) = operators
-            .iter()
-            .find(|(operator, _)| term[at..].starts_with(operator))
-        {
+        if let Some((operator, equal)) = operators.iter().find(|(operator, _)| term[at..].starts_with(operator)) {
             let value = unescape(&term[at + operator.len()..])?;
-            return Ok(Term {
-                field: term[..at].to_owned(),
-                equal: *equal,
-                value,
-            });
+            return Ok(Term { field: term[..at].to_owned(), equal: *equal, value });
         }
     }
-    Err(SelectorError(format!(
-        "invalid selector: '{term}'; can't understand '{term}'"
-    )))
+    Err(SelectorError(format!("invalid selector: '{term}'; can't understand '{term}'")))
 }
 
 fn unescape(value: &str) -> Result<String, SelectorError> {
@@ -214,20 +192,14 @@ fn unescape(value: &str) -> Result<String, SelectorError> {
             '\\' => match rest.next() {
                 Some(escaped @ ('\\' | ',' | '=')) => text.push(escaped),
                 Some(other) => {
-                    return Err(SelectorError(format!(
-                        "invalid field selector: invalid escape sequence: \\{other}"
-                    )));
+                    return Err(SelectorError(format!("invalid field selector: invalid escape sequence: \\{other}")));
                 }
                 None => {
-                    return Err(SelectorError(
-                        "invalid field selector: invalid escape sequence: \\".to_owned(),
-                    ));
+                    return Err(SelectorError("invalid field selector: invalid escape sequence: \\".to_owned()));
                 }
             },
             ',' | '=' => {
-                return Err(SelectorError(format!(
-                    "invalid field selector: unescaped character in value: {c}"
-                )));
+                return Err(SelectorError(format!("invalid field selector: unescaped character in value: {c}")));
             }
             other => text.push(other),
         }

@@ -45,17 +45,11 @@ impl Default for LabelSelector {
 
 impl LabelSelector {
     pub fn everything() -> LabelSelector {
-        LabelSelector {
-            requirements: Vec::new(),
-            nothing: false,
-        }
+        LabelSelector { requirements: Vec::new(), nothing: false }
     }
 
     pub fn nothing() -> LabelSelector {
-        LabelSelector {
-            requirements: Vec::new(),
-            nothing: true,
-        }
+        LabelSelector { requirements: Vec::new(), nothing: true }
     }
 
     /// Parses `a=b,c!=d,e in (x,y),f notin (z),g,!h,i>1`.
@@ -77,21 +71,11 @@ impl LabelSelector {
             return Ok(LabelSelector::nothing());
         }
         let mut requirements = Vec::new();
-        for (key, value) in value
-            .get("matchLabels")
-            .and_then(Value::as_object)
-            .into_iter()
-            .flatten()
-        {
+        for (key, value) in value.get("matchLabels").and_then(Value::as_object).into_iter().flatten() {
             let value = value.as_str().unwrap_or_default();
             requirements.push(Requirement::new(key, Operator::In, [value.to_owned()])?);
         }
-        for expression in value
-            .get("matchExpressions")
-            .and_then(Value::as_array)
-            .into_iter()
-            .flatten()
-        {
+        for expression in value.get("matchExpressions").and_then(Value::as_array).into_iter().flatten() {
             requirements.push(expression_requirement(expression)?);
         }
         Ok(LabelSelector::of(requirements))
@@ -103,23 +87,14 @@ impl LabelSelector {
     /// On a key or value that no label can have.
     pub fn from_map(labels: &Map<String, Value>) -> Result<LabelSelector, SelectorError> {
         let of = |(key, value): (&String, &Value)| {
-            Requirement::new(
-                key,
-                Operator::In,
-                [value.as_str().unwrap_or_default().to_owned()],
-            )
+            Requirement::new(key, Operator::In, [value.as_str().unwrap_or_default().to_owned()])
         };
-        Ok(LabelSelector::of(
-            labels.iter().map(of).collect::<Result<_, _>>()?,
-        ))
+        Ok(LabelSelector::of(labels.iter().map(of).collect::<Result<_, _>>()?))
     }
 
     fn of(mut requirements: Vec<Requirement>) -> LabelSelector {
         requirements.sort_by(|a, b| a.key.cmp(&b.key));
-        LabelSelector {
-            requirements,
-            nothing: false,
-        }
+        LabelSelector { requirements, nothing: false }
     }
 
     pub fn requirements(&self) -> &[Requirement] {
@@ -145,11 +120,7 @@ impl LabelSelector {
 
     /// Matches labels wherever they are kept.
     pub fn matches_with<'l>(&self, label: impl Fn(&str) -> Option<&'l str>) -> bool {
-        !self.nothing
-            && self
-                .requirements
-                .iter()
-                .all(|requirement| requirement.matches(label(&requirement.key)))
+        !self.nothing && self.requirements.iter().all(|requirement| requirement.matches(label(&requirement.key)))
     }
 }
 
@@ -172,9 +143,7 @@ impl Requirement {
         values: impl IntoIterator<Item = String>,
     ) -> Result<Requirement, SelectorError> {
         if let Some(problem) = qualified_name_problem(key) {
-            return Err(SelectorError(format!(
-                "key: Invalid value: \"{key}\": {problem}"
-            )));
+            return Err(SelectorError(format!("key: Invalid value: \"{key}\": {problem}")));
         }
         let values: BTreeSet<String> = values.into_iter().collect();
         let problem = match operator {
@@ -187,32 +156,21 @@ impl Requirement {
             Operator::GreaterThan | Operator::LessThan if values.len() != 1 => {
                 Some("for 'Gt', 'Lt' operators, exactly one value is required")
             }
-            Operator::GreaterThan | Operator::LessThan
-                if values.iter().any(|value| value.parse::<i64>().is_err()) =>
-            {
+            Operator::GreaterThan | Operator::LessThan if values.iter().any(|value| value.parse::<i64>().is_err()) => {
                 Some("for 'Gt', 'Lt' operators, the value must be an integer")
             }
             _ => None,
         };
         if let Some(problem) = problem {
             let listed: Vec<&str> = values.iter().map(String::as_str).collect();
-            return Err(SelectorError(format!(
-                "values: Invalid value: [{}]: {problem}",
-                listed.join(",")
-            )));
+            return Err(SelectorError(format!("values: Invalid value: [{}]: {problem}", listed.join(","))));
         }
         for value in &values {
             if let Some(problem) = label_value_problem(value) {
-                return Err(SelectorError(format!(
-                    "values[0][{key}]: Invalid value: \"{value}\": {problem}"
-                )));
+                return Err(SelectorError(format!("values[0][{key}]: Invalid value: \"{value}\": {problem}")));
             }
         }
-        Ok(Requirement {
-            key: key.to_owned(),
-            operator,
-            values,
-        })
+        Ok(Requirement { key: key.to_owned(), operator, values })
     }
 
     pub fn matches(&self, label: Option<&str>) -> bool {
@@ -229,21 +187,13 @@ impl Requirement {
     fn compares(&self, label: Option<&str>, holds: impl Fn(i64, i64) -> bool) -> bool {
         let label = label.and_then(|label| label.parse().ok());
         let bound = self.values.first().and_then(|value| value.parse().ok());
-        label
-            .zip(bound)
-            .is_some_and(|(label, bound)| holds(label, bound))
+        label.zip(bound).is_some_and(|(label, bound)| holds(label, bound))
     }
 }
 
 impl fmt::Display for Requirement {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let values = || {
-            self.values
-                .iter()
-                .map(String::as_str)
-                .collect::<Vec<_>>()
-                .join(",")
-        };
+        let values = || self.values.iter().map(String::as_str).collect::<Vec<_>>().join(",");
         let key = &self.key;
         match self.operator {
             Operator::In if self.values.len() == 1 => write!(f, "{key}={}", values()),
@@ -266,21 +216,11 @@ fn expression_requirement(expression: &Value) -> Result<Requirement, SelectorErr
         "Exists" => Operator::Exists,
         "DoesNotExist" => Operator::DoesNotExist,
         other => {
-            return Err(SelectorError(format!(
-                "\"{other}\" is not a valid label selector operator"
-            )));
+            return Err(SelectorError(format!("\"{other}\" is not a valid label selector operator")));
         }
     };
-    let values = expression
-        .get("values")
-        .and_then(Value::as_array)
-        .into_iter()
-        .flatten();
-    Requirement::new(
-        key,
-        operator,
-        values.filter_map(|value| value.as_str().map(str::to_owned)),
-    )
+    let values = expression.get("values").and_then(Value::as_array).into_iter().flatten();
+    Requirement::new(key, operator, values.filter_map(|value| value.as_str().map(str::to_owned)))
 }
 
 fn unparsable(problem: &str) -> SelectorError {
@@ -312,15 +252,10 @@ impl Parser {
                 Token::Comma if matches!(self.peek(), Token::Word(_) | Token::Not) => {}
                 Token::Comma => {
                     let found = self.peek().text().to_owned();
-                    return Err(SelectorError(format!(
-                        "found '{found}', expected: identifier after ','"
-                    )));
+                    return Err(SelectorError(format!("found '{found}', expected: identifier after ','")));
                 }
                 other => {
-                    return Err(SelectorError(format!(
-                        "found '{}', expected: ',' or 'end of string'",
-                        other.text()
-                    )));
+                    return Err(SelectorError(format!("found '{}', expected: ',' or 'end of string'", other.text())));
                 }
             }
         }
@@ -335,10 +270,7 @@ impl Parser {
         let key = match self.next() {
             Token::Word(word) => word,
             other => {
-                return Err(unparsable(&format!(
-                    "found '{}', expected: identifier",
-                    other.text()
-                )));
+                return Err(unparsable(&format!("found '{}', expected: identifier", other.text())));
             }
         };
         if negated {
@@ -351,19 +283,12 @@ impl Parser {
             Token::Greater => Operator::GreaterThan,
             Token::Less => Operator::LessThan,
             Token::Word(word) if word == "in" || word == "notin" => {
-                let operator = if word == "in" {
-                    Operator::In
-                } else {
-                    Operator::NotIn
-                };
+                let operator = if word == "in" { Operator::In } else { Operator::NotIn };
                 self.next();
                 return Requirement::new(&key, operator, self.set()?);
             }
             other => {
-                let problem = format!(
-                    "found '{}', expected: in, notin, =, ==, !=, gt, lt",
-                    other.text()
-                );
+                let problem = format!("found '{}', expected: in, notin, =, ==, !=, gt, lt", other.text());
                 return Err(unparsable(&problem));
             }
         };
@@ -376,10 +301,7 @@ impl Parser {
         match self.peek() {
             Token::End | Token::Comma => Ok(String::new()),
             Token::Word(_) => Ok(self.next().text().to_owned()),
-            other => Err(unparsable(&format!(
-                "found '{}', expected: identifier",
-                other.text()
-            ))),
+            other => Err(unparsable(&format!("found '{}', expected: identifier", other.text()))),
         }
     }
 
@@ -399,10 +321,7 @@ impl Parser {
                         Token::Comma => {}
                         Token::Close => return Ok(values),
                         other => {
-                            return Err(unparsable(&format!(
-                                "found '{}', expected: ',' or ')'",
-                                other.text()
-                            )));
+                            return Err(unparsable(&format!("found '{}', expected: ',' or ')'", other.text())));
                         }
                     }
                 }
@@ -419,10 +338,7 @@ impl Parser {
                     return Ok(values);
                 }
                 other => {
-                    return Err(unparsable(&format!(
-                        "found '{}', expected: ',', ')' or identifier",
-                        other.text()
-                    )));
+                    return Err(unparsable(&format!("found '{}', expected: ',', ')' or identifier", other.text())));
                 }
             }
         }

@@ -45,9 +45,7 @@ pub(super) fn tokens(text: &str) -> Result<Vec<Token>, String> {
             found.push(token);
             length
         } else {
-            let length = rest
-                .find(|c: char| is_operator(c) || c.is_whitespace())
-                .unwrap_or(rest.len());
+            let length = rest.find(|c: char| is_operator(c) || c.is_whitespace()).unwrap_or(rest.len());
             found.push(Token::Word(rest[..length].to_owned()));
             length
         };

@@ -31,10 +31,7 @@ impl Selector {
     /// # Errors
     /// When one of them does not parse.
     pub fn parse(labels: &str, fields: &str) -> Result<Selector, SelectorError> {
-        Ok(Selector {
-            labels: LabelSelector::parse(labels)?,
-            fields: FieldSelector::parse(fields)?,
-        })
+        Ok(Selector { labels: LabelSelector::parse(labels)?, fields: FieldSelector::parse(fields)? })
     }
 
     /// True when everything is selected.

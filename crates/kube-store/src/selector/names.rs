@@ -21,9 +21,7 @@ pub fn qualified_name_problem(key: &str) -> Option<String> {
         return Some("name part must be non-empty".to_owned());
     }
     if name.len() > QUALIFIED_NAME_MAX {
-        return Some(format!(
-            "name part must be no more than {QUALIFIED_NAME_MAX} bytes"
-        ));
+        return Some(format!("name part must be no more than {QUALIFIED_NAME_MAX} bytes"));
     }
     if !is_word(name) {
         return Some("name part must consist of alphanumeric characters, '-', '_' or '.', and must start and end with an alphanumeric character".to_owned());
@@ -47,22 +45,16 @@ fn is_word(text: &str) -> bool {
     let bytes = text.as_bytes();
     edge(bytes.first())
         && edge(bytes.last())
-        && bytes
-            .iter()
-            .all(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_' | b'.'))
+        && bytes.iter().all(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_' | b'.'))
 }
 
 fn is_subdomain(text: &str) -> bool {
     let part = |part: &str| {
-        let edge = |byte: Option<&u8>| {
-            byte.is_some_and(|byte| byte.is_ascii_lowercase() || byte.is_ascii_digit())
-        };
+        let edge = |byte: Option<&u8>| byte.is_some_and(|byte| byte.is_ascii_lowercase() || byte.is_ascii_digit());
         let bytes = part.as_bytes();
         edge(bytes.first())
             && edge(bytes.last())
-            && bytes
-                .iter()
-                .all(|byte| byte.is_ascii_lowercase() || byte.is_ascii_digit() || *byte == b'-')
+            && bytes.iter().all(|byte| byte.is_ascii_lowercase() || byte.is_ascii_digit() || *byte == b'-')
     };
     text.split('.').all(part)
 }

@@ -14,11 +14,7 @@ pub(super) struct Log {
 
 impl Log {
     pub(super) fn new(floor: u64, capacity: usize) -> Log {
-        Log {
-            floor,
-            capacity,
-            changes: VecDeque::new(),
-        }
+        Log { floor, capacity, changes: VecDeque::new() }
     }
 
     pub(super) fn floor(&self) -> u64 {
@@ -35,13 +31,8 @@ impl Log {
         self.trim();
     }
 
-    pub(super) fn since(
-        &self,
-        revision: u64,
-    ) -> impl DoubleEndedIterator<Item = &Change> + use<'_> {
-        let first = self
-            .changes
-            .partition_point(|change| change.revision <= revision);
+    pub(super) fn since(&self, revision: u64) -> impl DoubleEndedIterator<Item = &Change> + use<'_> {
+        let first = self.changes.partition_point(|change| change.revision <= revision);
         self.changes.range(first..)
     }
 

@@ -34,11 +34,7 @@ pub struct ObjectKey {
 
 impl ObjectKey {
     pub fn new(resource: &str, namespace: Option<&str>, name: &str) -> ObjectKey {
-        ObjectKey {
-            resource: resource.into(),
-            namespace: namespace.map(Into::into),
-            name: name.into(),
-        }
+        ObjectKey { resource: resource.into(), namespace: namespace.map(Into::into), name: name.into() }
     }
 
     fn slot(&self) -> Slot {
@@ -85,10 +81,7 @@ pub enum Precondition {
     /// The object must exist with this `metadata.uid`.
     Uid(String),
     /// Both of the above.
-    Identity {
-        uid: String,
-        resource_version: String,
-    },
+    Identity { uid: String, resource_version: String },
 }
 
 /// Why the store refused. The texts are those of the genuine API.
@@ -131,27 +124,16 @@ struct Table {
 impl Store {
     /// An empty store whose first change gets revision `epoch + 1`.
     pub fn new(epoch: u64) -> Store {
-        Store {
-            revision: epoch,
-            start: epoch,
-            log_capacity: DEFAULT_LOG_CAPACITY,
-            resources: BTreeMap::new(),
-        }
+        Store { revision: epoch, start: epoch, log_capacity: DEFAULT_LOG_CAPACITY, resources: BTreeMap::new() }
     }
 
     /// A store with these objects at `revision`, which must not be lower than any revision handed out before. A caller
     /// that restores an older state passes a higher revision (a new epoch), so that watchers of the lost future get
     /// [`StoreError::Expired`] and list again. Objects keep the `resourceVersion` they carry.
-    pub fn restore(
-        objects: impl IntoIterator<Item = (ObjectKey, Arc<Value>)>,
-        revision: u64,
-    ) -> Store {
+    pub fn restore(objects: impl IntoIterator<Item = (ObjectKey, Arc<Value>)>, revision: u64) -> Store {
         let mut store = Store::new(revision);
         for (key, object) in objects {
-            store
-                .table(&key.resource)
-                .objects
-                .insert(key.slot(), object);
+            store.table(&key.resource).objects.insert(key.slot(), object);
         }
         store
     }
@@ -171,22 +153,14 @@ impl Store {
     }
 
     pub fn get(&self, key: &ObjectKey) -> Option<Arc<Value>> {
-        self.resources
-            .get(&key.resource)?
-            .objects
-            .get(&key.slot())
-            .cloned()
+        self.resources.get(&key.resource)?.objects.get(&key.slot()).cloned()
     }
 
     /// Every object with its key, ordered by resource, namespace and name: what a snapshot persists.
     pub fn objects(&self) -> impl Iterator<Item = (ObjectKey, &Arc<Value>)> {
         self.resources.values().flat_map(|table| {
             table.objects.iter().map(|((namespace, name), object)| {
-                let key = ObjectKey {
-                    resource: table.name.clone(),
-                    namespace: namespace.clone(),
-                    name: name.clone(),
-                };
+                let key = ObjectKey { resource: table.name.clone(), namespace: namespace.clone(), name: name.clone() };
                 (key, object)
             })
         })
@@ -194,9 +168,7 @@ impl Store {
 
     /// How many objects of a resource there are, in one namespace or in all.
     pub fn count(&self, resource: &str, namespace: Option<&str>) -> usize {
-        self.resources.get(resource).map_or(0, |table| {
-            page::in_namespace(&table.objects, namespace).count()
-        })
+        self.resources.get(resource).map_or(0, |table| page::in_namespace(&table.objects, namespace).count())
     }
 
     /// One page of a resource, ordered by namespace and name, as of one revision: later pages show the state at the
@@ -214,10 +186,7 @@ impl Store {
         continue_token: Option<&str>,
     ) -> Result<Page, StoreError> {
         let start = match continue_token {
-            None => page::Start {
-                revision: self.revision,
-                after: None,
-            },
+            None => page::Start { revision: self.revision, after: None },
             Some(token) => page::Start::parse(token)?,
         };
         self.page(resource, namespace, selector, limit, start)
@@ -235,16 +204,7 @@ impl Store {
         limit: Option<usize>,
         revision: u64,
     ) -> Result<Page, StoreError> {
-        self.page(
-            resource,
-            namespace,
-            selector,
-            limit,
-            page::Start {
-                revision,
-                after: None,
-            },
-        )
+        self.page(resource, namespace, selector, limit, page::Start { revision, after: None })
     }
 
     fn page(
@@ -257,13 +217,8 @@ impl Store {
     ) -> Result<Page, StoreError> {
         let undone = page::undo(self.changes(resource, start.revision)?);
         let empty = Objects::new();
-        let objects = self
-            .resources
-            .get(resource)
-            .map_or(&empty, |table| &table.objects);
-        Ok(page::collect(
-            objects, &undone, namespace, selector, limit, start,
-        ))
+        let objects = self.resources.get(resource).map_or(&empty, |table| &table.objects);
+        Ok(page::collect(objects, &undone, namespace, selector, limit, start))
     }
 
     /// Stores `object` under `key` and stamps its `metadata.resourceVersion`.
@@ -271,45 +226,22 @@ impl Store {
     /// # Errors
     /// [`StoreError::AlreadyExists`], [`StoreError::NotFound`] or [`StoreError::Conflict`] when `precondition` does
     /// not hold; the store is then unchanged.
-    pub fn put(
-        &mut self,
-        key: ObjectKey,
-        object: Value,
-        precondition: Precondition,
-    ) -> Result<Change, StoreError> {
+    pub fn put(&mut self, key: ObjectKey, object: Value, precondition: Precondition) -> Result<Change, StoreError> {
         let previous = self.get(&key);
         check(&key, previous.as_deref(), &precondition)?;
         let revision = self.revision + 1;
         let object = Arc::new(stamped(object, revision));
-        let kind = if previous.is_some() {
-            ChangeKind::Modified
-        } else {
-            ChangeKind::Added
-        };
-        self.table(&key.resource)
-            .objects
-            .insert(key.slot(), object.clone());
-        Ok(self.record(Change {
-            revision,
-            kind,
-            key,
-            object,
-            previous,
-        }))
+        let kind = if previous.is_some() { ChangeKind::Modified } else { ChangeKind::Added };
+        self.table(&key.resource).objects.insert(key.slot(), object.clone());
+        Ok(self.record(Change { revision, kind, key, object, previous }))
     }
 
     /// Removes the object. The change carries its last state with the revision of the deletion.
     ///
     /// # Errors
     /// [`StoreError::NotFound`], or [`StoreError::Conflict`] when `precondition` does not hold.
-    pub fn delete(
-        &mut self,
-        key: &ObjectKey,
-        precondition: Precondition,
-    ) -> Result<Change, StoreError> {
-        let previous = self
-            .get(key)
-            .ok_or_else(|| StoreError::NotFound(key.clone()))?;
+    pub fn delete(&mut self, key: &ObjectKey, precondition: Precondition) -> Result<Change, StoreError> {
+        let previous = self.get(key).ok_or_else(|| StoreError::NotFound(key.clone()))?;
         check(key, Some(&previous), &precondition)?;
         let revision = self.revision + 1;
         self.table(&key.resource).objects.remove(&key.slot());
@@ -333,13 +265,8 @@ impl Store {
         namespace: Option<&str>,
         revision: u64,
     ) -> Result<Vec<Change>, StoreError> {
-        let wanted =
-            |change: &&Change| namespace.is_none() || change.key.namespace.as_deref() == namespace;
-        Ok(self
-            .changes(resource, revision)?
-            .filter(wanted)
-            .cloned()
-            .collect())
+        let wanted = |change: &&Change| namespace.is_none() || change.key.namespace.as_deref() == namespace;
+        Ok(self.changes(resource, revision)?.filter(wanted).cloned().collect())
     }
 
     fn changes(
@@ -350,14 +277,9 @@ impl Store {
         let table = self.resources.get(resource);
         let oldest = table.map_or(self.start, |table| table.log.floor());
         if revision < oldest || revision > self.revision {
-            return Err(StoreError::Expired {
-                requested: revision,
-                oldest,
-            });
+            return Err(StoreError::Expired { requested: revision, oldest });
         }
-        Ok(table
-            .into_iter()
-            .flat_map(move |table| table.log.since(revision)))
+        Ok(table.into_iter().flat_map(move |table| table.log.since(revision)))
     }
 
     fn record(&mut self, change: Change) -> Change {
@@ -368,21 +290,15 @@ impl Store {
 
     fn table(&mut self, resource: &Arc<str>) -> &mut Table {
         let (start, capacity) = (self.start, self.log_capacity);
-        self.resources
-            .entry(resource.clone())
-            .or_insert_with(|| Table {
-                name: resource.clone(),
-                objects: Objects::new(),
-                log: Log::new(start, capacity),
-            })
+        self.resources.entry(resource.clone()).or_insert_with(|| Table {
+            name: resource.clone(),
+            objects: Objects::new(),
+            log: Log::new(start, capacity),
+        })
     }
 }
 
-fn check(
-    key: &ObjectKey,
-    live: Option<&Value>,
-    precondition: &Precondition,
-) -> Result<(), StoreError> {
+fn check(key: &ObjectKey, live: Option<&Value>, precondition: &Precondition) -> Result<(), StoreError> {
     let Some(live) = live else {
         return match precondition {
             Precondition::None | Precondition::Absent => Ok(()),
@@ -394,10 +310,7 @@ fn check(
         Precondition::Absent => Err(StoreError::AlreadyExists(key.clone())),
         Precondition::ResourceVersion(version) => check_version(key, live, version),
         Precondition::Uid(uid) => check_uid(key, live, uid),
-        Precondition::Identity {
-            uid,
-            resource_version,
-        } => {
+        Precondition::Identity { uid, resource_version } => {
             check_uid(key, live, uid)?;
             check_version(key, live, resource_version)
         }
@@ -410,10 +323,7 @@ fn check_version(key: &ObjectKey, live: &Value, expected: &str) -> Result<(), St
     }
     let reason =
         "the object has been modified; please apply your changes to the latest version and try again".to_owned();
-    Err(StoreError::Conflict {
-        key: key.clone(),
-        reason,
-    })
+    Err(StoreError::Conflict { key: key.clone(), reason })
 }
 
 fn check_uid(key: &ObjectKey, live: &Value, expected: &str) -> Result<(), StoreError> {
@@ -421,25 +331,15 @@ fn check_uid(key: &ObjectKey, live: &Value, expected: &str) -> Result<(), StoreE
     if actual == expected {
         return Ok(());
     }
-    let reason = format!(
-        "Precondition failed: UID in precondition: {expected}, UID in object meta: {actual}"
-    );
-    Err(StoreError::Conflict {
-        key: key.clone(),
-        reason,
-    })
+    let reason = format!("Precondition failed: UID in precondition: {expected}, UID in object meta: {actual}");
+    Err(StoreError::Conflict { key: key.clone(), reason })
 }
 
 fn stamped(mut object: Value, revision: u64) -> Value {
     if !object.is_object() {
         object = Value::Object(Map::new());
     }
-    let Value::Object(map) = &mut object else {
-        unreachable!("made an object above")
-    };
-    path::object_at(map, "metadata").insert(
-        "resourceVersion".to_owned(),
-        Value::String(revision.to_string()),
-    );
+    let Value::Object(map) = &mut object else { unreachable!("made an object above") };
+    path::object_at(map, "metadata").insert("resourceVersion".to_owned(), Value::String(revision.to_string()));
     object
 }

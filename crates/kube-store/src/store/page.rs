@@ -38,32 +38,18 @@ impl Start {
         let (revision, slot) = token.split_once(':').ok_or_else(bad)?;
         let (namespace, name) = slot.split_once('/').ok_or_else(bad)?;
         let revision = revision.parse().map_err(|_| bad())?;
-        let namespace = Some(namespace)
-            .filter(|text| !text.is_empty())
-            .map(Arc::from);
-        Ok(Start {
-            revision,
-            after: Some((namespace, Arc::from(name))),
-        })
+        let namespace = Some(namespace).filter(|text| !text.is_empty()).map(Arc::from);
+        Ok(Start { revision, after: Some((namespace, Arc::from(name))) })
     }
 }
 
 fn token(revision: u64, last: &Slot) -> String {
-    format!(
-        "{revision}:{}/{}",
-        last.0.as_deref().unwrap_or_default(),
-        last.1
-    )
+    format!("{revision}:{}/{}", last.0.as_deref().unwrap_or_default(), last.1)
 }
 
 /// What differs from the present at the revision before these changes: absent objects are `None`.
-pub(super) fn undo<'c>(
-    changes: impl DoubleEndedIterator<Item = &'c Change>,
-) -> BTreeMap<Slot, Option<Arc<Value>>> {
-    changes
-        .rev()
-        .map(|change| (change.key.slot(), change.previous.clone()))
-        .collect()
+pub(super) fn undo<'c>(changes: impl DoubleEndedIterator<Item = &'c Change>) -> BTreeMap<Slot, Option<Arc<Value>>> {
+    changes.rev().map(|change| (change.key.slot(), change.previous.clone())).collect()
 }
 
 pub(super) fn in_namespace<'o>(
@@ -84,8 +70,7 @@ fn from<'m, V>(
         (None, Some(_)) => Bound::Included((namespace.clone(), Arc::from(""))),
         (None, None) => Bound::Unbounded,
     };
-    map.range((lower, Bound::Unbounded))
-        .take_while(move |(slot, _)| namespace.is_none() || slot.0 == namespace)
+    map.range((lower, Bound::Unbounded)).take_while(move |(slot, _)| namespace.is_none() || slot.0 == namespace)
 }
 
 pub(super) fn collect(
@@ -98,8 +83,7 @@ pub(super) fn collect(
 ) -> Page {
     let after = start.after.as_ref();
     let present = from(objects, namespace, after).filter(|(slot, _)| !undone.contains_key(*slot));
-    let past =
-        from(undone, namespace, after).filter_map(|(slot, object)| Some((slot, object.as_ref()?)));
+    let past = from(undone, namespace, after).filter_map(|(slot, object)| Some((slot, object.as_ref()?)));
     let mut found = merged(present, past).filter(|(_, object)| selector.matches(object));
 
     let limit = limit.filter(|limit| *limit > 0).unwrap_or(usize::MAX);
@@ -115,12 +99,7 @@ pub(super) fn collect(
         _ => None,
     };
     let remaining = (rest.is_some() && selector.is_empty()).then(|| 1 + found.count() as u64);
-    Page {
-        items,
-        revision: start.revision,
-        continue_token,
-        remaining,
-    }
+    Page { items, revision: start.revision, continue_token, remaining }
 }
 
 /// Two ordered sequences without a common key, as one ordered sequence.

@@ -1,0 +1,129 @@
+#!/usr/bin/env python3
+"""Write the structural facts of Kubernetes' built-in types as a compact text.
+
+usage: schemagen.py <module k8s.io/kubernetes> <version> > crates/kube-store/src/schema/kubernetes.txt
+
+Input are the OpenAPI v3 documents of the module, which unlike v2 carry the defaults of list map keys. Only facts are
+kept: names, types, required, list and map types, patch strategies, defaults that are scalars. The format, one type or
+field a line:
+
+    T <type> [G=<group>/<version>/<Kind>,...] [M=atomic] =<shape>     shape: any raw intstr quantity time object
+     <field> <type> [!] [d=<default>] [l=atomic|set|map:<key>,...] [m=atomic|granular] [p=<strategy>,...] [k=<merge key>]
+
+A field's type is string, int32, int64, number, bool, bytes, time, any, @<type>, []<type> or {}<type>.
+"""
+import glob
+import json
+import re
+import sys
+
+STABLE = re.compile(r"^v\d+$")
+SCALARS = {
+    ("string", None): "string",
+    ("string", "byte"): "bytes",
+    ("string", "date-time"): "time",
+    ("integer", "int32"): "int32",
+    ("integer", "int64"): "int64",
+    ("integer", None): "int64",
+    ("number", "double"): "number",
+    ("boolean", None): "bool",
+}
+NAMED = {
+    "io.k8s.apimachinery.pkg.api.resource.Quantity": "quantity",
+    "io.k8s.apimachinery.pkg.util.intstr.IntOrString": "intstr",
+    "io.k8s.apimachinery.pkg.runtime.RawExtension": "raw",
+}
+
+
+def load(module):
+    types = {}
+    for path in sorted(glob.glob(module + "/api/openapi-spec/v3/*.json")):
+        with open(path, encoding="utf-8") as file:
+            types.update(json.load(file).get("components", {}).get("schemas", {}))
+    return types
+
+
+def reference(schema):
+    ref = schema.get("$ref") or schema.get("allOf", [{}])[0].get("$ref")
+    return ref.rsplit("/", 1)[1] if ref else None
+
+
+def shape(schema, used):
+    name = reference(schema)
+    if name:
+        used.append(name)
+        return "@" + name
+    kind = schema.get("type")
+    if kind == "array":
+        return "[]" + inner(schema["items"], used)
+    if kind == "object" and isinstance(schema.get("additionalProperties"), dict):
+        return "{}" + inner(schema["additionalProperties"], used)
+    if kind in (None, "object"):
+        assert "properties" not in schema, schema
+        return "any"
+    return SCALARS[kind, schema.get("format")]
+
+
+def inner(schema, used):
+    assert not any(key.startswith("x-kubernetes-") for key in schema), schema
+    return shape(schema, used)
+
+
+def attributes(schema, required):
+    found = ["!"] if required else []
+    default = schema.get("default")
+    if default is not None and not isinstance(default, (dict, list)):
+        found.append("d=" + json.dumps(default))
+    kind = schema.get("x-kubernetes-list-type")
+    # Without a list type the patch strategy would decide how lists merge; upstream now says it on every such list.
+    assert kind or schema.get("type") != "array" or "x-kubernetes-patch-strategy" not in schema, schema
+    if kind:
+        keys = schema.get("x-kubernetes-list-map-keys")
+        found.append("l=" + kind + (":" + ",".join(keys) if keys else ""))
+    for key, letter in (("map-type", "m"), ("patch-strategy", "p"), ("patch-merge-key", "k")):
+        value = schema.get("x-kubernetes-" + key)
+        if value:
+            found.append(letter + "=" + value)
+    return found
+
+
+def kinds(name, schema):
+    # Types such as DeleteOptions are registered in every group; the one that they are written in is enough.
+    listed = schema.get("x-kubernetes-group-version-kind", [])
+    if len(listed) > 1:
+        listed = [kind for kind in listed if kind["group"] == "" and kind["version"] == "v1"]
+    return [f"{kind['group']}/{kind['version']}/{kind['kind']}" for kind in listed if STABLE.match(kind["version"])]
+
+
+def lines(name, schema, used):
+    head = ["T", name]
+    found = kinds(name, schema)
+    if found:
+        head.append("G=" + ",".join(sorted(found)))
+    if schema.get("x-kubernetes-map-type"):
+        head.append("M=" + schema["x-kubernetes-map-type"])
+    properties = schema.get("properties")
+    whole = NAMED.get(name) or ("object" if properties else shape(schema, used))
+    yield " ".join(head + ["=" + whole])
+    for field, member in sorted((properties or {}).items()):
+        required = field in schema.get("required", [])
+        yield " ".join(["", field, shape(member, used)] + attributes(member, required))
+
+
+def main():
+    module, version = sys.argv[1:]
+    types = load(module)
+    todo = sorted(name for name, schema in types.items() if kinds(name, schema))
+    written = {}
+    while todo:
+        name = todo.pop()
+        if name not in written:
+            used = []
+            written[name] = list(lines(name, types[name], used))
+            todo.extend(used)
+    print(f"# k8s.io/kubernetes {version}, by conformance/schemagen/schemagen.py")
+    for name in sorted(written):
+        print("\n".join(written[name]))
+
+
+main()
