@@ -2,11 +2,14 @@
 
 mod json;
 mod merge;
+mod order;
+mod strategic;
 #[cfg(test)]
 mod tests;
 
 pub use json::json;
 pub use merge::{merge, merge_diff};
+pub use strategic::strategic;
 
 /// Why a patch was refused.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]

@@ -74,3 +74,84 @@ fn merge_diff_leads_from_before_to_after() {
     assert_eq!(patch, value!({"a": null, "b": {"d": null, "c": [1], "x": {"y": 1}}, "e": 5}));
     assert_eq!(merge(&before, &patch), after);
 }
+
+#[track_caller]
+fn check_strategic(live: Value, patch: Value, expected: Result<Value, &str>) {
+    let schema = crate::schema::Schema::builtin();
+    let id = schema.type_named("io.k8s.api.core.v1.PodSpec").unwrap();
+    let actual = strategic(&live, &patch, schema, id).map_err(|error| error.to_string());
+    assert_eq!(actual, expected.map_err(str::to_owned));
+}
+
+#[test]
+fn strategic_merges_lists_by_key() {
+    check_strategic(
+        value!({"containers": [{"name": "a", "image": "1"}, {"name": "b"}]}),
+        value!({"containers": [{"name": "a", "image": "2"}, {"name": "c"}]}),
+        Ok(value!({"containers": [{"name": "a", "image": "2"}, {"name": "c"}, {"name": "b"}]})),
+    );
+    check_strategic(
+        value!({"containers": [{"name": "a"}, {"name": "b"}]}),
+        value!({"containers": [{"name": "a", "$patch": "delete"}]}),
+        Ok(value!({"containers": [{"name": "b"}]})),
+    );
+    check_strategic(
+        value!({"containers": [{"name": "a"}, {"name": "b"}]}),
+        value!({"containers": [{"name": "c"}, {"$patch": "replace"}]}),
+        Ok(value!({"containers": [{"name": "c"}]})),
+    );
+    check_strategic(
+        value!({"containers": [{"name": "a"}, {"name": "b"}, {"name": "c"}]}),
+        value!({"$setElementOrder/containers": [{"name": "c"}, {"name": "a"}], "containers": [{"name": "c", "image": "x"}]}),
+        Ok(value!({"containers": [{"name": "b"}, {"name": "c", "image": "x"}, {"name": "a"}]})),
+    );
+    // A list without a merge strategy is replaced.
+    check_strategic(
+        value!({"tolerations": [{"key": "a"}]}),
+        value!({"tolerations": [{"key": "b"}]}),
+        Ok(value!({"tolerations": [{"key": "b"}]})),
+    );
+}
+
+#[test]
+fn strategic_directives() {
+    check_strategic(
+        value!({"volumes": [{"name": "v", "emptyDir": {}}]}),
+        value!({"volumes": [{"name": "v", "$retainKeys": ["name", "hostPath"], "hostPath": {"path": "/x"}}]}),
+        Ok(value!({"volumes": [{"name": "v", "hostPath": {"path": "/x"}}]})),
+    );
+    check_strategic(
+        value!({"nodeSelector": {"a": "b"}, "affinity": {"podAffinity": {}}}),
+        value!({"nodeSelector": {"$patch": "replace", "c": "d"}, "affinity": {"$patch": "delete"}}),
+        Ok(value!({"nodeSelector": {"c": "d"}, "affinity": {}})),
+    );
+    check_strategic(
+        value!({"nodeSelector": {"a": "b", "c": "d"}}),
+        value!({"nodeSelector": {"a": null}}),
+        Ok(value!({"nodeSelector": {"c": "d"}})),
+    );
+    let schema = crate::schema::Schema::builtin();
+    let meta = schema.type_named("io.k8s.apimachinery.pkg.apis.meta.v1.ObjectMeta").unwrap();
+    let live = value!({"finalizers": ["a", "b", "c"]});
+    let patch = value!({"$deleteFromPrimitiveList/finalizers": ["b"], "finalizers": ["d"]});
+    assert_eq!(strategic(&live, &patch, schema, meta), Ok(value!({"finalizers": ["d", "a", "c"]})));
+}
+
+#[test]
+fn strategic_refusals() {
+    check_strategic(
+        value!({"containers": [{"name": "a"}]}),
+        value!({"containers": [{"image": "x"}]}),
+        Err("map: {\"image\":\"x\"} does not contain declared merge key: name"),
+    );
+    check_strategic(
+        value!({"nodeSelector": {}}),
+        value!({"nodeSelector": {"$patch": "swap"}}),
+        Err("unknown patch type: swap in map: {}"),
+    );
+    check_strategic(
+        value!({"volumes": [{"name": "v"}]}),
+        value!({"volumes": [{"name": "v", "$retainKeys": ["name"], "hostPath": {}}]}),
+        Err("invalid patch format of retainKeys"),
+    );
+}
