@@ -8,7 +8,7 @@ kept: names, types, required, list and map types, patch strategies, defaults tha
 field a line:
 
     T <type> [G=<group>/<version>/<Kind>,...] [M=atomic] =<shape>     shape: any raw intstr quantity time object
-     <field> <type> [!] [d=<default>] [l=atomic|set|map:<key>,...] [m=atomic|granular] [p=<strategy>,...] [k=<merge key>]
+     <field> <type> [!] [s] [d=<default>] [l=atomic|set|map:<key>,...] [m=atomic|granular] [p=<strategy>,...] [k=<merge key>]
 
 A field's type is string, int32, int64, number, bool, bytes, time, any, @<type>, []<type> or {}<type>.
 """
@@ -72,7 +72,10 @@ def inner(schema, used):
 def attributes(schema, required):
     found = ["!"] if required else []
     default = schema.get("default")
-    if default is not None and not isinstance(default, (dict, list)):
+    if default == {}:
+        # The struct is no pointer in Go: it is always there, empty if nothing else.
+        found.append("s")
+    elif default is not None:
         found.append("d=" + json.dumps(default))
     kind = schema.get("x-kubernetes-list-type")
     # Without a list type the patch strategy would decide how lists merge; upstream now says it on every such list.

@@ -4,6 +4,7 @@
 //! The crate exists so that none of this can reach for a clock, a socket or a thread: time comes in as an argument,
 //! and what a caller persists or publishes is the [`store::Change`] that it gets back.
 
+pub mod apply;
 pub mod patch;
 pub mod path;
 pub mod schema;

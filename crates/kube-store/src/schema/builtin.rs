@@ -102,6 +102,7 @@ fn read_field<'f>(line: &'f str, ids: &BTreeMap<&str, TypeId>) -> (&'f str, Fiel
     for word in words {
         match word.split_once('=').unwrap_or((word, "")) {
             ("!", _) => field.required = true,
+            ("s", _) => field.embedded = true,
             ("d", default) => field.default = serde_json::from_str(default).ok(),
             ("l", kind) => set_list_kind(&mut field.ty, kind),
             ("m", kind) => set_map_kind(&mut field.ty, kind == "atomic"),

@@ -111,6 +111,8 @@ pub struct Field {
     pub ty: Type,
     pub required: bool,
     pub nullable: bool,
+    /// A struct that upstream's types always have, empty if nothing else: it is no pointer in Go.
+    pub embedded: bool,
     /// Of built-in types only scalars are kept, for keys of lists; of custom resources everything.
     pub default: Option<Value>,
     pub patch: PatchStrategy,
@@ -135,6 +137,7 @@ impl Field {
             ty,
             required: false,
             nullable: false,
+            embedded: false,
             default: None,
             patch: PatchStrategy::default(),
             enumeration: Vec::new(),
