@@ -1,6 +1,6 @@
 //! What the node autoscaler sees, remembers and decides. All of it goes into the journal.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
@@ -102,13 +102,6 @@ pub struct Snapshot {
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct Memory {
-    /// When the autoscaler ran first; the delays after add, delete and failure count from its start where nothing
-    /// happened yet.
-    #[serde(skip_serializing_if = "is_default")]
-    pub started: Option<Timestamp>,
-    /// When the last timed loop ran; loops that a pod started do not count.
-    #[serde(skip_serializing_if = "is_default")]
-    pub last_loop: Option<Timestamp>,
     #[serde(skip_serializing_if = "is_default")]
     pub last_scale_up: Option<Timestamp>,
     #[serde(skip_serializing_if = "is_default")]
@@ -130,15 +123,12 @@ pub struct Memory {
     /// By instance that never became a node.
     #[serde(skip_serializing_if = "is_default")]
     pub unregistered_since: BTreeMap<String, Timestamp>,
-    /// By group: since when target size and instances differ without a request under way.
+    /// Instances that the cloud reported as failed, so that each counts once.
     #[serde(skip_serializing_if = "is_default")]
-    pub wrong_size_since: BTreeMap<String, WrongSize>,
+    pub creation_errors: BTreeSet<String>,
     /// Nodes whose deletion was decided and that are still there.
     #[serde(skip_serializing_if = "is_default")]
     pub deleting: BTreeMap<String, Deletion>,
-    /// Pods evicted by a deletion, until they run elsewhere.
-    #[serde(skip_serializing_if = "is_default")]
-    pub evicted: Vec<Eviction>,
     /// Drives the random expander, so that a decision can be repeated.
     #[serde(skip_serializing_if = "is_default")]
     pub random: u64,
@@ -162,12 +152,18 @@ pub struct Backoff {
     pub reason: String,
 }
 
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct WrongSize {
-    pub since: Timestamp,
-    pub current: i32,
-    pub expected: i32,
+impl Memory {
+    /// The cloud refused to grow the group: it backs off, and nothing is expected of the request any more.
+    pub fn scale_up_failed(&mut self, group: &str, reason: &str, now: Timestamp) {
+        self.scale_up_requests.remove(group);
+        super::health::back_off(self, group, reason, now);
+    }
+
+    /// The node could not be tainted, drained or deleted and stays.
+    pub fn deletion_failed(&mut self, node: &str, now: Timestamp) {
+        self.deleting.remove(node);
+        self.last_failed_delete = Some(now);
+    }
 }
 
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -177,13 +173,6 @@ pub struct Deletion {
     pub since: Timestamp,
     /// Pods had to leave it.
     pub drained: bool,
-}
-
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct Eviction {
-    pub pod: Arc<PodView>,
-    pub at: Timestamp,
 }
 
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
@@ -197,7 +186,8 @@ pub struct Decision {
     /// Pods that no group can help, with upstream's event message (`NotTriggerScaleUp`).
     pub not_helped: Vec<NotHelped>,
     pub report: Report,
-    /// When to decide next: the next timed loop.
+    /// When to decide next: at once after a change, which may not be all, otherwise after the scan interval. A pod that
+    /// becomes unschedulable starts a loop of its own before that.
     pub next: Timestamp,
 }
 
@@ -220,9 +210,11 @@ pub struct ScaleDown {
     pub from: i32,
     pub to: i32,
     pub reason: ScaleDownReason,
-    /// The pods to evict first, within `grace_seconds`; daemon set pods are not among them.
+    /// The pods to evict first.
     pub evict: Vec<PodKey>,
-    pub evict_daemon_sets: bool,
+    /// Daemon set pods to evict afterwards, without waiting for their budgets; the others go with the node.
+    pub evict_daemons: Vec<PodKey>,
+    /// How long a pod may take to end at most.
     pub grace_seconds: i64,
 }
 

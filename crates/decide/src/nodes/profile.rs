@@ -228,7 +228,7 @@ fn positive(text: &str) -> Result<Millis, String> {
 }
 
 /// `10s`, `1m30s`, `2h`, `500ms`, `0`.
-fn duration(text: &str) -> Result<Millis, String> {
+pub(super) fn duration(text: &str) -> Result<Millis, String> {
     let bad = || format!("`{text}` is not a duration such as 10s, 1m30s or 2h");
     if text == "0" {
         return Ok(Millis::ZERO);

@@ -63,6 +63,31 @@ pub fn fits(cluster: &Cluster, pod: &PodView, node: &str) -> Result<(), String> 
     check_with_nominated(cluster, pod, &filters, &cluster.nodes[index]).map_err(|rejection| rejection.message())
 }
 
+/// The first acceptable node that passes every filter, looking from `start` on; nominations are the caller's business.
+/// For the node autoscaler, which asks whether a pod fits and not where it fits best.
+pub(crate) fn first_fit(
+    cluster: &Cluster,
+    pod: &PodView,
+    start: usize,
+    acceptable: impl Fn(&str) -> bool,
+) -> Result<usize, String> {
+    let filters = Filters::prepare(cluster, pod).map_err(|rejection| rejection.message())?;
+    let count = cluster.nodes.len();
+    let mut last = None;
+    for index in (0..count).map(|offset| (start + offset) % count) {
+        let node = &cluster.nodes[index];
+        let allowed = filters.only.as_ref().is_none_or(|only| only.contains(node.name()));
+        if !allowed || !acceptable(node.name()) {
+            continue;
+        }
+        match filters.check(pod, node) {
+            Ok(()) => return Ok(index),
+            Err(rejection) => last = Some(rejection.message()),
+        }
+    }
+    Err(last.unwrap_or_else(|| "no node is acceptable".to_owned()))
+}
+
 /// # Errors
 /// When no node can do, whatever it has free.
 fn filter(cluster: &Cluster, pod: &PodView, profile: &Profile, tie: &mut TieBreak) -> Result<Filtered, Rejection> {

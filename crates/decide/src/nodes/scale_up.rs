@@ -1,0 +1,310 @@
+//! Growing groups for pods that fit nowhere.
+//!
+//! After `core/scaleup/orchestrator` and `core/podlistprocessor` of cluster-autoscaler 1.36.1.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use units::Millis;
+
+use super::drain;
+use super::estimate::{PodGroup, estimate};
+use super::expander::{GrowthOption, choose};
+use super::health::{GroupHealth, is_backed_off};
+use super::model::{Memory, NotHelped, ScaleUp, ScaleUpRequest};
+use super::profile::Profile;
+use super::similar::are_similar;
+use super::template;
+use super::world::{World, is_expendable};
+use crate::report::Reason;
+use crate::scheduling::fits;
+use crate::scheduling::view::{PodKey, PodView};
+
+/// While the oldest pod is younger than this, the autoscaler waits for more to come.
+const VERY_NEW: Millis = Millis::from_secs(2);
+
+#[derive(Default)]
+pub(super) struct Outcome {
+    pub(super) scale_ups: Vec<ScaleUp>,
+    pub(super) not_helped: Vec<NotHelped>,
+    pub(super) reasons: Vec<Reason>,
+    /// All pods were very new: neither up nor down in this loop.
+    pub(super) waits_for_more: bool,
+}
+
+/// The pods that the scheduler gave up on and that fit neither on the nodes that are there nor on those to come. Those
+/// that do fit are put there, so that scale-down leaves them their room.
+pub(super) fn pods_to_help(world: &mut World<'_>, memory: &Memory) -> Vec<Arc<PodView>> {
+    let snapshot = world.snapshot;
+    let mut pods: Vec<Arc<PodView>> = snapshot
+        .pods
+        .iter()
+        .filter(|pod| {
+            pod.node.is_none()
+                && pod.nominated_node.is_none()
+                && pod.unschedulable_since.is_some()
+                && pod.deleting.is_none()
+                && !pod.is_terminal()
+                && !pod.is_owned_by("DaemonSet")
+                && !is_expendable(pod)
+        })
+        .cloned()
+        .collect();
+    // Pods on nodes that are being drained will need a place in a moment.
+    let drained = |node: &String| memory.deleting.get(node).is_some_and(|deletion| deletion.drained);
+    let moving = snapshot.pods.iter().filter(|pod| pod.node.as_ref().is_some_and(drained) && pod.deleting.is_none());
+    pods.extend(moving.filter(|pod| drain::is_recreated(pod)).map(template::unbound));
+    let order = |pod: &Arc<PodView>| (std::cmp::Reverse(world.cluster.priority(pod)), pod.created, pod.key());
+    pods.sort_by_cached_key(order);
+    let mut hopeless: Vec<Arc<PodView>> = Vec::new();
+    pods.retain(|pod| {
+        if hopeless.iter().any(|other| are_equivalent(other, pod)) {
+            return true;
+        }
+        let placed = world.place(pod, |_| true).is_some();
+        if !placed {
+            hopeless.push(Arc::clone(pod));
+        }
+        !placed
+    });
+    pods
+}
+
+pub(super) fn scale_up(
+    profile: &Profile,
+    world: &mut World<'_>,
+    health: &[GroupHealth],
+    memory: &mut Memory,
+    mut pods: Vec<Arc<PodView>>,
+) -> Outcome {
+    let now = world.snapshot.now;
+    pods.retain(|pod| now - pod.created > delay(profile, pod));
+    let mut outcome = Outcome::default();
+    let Some(oldest) = pods.iter().map(|pod| pod.created).min() else { return outcome };
+    if oldest + VERY_NEW > now {
+        outcome.waits_for_more = true;
+        let text = "Unschedulable pods are very new, waiting one iteration for more";
+        outcome.reasons.push(Reason::new("nodes.scale-up.very-new", text).with("pods", pods.len()));
+        return outcome;
+    }
+    let mut plan = Plan::new(profile, world, health, memory, group_pods(pods));
+    plan.find_options(world, &mut outcome);
+    plan.execute(world, memory, &mut outcome);
+    outcome.not_helped = plan.not_helped(world);
+    outcome
+}
+
+/// `new-pod-scale-up-delay`, or the pod's own where that is longer.
+fn delay(profile: &Profile, pod: &PodView) -> Millis {
+    let own = pod.annotations.get("cluster-autoscaler.kubernetes.io/pod-scale-up-delay");
+    let own = own.and_then(|text| super::profile::duration(text).ok()).unwrap_or(Millis::ZERO);
+    own.max(profile.new_pod_scale_up_delay)
+}
+
+/// As `equivalence.BuildPodGroups`: pods of one controller with the same labels and spec.
+fn group_pods(pods: Vec<Arc<PodView>>) -> Vec<PodGroup> {
+    let mut groups: Vec<PodGroup> = Vec::new();
+    for pod in pods {
+        match groups.iter_mut().find(|group| are_equivalent(&group[0], &pod)) {
+            Some(group) => group.push(pod),
+            None => groups.push(vec![pod]),
+        }
+    }
+    groups
+}
+
+pub(super) fn are_equivalent(a: &PodView, b: &PodView) -> bool {
+    a.owner.is_some()
+        && a.owner == b.owner
+        && a.namespace == b.namespace
+        && a.labels == b.labels
+        && a.requests == b.requests
+        && a.node_selector == b.node_selector
+        && a.node_affinity == b.node_affinity
+        && a.affinity == b.affinity
+        && a.anti_affinity == b.anti_affinity
+        && a.spread == b.spread
+        && a.tolerations == b.tolerations
+        && a.host_ports == b.host_ports
+        && a.volumes == b.volumes
+        && a.priority == b.priority
+}
+
+struct Plan<'p> {
+    profile: &'p Profile,
+    pods: Vec<PodGroup>,
+    /// By pod group and node group: whether a new node would do, or why not.
+    verdicts: Vec<BTreeMap<usize, Result<(), String>>>,
+    /// Groups that are not considered, with upstream's reason.
+    skipped: BTreeMap<usize, &'static str>,
+    options: Vec<GrowthOption>,
+}
+
+impl<'p> Plan<'p> {
+    fn new(
+        profile: &'p Profile,
+        world: &World<'_>,
+        health: &[GroupHealth],
+        memory: &Memory,
+        pods: Vec<PodGroup>,
+    ) -> Plan<'p> {
+        let now = world.snapshot.now;
+        let mut skipped = BTreeMap::new();
+        for (index, group) in world.snapshot.groups.iter().enumerate() {
+            let requested = memory.scale_up_requests.get(&group.name).map_or(0, |request| request.increase);
+            let reason = if !health[index].is_healthy(profile, requested) {
+                Some("not ready for scale-up")
+            } else if is_backed_off(memory, &group.name, now) {
+                Some("in backoff after failed scale-up")
+            } else if group.target_size >= group.max {
+                Some("max node group size reached")
+            } else {
+                None
+            };
+            skipped.extend(reason.map(|reason| (index, reason)));
+        }
+        let verdicts = vec![BTreeMap::new(); pods.len()];
+        Plan { profile, pods, verdicts, skipped, options: Vec::new() }
+    }
+
+    fn find_options(&mut self, world: &mut World<'_>, outcome: &mut Outcome) {
+        let snapshot = world.snapshot;
+        for index in (0..snapshot.groups.len()).filter(|index| !self.skipped.contains_key(index)) {
+            let group = &snapshot.groups[index];
+            let name = format!("template-node-for-{}", group.name);
+            template::add(&mut world.cluster, snapshot, group, &name);
+            for (pods, verdicts) in self.pods.iter().zip(&mut self.verdicts) {
+                verdicts.insert(index, fits(&world.cluster, &pods[0], &name));
+            }
+            template::remove(&mut world.cluster, &name);
+        }
+        for index in (0..snapshot.groups.len()).filter(|index| !self.skipped.contains_key(index)) {
+            let pods: Vec<PodGroup> = self.helped_by(index).map(|pods| self.pods[pods].clone()).collect();
+            if pods.is_empty() {
+                continue;
+            }
+            let group = &snapshot.groups[index];
+            let room = |index: &usize| snapshot.groups[*index].max - snapshot.groups[*index].target_size;
+            let limit = room(&index) + self.similar_to(world, index).iter().map(room).sum::<i32>();
+            let (nodes, pods) = estimate(world, group, pods, limit);
+            if nodes > 0 && !pods.is_empty() {
+                let option = GrowthOption { group: index, nodes, pods };
+                let text = format!("{} would need {nodes} node(s) for {} pod(s)", group.name, option.pods.len());
+                let reason = Reason::new("nodes.scale-up.option", text).with("group", group.name.as_str());
+                let reason = reason.with("nodes", nodes).with("pods", option.pods.len());
+                outcome.reasons.push(reason.with("waste", option.waste(group)));
+                self.options.push(option);
+            }
+        }
+        for (index, reason) in &self.skipped {
+            let text = format!("{} is left out: {reason}", snapshot.groups[*index].name);
+            outcome.reasons.push(Reason::new("nodes.scale-up.skipped", text));
+        }
+    }
+
+    fn helped_by(&self, group: usize) -> impl Iterator<Item = usize> + '_ {
+        (0..self.pods.len()).filter(move |pods| matches!(self.verdicts[*pods].get(&group), Some(Ok(()))))
+    }
+
+    /// Groups of like nodes that can run all the pods that this one can.
+    fn similar_to(&self, world: &World<'_>, group: usize) -> Vec<usize> {
+        if !self.profile.balance_similar_node_groups {
+            return Vec::new();
+        }
+        let groups = &world.snapshot.groups;
+        let (a, helped) = (template::node(&groups[group], "a"), self.helped_by(group).collect::<Vec<_>>());
+        (0..groups.len())
+            .filter(|other| *other != group && !self.skipped.contains_key(other))
+            .filter(|other| are_similar(&a, &template::node(&groups[*other], "a")))
+            .filter(|other| helped.iter().all(|pods| matches!(self.verdicts[*pods].get(other), Some(Ok(())))))
+            .collect()
+    }
+
+    fn execute(&mut self, world: &World<'_>, memory: &mut Memory, outcome: &mut Outcome) {
+        let groups = &world.snapshot.groups;
+        let Some(chosen) = choose(self.profile.expander, &self.options, groups, memory) else { return };
+        let option = &self.options[chosen];
+        let name = &groups[option.group].name;
+        let text = format!("the {} expander chooses {name} among {}", self.profile.expander.name(), self.options.len());
+        outcome.reasons.push(Reason::new("nodes.scale-up.expander", text));
+        let mut members = vec![option.group];
+        members.extend(self.similar_to(world, option.group));
+        let sizes = balance(members.iter().map(|i| (groups[*i].target_size, groups[*i].max)).collect(), option.nodes);
+        let pods: Vec<PodKey> = option.pods.iter().map(|pod| pod.key()).collect();
+        for (index, to) in members.into_iter().zip(sizes) {
+            let group = &groups[index];
+            if to > group.target_size {
+                request(self.profile, world, memory, &group.name, to - group.target_size);
+                let from = group.target_size;
+                outcome.scale_ups.push(ScaleUp { group: group.name.clone(), from, to, pods: pods.clone() });
+            }
+        }
+    }
+
+    /// Pods for which no group was found, in the words of upstream's `NotTriggerScaleUp` event.
+    fn not_helped(&self, world: &World<'_>) -> Vec<NotHelped> {
+        let mut list = Vec::new();
+        for (pods, verdicts) in self.pods.iter().zip(&self.verdicts) {
+            if verdicts.values().any(Result::is_ok) {
+                continue;
+            }
+            let mut counts: BTreeMap<&str, usize> = BTreeMap::new();
+            for reasons in verdicts.values().filter_map(|verdict| verdict.as_ref().err()) {
+                for reason in reasons.split(", ") {
+                    *counts.entry(reason).or_default() += 1;
+                }
+            }
+            for reason in self.skipped.values() {
+                *counts.entry(reason).or_default() += 1;
+            }
+            let parts: Vec<String> = counts.iter().map(|(reason, count)| format!("{count} {reason}")).collect();
+            let message = if world.snapshot.groups.is_empty() {
+                "pod didn't trigger scale-up: there is no node group".to_owned()
+            } else {
+                format!("pod didn't trigger scale-up: {}", parts.join(", "))
+            };
+            list.extend(pods.iter().map(|pod| NotHelped { pod: pod.key(), message: message.clone() }));
+        }
+        list
+    }
+}
+
+/// Registers what the cloud is asked for.
+pub(super) fn request(profile: &Profile, world: &World<'_>, memory: &mut Memory, group: &str, increase: i32) {
+    let now = world.snapshot.now;
+    let fresh = ScaleUpRequest { increase: 0, at: now, expected: now };
+    let request = memory.scale_up_requests.entry(group.to_owned()).or_insert(fresh);
+    request.increase += increase;
+    request.at = now;
+    request.expected = now + profile.max_node_provision_time;
+    memory.last_scale_up = Some(now);
+}
+
+/// Sizes after `nodes` more, each given to the smallest group that has room, of two equals to the one that was smaller to
+/// begin with; (size, max) per group.
+fn balance(groups: Vec<(i32, i32)>, nodes: i32) -> Vec<i32> {
+    let mut sizes: Vec<i32> = groups.iter().map(|(size, _)| *size).collect();
+    for _ in 0..nodes {
+        let open = (0..sizes.len()).filter(|index| sizes[*index] < groups[*index].1);
+        let Some(smallest) = open.min_by_key(|index| (sizes[*index], groups[*index].0, *index)) else { break };
+        sizes[smallest] += 1;
+    }
+    sizes
+}
+
+#[cfg(test)]
+mod tests {
+    use super::balance;
+
+    fn check(groups: &[(i32, i32)], nodes: i32, expected: &[i32]) {
+        assert_eq!(balance(groups.to_vec(), nodes), expected);
+    }
+
+    #[test]
+    fn nodes_go_to_the_smallest_group_with_room() {
+        check(&[(1, 5)], 3, &[4]);
+        check(&[(1, 3)], 5, &[3]);
+        check(&[(3, 9), (1, 9)], 3, &[3, 4]);
+        check(&[(0, 9), (0, 9), (0, 1)], 5, &[2, 2, 1]);
+    }
+}
