@@ -56,7 +56,7 @@ fn describe(file: &Path, text: &str, error: &serde_saphyr::Error) -> ConfigError
     use serde_saphyr::Error;
     let error = error.without_snippet();
     let line = error.location().map(|location| location.line()).filter(|line| *line > 0);
-    let key = line.and_then(|line| key_at(text, line));
+    let key = error.location().and_then(|location| key_at(text, location.line(), location.column()));
     let of_key = |sentence: String| key.map_or(sentence.clone(), |key| format!("`{key}`: {sentence}"));
     let problem = match error {
         Error::SerdeUnknownField { field, expected, .. } => format!("unknown key `{field}`{}", suggestion(field, expected)),
@@ -65,19 +65,27 @@ fn describe(file: &Path, text: &str, error: &serde_saphyr::Error) -> ConfigError
         Error::SerdeInvalidType { unexpected, expected, .. } | Error::SerdeInvalidValue { unexpected, expected, .. } => {
             of_key(format!("expected {expected}, found {unexpected}"))
         }
-        other => of_key(first_line(&other.to_string()).to_owned()),
+        other => of_key(sentence(&other.to_string()).to_owned()),
     };
     ConfigError { file: file.to_owned(), line, problem }
 }
 
-fn first_line(text: &str) -> &str {
-    text.lines().next().unwrap_or(text)
+/// The first line of a message, without the position that is printed in front of it anyway.
+fn sentence(text: &str) -> &str {
+    let line = text.lines().next().unwrap_or(text);
+    line.split_once(" at line ").map_or(line, |(before, _)| before)
 }
 
-/// The key on a line, for errors that name none.
-fn key_at(text: &str, line: u64) -> Option<&str> {
+/// The key whose value stands at a position, for errors that name none.
+fn key_at(text: &str, line: u64, column: u64) -> Option<&str> {
     let line = text.lines().nth(usize::try_from(line).ok()?.checked_sub(1)?)?;
-    let (key, _) = line.trim_start().trim_start_matches("- ").split_once(':')?;
+    let end = line.char_indices().nth(usize::try_from(column).ok()?.saturating_sub(1)).map_or(line.len(), |(index, _)| index);
+    let before = line.get(..end)?.trim_end();
+    // At a key the position is its start, at a value it is after the key's colon.
+    let key = match before.strip_suffix(':') {
+        Some(key) => key.rsplit(['{', ',', ' ']).next()?,
+        None => line.trim_start().trim_start_matches("- ").split_once(':')?.0,
+    };
     Some(key.trim()).filter(|key| !key.is_empty() && !key.starts_with('#'))
 }
 
