@@ -194,7 +194,9 @@ impl<'a> Context<'a> {
             let value = match self.snapshot.metrics.object.get(&metric.name) {
                 Some(Ok(value)) => Ok(*value),
                 Some(Err(error)) => Err(error.clone()),
-                None => Err("no metrics returned from custom metrics API".to_owned()),
+                None => {
+                    Err("the custom metrics API server returned 0 results when we asked for exactly one".to_owned())
+                }
             };
             value.map_err(|error| {
                 format!(

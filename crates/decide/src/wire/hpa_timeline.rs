@@ -7,7 +7,7 @@ mod world;
 use serde_json::{Value, json};
 use units::Timestamp;
 
-use crate::hpa::status::MetricStatus;
+use crate::hpa::status::{MetricStatus, Status};
 use crate::hpa::view::{ConditionStatus, Settings};
 use crate::hpa::{Decision, decide};
 use crate::wire::input::InputError;
@@ -22,28 +22,52 @@ pub fn run(document: &Value) -> Result<Vec<String>, InputError> {
     if document.get("hpa").is_some() { one_shot::run(document) } else { timeline(document) }
 }
 
+/// Every status that the controller writes over a scripted load, with its instant, and the final number of replicas.
+///
+/// # Errors
+/// As [`run`].
+pub fn statuses(document: &Value) -> Result<(Vec<(Timestamp, Status)>, i32), InputError> {
+    let script = Script::parse(document)?;
+    let mut written = Vec::new();
+    let replicas = play(&script, |now, _, decision, _| {
+        if decision.status_changed {
+            written.push((now, decision.status.clone()));
+        }
+    })?;
+    Ok((written, replicas))
+}
+
 fn timeline(document: &Value) -> Result<Vec<String>, InputError> {
     let script = Script::parse(document)?;
-    let settings = script.settings();
-    let mut world = World::new(&script);
     let mut lines = Vec::new();
+    let replicas = play(&script, |now, from, decision, ready| {
+        if decision.rescale.is_some() || (script.verbose && decision.status_changed) {
+            lines.push(line(now, from, decision, ready).to_string());
+        }
+    })?;
+    lines.push(json!({"t": seconds(script.duration), "final": replicas}).to_string());
+    Ok(lines)
+}
+
+/// Runs the script; `each` sees every sync: when, the replicas before it, the decision, and how many pods were ready.
+fn play(script: &Script, mut each: impl FnMut(Timestamp, i32, &Decision, usize)) -> Result<i32, InputError> {
+    let settings = script.settings();
+    let mut world = World::new(script);
     let mut now = script.sync;
     while now <= script.duration {
-        world.advance(&script, now)?;
+        world.advance(script, now)?;
+        let from = world.replicas();
+        let ready = world.ready_count(now);
         let snapshot = world.snapshot(now);
         let decision = decide(&settings, &snapshot, &mut world.memory);
-        let ready = world.ready_count(now);
         world.status.clone_from(&decision.status);
         if let Some(rescale) = &decision.rescale {
             world.scale_to(rescale.to, now);
         }
-        if decision.rescale.is_some() || (script.verbose && decision.status_changed) {
-            lines.push(line(now, world.from(&decision), &decision, ready).to_string());
-        }
+        each(now, from, &decision, ready);
         now = now + settings.sync_period;
     }
-    lines.push(json!({"t": seconds(script.duration), "final": world.replicas()}).to_string());
-    Ok(lines)
+    Ok(world.replicas())
 }
 
 fn line(now: Timestamp, from: i32, decision: &Decision, ready: usize) -> Value {

@@ -5,12 +5,12 @@ use std::collections::BTreeMap;
 use units::{Millis, Timestamp};
 
 use super::script::{PodOverride, Script, Usage, cpu_milli, memory_milli};
+use crate::hpa::Memory;
 use crate::hpa::status::{CurrentValue, MetricStatus, Status};
 use crate::hpa::view::{
     ConditionStatus, ContainerRequests, ContainerUsage, Metrics, Phase, Pod, PodMetrics, PodSample, ReadyCondition,
     Scale, Snapshot, Spec,
 };
-use crate::hpa::{Decision, Memory};
 use crate::wire::input::InputError;
 
 /// Initial pods are this old, so that no initialisation period touches them.
@@ -75,11 +75,6 @@ impl World {
 
     pub fn replicas(&self) -> i32 {
         i32::try_from(self.members.len()).unwrap_or(i32::MAX)
-    }
-
-    /// The number before the decision, whether or not it changed anything.
-    pub fn from(&self, decision: &Decision) -> i32 {
-        decision.rescale.as_ref().map_or(self.replicas(), |rescale| rescale.from)
     }
 
     /// The newest pods go first; new ones get ready after their delay.
