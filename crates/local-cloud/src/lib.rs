@@ -1,1 +1,3 @@
-//! local-cloud
+//! The composition root of the embedded cloud.
+
+pub mod postgres;

@@ -1,0 +1,88 @@
+//! The postmaster as a process: start in its own session, find it again, stop it, notice its end.
+
+use std::fs::{self, OpenOptions};
+use std::os::unix::fs::OpenOptionsExt;
+use std::os::unix::process::CommandExt;
+use std::path::Path;
+use std::time::Duration;
+
+use rustix::event::{PollFd, PollFlags, poll};
+use rustix::io::Errno;
+use rustix::process::{Pid, PidfdFlags, Signal, kill_process, pidfd_open, test_kill_process};
+
+use super::programs::Programs;
+use super::{PostgresError, Wanted, files};
+
+const FAST_SHUTDOWN: Duration = Duration::from_secs(10);
+const IMMEDIATE_SHUTDOWN: Duration = Duration::from_secs(3);
+
+fn pid_of(raw: u32) -> Option<Pid> {
+    i32::try_from(raw).ok().and_then(Pid::from_raw)
+}
+
+/// The postmaster of this data folder, if it runs: its pid file alone could name a process that came later.
+pub(super) fn running(data: &Path) -> Option<u32> {
+    let first_line = fs::read_to_string(data.join("postmaster.pid")).ok()?.lines().next()?.trim().to_owned();
+    let pid: u32 = first_line.parse().ok()?;
+    let command = fs::read(format!("/proc/{pid}/cmdline")).ok()?;
+    let is_ours = command.split(|byte| *byte == 0).any(|argument| argument == data.as_os_str().as_encoded_bytes());
+    (is_ours && is_alive(pid)).then_some(pid)
+}
+
+/// A zombie has ended, although its pid still answers to signals.
+pub(super) fn is_alive(pid: u32) -> bool {
+    let Some(process) = pid_of(pid) else { return false };
+    let stat = fs::read_to_string(format!("/proc/{pid}/stat")).unwrap_or_default();
+    let state = stat.rsplit_once(')').map_or("", |(_, rest)| rest.trim_start());
+    test_kill_process(process).is_ok() && !state.starts_with('Z')
+}
+
+/// Starts the postmaster in a session of its own, so that it outlives this process and a terminal's Ctrl-C.
+pub(super) fn start(programs: &Programs, wanted: &Wanted) -> Result<u32, PostgresError> {
+    let data = wanted.folder.join("data");
+    let log = files::log(&wanted.folder);
+    // A killed postmaster leaves its pid file; PostgreSQL looks at it itself, but not across user namespaces.
+    if running(&data).is_none() {
+        let _ = fs::remove_file(data.join("postmaster.pid"));
+    }
+    let output = OpenOptions::new()
+        .create(true)
+        .append(true)
+        .mode(0o600)
+        .open(&log)
+        .map_err(PostgresError::file("open", &log))?;
+    let errors = output.try_clone().map_err(PostgresError::file("open", &log))?;
+    let mut command = programs.command("postgres");
+    command.arg("-D").arg(&data).stdout(output).stderr(errors).process_group(0);
+    let mut child =
+        command.spawn().map_err(|source| PostgresError::Spawn { program: "postgres".to_owned(), source })?;
+    let pid = child.id();
+    // Somebody has to collect it when it ends, or it stays as a zombie for as long as the cloud runs.
+    std::thread::spawn(move || child.wait());
+    Ok(pid)
+}
+
+/// Fast shutdown first (open transactions roll back), then immediate (recovery at the next start), then by force.
+pub(super) async fn stop(data: &Path) {
+    let Some(pid) = running(data) else { return };
+    let Some(process) = pid_of(pid) else { return };
+    for (signal, patience) in
+        [(Signal::INT, FAST_SHUTDOWN), (Signal::QUIT, IMMEDIATE_SHUTDOWN), (Signal::KILL, IMMEDIATE_SHUTDOWN)]
+    {
+        if kill_process(process, signal).is_err() || tokio::time::timeout(patience, ended(pid)).await.is_ok() {
+            return;
+        }
+    }
+}
+
+/// Resolves when the process ends. The wait has a thread of its own: one of the runtime's would keep it from shutting down.
+pub(super) async fn ended(pid: u32) {
+    let Some(process) = pid_of(pid) else { return };
+    let Ok(pidfd) = pidfd_open(process, PidfdFlags::empty()) else { return };
+    let (sender, receiver) = tokio::sync::oneshot::channel();
+    std::thread::spawn(move || {
+        while let Err(Errno::INTR) = poll(&mut [PollFd::new(&pidfd, PollFlags::IN)], None) {}
+        let _ = sender.send(());
+    });
+    let _ = receiver.await;
+}
