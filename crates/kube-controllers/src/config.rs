@@ -1,5 +1,6 @@
 //! Every period and default of the controllers in one place, with upstream's values.
 
+use decide::nodes::Profile;
 use units::Millis;
 
 /// Settings of the controllers. `Config::default()` has the defaults of kube-controller-manager 1.36.
@@ -11,6 +12,8 @@ pub struct Config {
     pub hpa_sync: Millis,
     /// Tolerance, windows and readiness delays of the HPA.
     pub hpa: decide::hpa::Settings,
+    /// What AKS calls `autoScalerProfile`, at the start; replaceable at run time.
+    pub autoscaler: Profile,
     pub nodes: NodeLifecycle,
     /// Finished pods beyond this many are deleted (`--terminated-pod-gc-threshold`).
     pub terminated_pods: usize,
@@ -29,8 +32,6 @@ pub struct Config {
 pub struct NodeLifecycle {
     /// Without a renewed lease for so long, a node's conditions become Unknown (`--node-monitor-grace-period`).
     pub grace: Millis,
-    /// Between two looks at all nodes (`--node-monitor-period`).
-    pub period: Millis,
 }
 
 impl Default for Config {
@@ -39,7 +40,8 @@ impl Default for Config {
             resync: Millis::from_secs(300),
             hpa_sync: Millis::from_secs(15),
             hpa: decide::hpa::Settings::default(),
-            nodes: NodeLifecycle { grace: Millis::from_secs(50), period: Millis::from_secs(5) },
+            autoscaler: Profile::default(),
+            nodes: NodeLifecycle { grace: Millis::from_secs(50) },
             terminated_pods: 12_500,
             journal_bytes: 64 << 20,
             journal_ring: 4096,

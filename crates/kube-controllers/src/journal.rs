@@ -22,7 +22,7 @@ const SUFFIX: &str = ".jsonl";
 
 /// One decision to note. `settings` and `memory_before` are what the decision function was given beside the snapshot.
 pub(crate) struct Entry<'a, S, N, M, D> {
-    /// `hpa`, `pod` or `pool`
+    /// `hpa` or [`POOLS`]
     pub kind: &'a str,
     pub namespace: Option<&'a str>,
     pub object: &'a str,
@@ -34,7 +34,36 @@ pub(crate) struct Entry<'a, S, N, M, D> {
     pub decision: &'a D,
     pub summary: &'a str,
     pub acted: bool,
+    /// The objects of a decision about several.
+    pub items: Vec<Item>,
 }
+
+/// Decisions that were made together on one snapshot: a batch of pods.
+pub(crate) struct Batch<'a, S, N, M, D> {
+    pub now: Timestamp,
+    pub settings: &'a S,
+    /// Absent for a cluster whose snapshot is too large for the journal; the ring still has the decisions.
+    pub snapshot: Option<&'a N>,
+    pub memory_before: &'a M,
+    /// One decision per item, each with its reasons in a field `report`.
+    pub decisions: &'a [D],
+    pub items: Vec<Item>,
+}
+
+/// What a line with several objects decided upon.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub(crate) struct Item {
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub namespace: Option<String>,
+    pub object: String,
+    pub summary: String,
+    pub acted: bool,
+}
+
+/// The kind of a line with a batch; its items are decisions of kind `pod`.
+pub(crate) const BATCH: &str = "pods";
+/// The kind of a line about all node pools together; its items are decisions of kind `pool` with one report.
+pub(crate) const POOLS: &str = "pools";
 
 /// A line of the journal.
 #[derive(Debug, Serialize, Deserialize)]
@@ -51,9 +80,11 @@ pub(crate) struct Line {
     pub settings: Value,
     pub snapshot: Value,
     pub memory_before: Value,
-    /// Without its report, which stands beside it.
+    /// Without its report, which stands beside it. Of a batch: a list of decisions with their reports.
     pub decision: Value,
     pub report: Value,
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub items: Vec<Item>,
 }
 
 /// Takes the report out of a decision.
@@ -196,8 +227,10 @@ impl Inner {
             // A last line cut short by a crash is not a decision.
             for line in BufReader::new(file).lines().map_while(Result::ok) {
                 let Ok(head) = serde_json::from_str::<Head>(&line) else { continue };
-                self.next_sequence = self.next_sequence.max(head.sequence + 1);
-                self.remember(head.into_decision());
+                for decision in head.into_decisions() {
+                    self.next_sequence = self.next_sequence.max(decision.sequence + 1);
+                    self.remember(decision);
+                }
             }
         }
         Ok(())
@@ -212,6 +245,19 @@ impl Inner {
         match self.files.as_mut() {
             Some(files) => files.append(&bytes),
             None => Ok(()),
+        }
+    }
+
+    fn write(&mut self, line: &Line) {
+        if let Err(error) = self.append(line) {
+            complain(&error);
+        }
+    }
+
+    fn keep(&mut self, line: Line) {
+        for decision in Head::from(line).into_decisions() {
+            self.next_sequence = decision.sequence + 1;
+            self.remember(decision);
         }
     }
 
@@ -238,15 +284,14 @@ impl Recorder {
     }
 
     /// Appends to the journal and to the ring.
-    pub(crate) fn record<S, N, M, D>(&self, entry: &Entry<'_, S, N, M, D>)
+    pub(crate) fn record<S, N, M, D>(&self, entry: Entry<'_, S, N, M, D>)
     where
         S: Serialize,
         N: Serialize,
         M: Serialize,
         D: Serialize,
     {
-        let value = |result: serde_json::Result<Value>| result.unwrap_or_else(|error| Value::String(format!("not serialisable: {error}")));
-        let (decision, report) = split_report(value(serde_json::to_value(entry.decision)));
+        let (decision, report) = split_report(to_value(entry.decision));
         let mut inner = self.inner.lock();
         let line = Line {
             sequence: inner.next_sequence,
@@ -257,27 +302,51 @@ impl Recorder {
             summary: entry.summary.to_owned(),
             acted: entry.acted,
             now: entry.now,
-            settings: value(serde_json::to_value(entry.settings)),
-            snapshot: value(serde_json::to_value(entry.snapshot)),
-            memory_before: value(serde_json::to_value(entry.memory_before)),
+            settings: to_value(entry.settings),
+            snapshot: to_value(entry.snapshot),
+            memory_before: to_value(entry.memory_before),
             decision,
             report,
+            items: entry.items,
         };
-        inner.next_sequence += 1;
-        if let Err(error) = inner.append(&line) {
-            complain(&error);
-        }
-        inner.remember(Decision {
-            sequence: line.sequence,
-            at: line.at,
-            kind: line.kind,
-            namespace: line.namespace,
-            object: line.object,
-            summary: line.summary,
-            acted: line.acted,
-            report: line.report,
-        });
+        inner.write(&line);
+        inner.keep(line);
     }
+
+    /// Appends a batch as one line to the journal, and its items one by one to the ring.
+    pub(crate) fn record_batch<S, N, M, D>(&self, batch: Batch<'_, S, N, M, D>)
+    where
+        S: Serialize,
+        N: Serialize,
+        M: Serialize,
+        D: Serialize,
+    {
+        let mut inner = self.inner.lock();
+        let line = Line {
+            sequence: inner.next_sequence,
+            at: clock::now(),
+            kind: BATCH.to_owned(),
+            namespace: None,
+            object: BATCH.to_owned(),
+            summary: format!("decided on {} pods", batch.items.len()),
+            acted: batch.items.iter().any(|item| item.acted),
+            now: batch.now,
+            settings: to_value(batch.settings),
+            snapshot: batch.snapshot.map_or(Value::Null, to_value),
+            memory_before: to_value(batch.memory_before),
+            decision: to_value(batch.decisions),
+            report: Value::Null,
+            items: batch.items,
+        };
+        if batch.snapshot.is_some() {
+            inner.write(&line);
+        }
+        inner.keep(line);
+    }
+}
+
+fn to_value<T: Serialize + ?Sized>(value: &T) -> Value {
+    serde_json::to_value(value).unwrap_or_else(|error| Value::String(format!("not serialisable: {error}")))
 }
 
 /// What the ring needs of a line.
@@ -290,21 +359,35 @@ struct Head {
     object: String,
     summary: String,
     acted: bool,
+    decision: Value,
     report: Value,
+    #[serde(default)]
+    items: Vec<Item>,
+}
+
+impl From<Line> for Head {
+    fn from(line: Line) -> Head {
+        let Line { sequence, at, kind, namespace, object, summary, acted, decision, report, items, .. } = line;
+        Head { sequence, at, kind, namespace, object, summary, acted, decision, report, items }
+    }
 }
 
 impl Head {
-    fn into_decision(self) -> Decision {
-        Decision {
-            sequence: self.sequence,
-            at: self.at,
-            kind: self.kind,
-            namespace: self.namespace,
-            object: self.object,
-            summary: self.summary,
-            acted: self.acted,
-            report: self.report,
-        }
+    fn into_decisions(self) -> Vec<Decision> {
+        let Head { sequence, at, kind, namespace, object, summary, acted, decision, report, items } = self;
+        let reports: Vec<Value> = match (kind.as_str(), decision) {
+            (BATCH, Value::Array(decisions)) => decisions.into_iter().map(|decision| split_report(decision).1).collect(),
+            (POOLS, _) => vec![report; items.len()],
+            _ => return vec![Decision { sequence, at, kind, namespace, object, summary, acted, report }],
+        };
+        let kind = if kind == BATCH { "pod" } else { "pool" };
+        (sequence..)
+            .zip(items.into_iter().zip(reports))
+            .map(|(sequence, (item, report))| {
+                let Item { namespace, object, summary, acted } = item;
+                Decision { sequence, at, kind: kind.to_owned(), namespace, object, summary, acted, report }
+            })
+            .collect()
     }
 }
 
@@ -331,7 +414,7 @@ mod tests {
 
     fn record(recorder: &Recorder, kind: &str, object: &str, acted: bool, padding: usize) {
         let decision = json!({"filler": "x".repeat(padding), "report": {"summary": "s", "reasons": []}});
-        recorder.record(&Entry {
+        recorder.record(Entry {
             kind,
             namespace: Some("default"),
             object,
@@ -342,6 +425,7 @@ mod tests {
             decision: &decision,
             summary: "s",
             acted,
+            items: Vec::new(),
         });
     }
 

@@ -13,18 +13,23 @@ mod events;
 mod hash;
 mod journal;
 mod node_groups;
+mod nodes;
 mod objects;
 mod pods;
 mod queue;
 mod ranking;
 mod replay;
+mod revisions;
 mod runtime;
 mod selector;
+mod surroundings;
 
 use std::path::PathBuf;
 use std::sync::Arc;
 
+use decide::nodes::Profile;
 use kube_server::{Client, DecisionSource};
+use parking_lot::Mutex;
 use tokio::sync::watch;
 
 pub use config::{Config, NodeLifecycle};
@@ -39,6 +44,7 @@ use journal::Recorder;
 /// The running controllers of one cluster. Dropping it stops them.
 pub struct Controllers {
     recorder: Arc<Recorder>,
+    profile: Arc<Mutex<Profile>>,
     stop: watch::Sender<bool>,
 }
 
@@ -49,10 +55,19 @@ pub fn start(client: Client, config: Config, node_groups: Arc<dyn NodeGroups>, j
     let recorder = Arc::new(Recorder::open(&journal_dir, config.journal_bytes, config.journal_ring));
     let client = client.with_manager("kube-controller-manager");
     let resync = config.resync.max(MIN_RESYNC);
-    let context = Context { events: Events::start(client.clone()), client, config: Arc::new(config), recorder: recorder.clone() };
+    let profile = Arc::new(Mutex::new(config.autoscaler.clone()));
     let (stop, stopped) = watch::channel(false);
+    let context = Context {
+        events: Events::start(client.clone()),
+        client,
+        config: Arc::new(config),
+        recorder: recorder.clone(),
+        node_groups,
+        profile: profile.clone(),
+        stopped: stopped.clone(),
+    };
     runtime::run(&context.client, controllers::all(&context), resync, &stopped);
-    Controllers { recorder, stop }
+    Controllers { recorder, profile, stop }
 }
 
 /// Looking at everything more often would make an idle cloud busy.
@@ -62,6 +77,11 @@ impl Controllers {
     /// The newest decisions, as `explain.marea.dev` serves them.
     pub fn decision_source(&self) -> Arc<dyn DecisionSource> {
         self.recorder.clone()
+    }
+
+    /// Replaces the cluster autoscaler's settings; they count from its next loop on.
+    pub fn set_autoscaler_profile(&self, profile: Profile) {
+        *self.profile.lock() = profile;
     }
 
     /// Stops all loops; what is being written at this moment may or may not happen.

@@ -51,10 +51,6 @@ pub(crate) trait Meta: Metadata<Ty = ObjectMeta> {
     fn is_controlled_by(&self, uid: &str) -> bool {
         self.controller().is_some_and(|owner| owner.uid == uid)
     }
-
-    fn has_finalizer(&self, finalizer: &str) -> bool {
-        self.metadata().finalizers.iter().flatten().any(|one| one == finalizer)
-    }
 }
 
 impl<K: Metadata<Ty = ObjectMeta>> Meta for K {}
@@ -81,14 +77,6 @@ pub(crate) fn reference<K: Resource + Metadata<Ty = ObjectMeta>>(object: &K) -> 
         uid: meta.uid.clone(),
         resource_version: meta.resource_version.clone(),
         field_path: None,
-    }
-}
-
-/// `pods` of the core group, `deployments.apps` of others: how changes name a resource.
-pub(crate) fn resource_name<K: Resource>() -> String {
-    match K::GROUP {
-        "" => K::URL_PATH_SEGMENT.to_owned(),
-        group => format!("{}.{group}", K::URL_PATH_SEGMENT),
     }
 }
 

@@ -9,7 +9,8 @@ use serde::de::DeserializeOwned;
 use serde::Serialize;
 use serde_json::Value;
 
-use crate::journal::{self, JournalError, Line, split_report};
+use crate::controllers::batch;
+use crate::journal::{self, BATCH, JournalError, Line, POOLS, split_report};
 
 /// What deciding again gave.
 #[derive(Debug, Default, PartialEq, Eq)]
@@ -99,6 +100,8 @@ fn compare(line: &Line, (decision, report): (Value, Value), summary: &mut Replay
 fn repeat(line: &Line) -> serde_json::Result<Option<(Value, Value)>> {
     let decision = match line.kind.as_str() {
         "hpa" => again(line, decide::hpa::decide)?,
+        POOLS => again(line, decide::nodes::decide)?,
+        BATCH => return Ok(Some((again(line, batch::repeat)?, Value::Null))),
         _ => return Ok(None),
     };
     Ok(Some(split_report(decision)))

@@ -74,7 +74,7 @@ impl HpaController {
         let before = self.memories.lock().get(key).cloned().unwrap_or_default();
         let mut memory = before.clone();
         let mut decision = decide::hpa::decide(&self.context.config.hpa, &snapshot, &mut memory);
-        self.context.recorder.record(&Entry {
+        self.context.recorder.record(Entry {
             kind: "hpa",
             namespace: Some(&key.namespace),
             object: &key.name,
@@ -85,6 +85,7 @@ impl HpaController {
             decision: &decision,
             summary: &decision.report.summary,
             acted: decision.rescale.is_some(),
+            items: Vec::new(),
         });
         self.rescale(hpa, &snapshot, &mut decision, &mut memory, &before).await;
         self.memories.lock().insert(key.clone(), memory);
