@@ -1,0 +1,95 @@
+//! Headers on their way through a proxy.
+
+use http::header::{self, HeaderMap, HeaderName, HeaderValue};
+use std::net::SocketAddr;
+
+/// Of this hop only (RFC 9110, 7.6.1), besides those that `Connection` itself names.
+const HOP_BY_HOP: [HeaderName; 7] = [
+    header::CONNECTION,
+    HeaderName::from_static("keep-alive"),
+    header::PROXY_AUTHENTICATE,
+    header::PROXY_AUTHORIZATION,
+    header::TE,
+    header::TRANSFER_ENCODING,
+    header::UPGRADE,
+];
+const FORWARDED_FOR: HeaderName = HeaderName::from_static("x-forwarded-for");
+const FORWARDED_HOST: HeaderName = HeaderName::from_static("x-forwarded-host");
+const FORWARDED_PORT: HeaderName = HeaderName::from_static("x-forwarded-port");
+const FORWARDED_PROTO: HeaderName = HeaderName::from_static("x-forwarded-proto");
+const FORWARDED_SERVER: HeaderName = HeaderName::from_static("x-forwarded-server");
+const REAL_IP: HeaderName = HeaderName::from_static("x-real-ip");
+
+pub fn is_upgrade(headers: &HeaderMap) -> bool {
+    let asks = |value: &HeaderValue| value.to_str().is_ok_and(|value| value.split(',').any(|token| token.trim().eq_ignore_ascii_case("upgrade")));
+    headers.contains_key(header::UPGRADE) && headers.get_all(header::CONNECTION).iter().any(asks)
+}
+
+/// Takes out what belongs to one hop; an upgrade stays one.
+pub fn strip_hop_by_hop(headers: &mut HeaderMap) {
+    let upgrade = if is_upgrade(headers) { headers.get(header::UPGRADE).cloned() } else { None };
+    let named: Vec<HeaderName> = headers
+        .get_all(header::CONNECTION)
+        .iter()
+        .filter_map(|value| value.to_str().ok())
+        .flat_map(|value| value.split(','))
+        .filter_map(|token| token.trim().parse().ok())
+        .collect();
+    for name in HOP_BY_HOP.iter().chain(&named) {
+        headers.remove(name);
+    }
+    if let Some(protocol) = upgrade {
+        headers.insert(header::CONNECTION, HeaderValue::from_static("upgrade"));
+        headers.insert(header::UPGRADE, protocol);
+    }
+}
+
+/// Says who asked. What the client claims about this itself is not trusted and replaced, as Traefik does unless told
+/// otherwise.
+pub fn add_forwarded(headers: &mut HeaderMap, client: SocketAddr, local_port: u16) {
+    let address = client.ip().to_string();
+    if let Ok(address) = HeaderValue::from_str(&address) {
+        headers.insert(FORWARDED_FOR, address.clone());
+        headers.insert(REAL_IP, address);
+    }
+    headers.insert(FORWARDED_PROTO, HeaderValue::from_static("http"));
+    headers.insert(FORWARDED_SERVER, HeaderValue::from_static("marea-ingress"));
+    match headers.get(header::HOST).cloned() {
+        Some(host) => drop(headers.insert(FORWARDED_HOST, host)),
+        None => drop(headers.remove(FORWARDED_HOST)),
+    }
+    let port = headers.get(header::HOST).and_then(|host| host.to_str().ok()?.rsplit_once(':')?.1.parse::<u16>().ok());
+    headers.insert(FORWARDED_PORT, HeaderValue::from(port.unwrap_or(local_port)));
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn headers(pairs: &[(&'static str, &'static str)]) -> HeaderMap {
+        pairs.iter().map(|(name, value)| (HeaderName::from_static(name), HeaderValue::from_static(value))).collect()
+    }
+
+    #[test]
+    fn headers_of_one_hop_stay_behind() {
+        let mut map = headers(&[("connection", "keep-alive, X-Private"), ("x-private", "1"), ("keep-alive", "5"), ("te", "trailers"), ("accept", "*/*")]);
+        strip_hop_by_hop(&mut map);
+        assert_eq!(map, headers(&[("accept", "*/*")]));
+    }
+
+    #[test]
+    fn an_upgrade_passes() {
+        let mut map = headers(&[("connection", "keep-alive, Upgrade"), ("upgrade", "websocket")]);
+        assert!(is_upgrade(&map));
+        strip_hop_by_hop(&mut map);
+        assert_eq!(map, headers(&[("connection", "upgrade"), ("upgrade", "websocket")]));
+    }
+
+    #[test]
+    fn what_a_client_claims_about_itself_is_replaced() {
+        let mut map = headers(&[("x-forwarded-for", "1.2.3.4"), ("x-real-ip", "1.2.3.4"), ("host", "console.test:8080")]);
+        add_forwarded(&mut map, "127.0.0.7:4711".parse().expect("an address"), 8000);
+        assert_eq!((&map["x-forwarded-for"], &map["x-real-ip"]), (&HeaderValue::from_static("127.0.0.7"), &HeaderValue::from_static("127.0.0.7")));
+        assert_eq!((&map["x-forwarded-host"], &map["x-forwarded-port"]), (&HeaderValue::from_static("console.test:8080"), &HeaderValue::from_static("8080")));
+    }
+}

@@ -1,0 +1,227 @@
+//! Carries one request to a pod and its response back, and tries again where that is safe.
+//!
+//! A request is sent again when nothing of it can have had an effect: the pod did not accept the connection, nothing was
+//! sent, or the method is idempotent (RFC 9110, 9.2.2) and not a byte of the response has come. Requests that are not
+//! idempotent get a connection of their own, because on one that has idled nobody can tell whether the pod closed it before or
+//! after it read the request.
+
+use super::body::{RequestBody, ResponseBody};
+use super::headers;
+use super::metrics::Metrics;
+use super::service::{Routing, Service};
+use super::upstream::Connection;
+use bytes::Bytes;
+use http::header::{CONNECTION, CONTENT_LENGTH, CONTENT_TYPE, HOST, TRANSFER_ENCODING};
+use http::request::Parts;
+use http::{HeaderValue, Request, Response, StatusCode, Uri, Version};
+use http_body_util::{BodyExt as _, Full};
+use hyper::body::Incoming;
+use hyper_util::rt::TokioIo;
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::{Duration, Instant};
+
+/// How long a request looks for a pod that takes it, while there are endpoints: longer than the API needs to tell that
+/// some of them are gone.
+const RETRY_BUDGET: Duration = Duration::from_secs(10);
+/// Between two rounds over all endpoints.
+const ROUND_PAUSE: Duration = Duration::from_millis(25);
+/// Bodies up to this size are read first, so that they can be sent again.
+const BUFFERED_BYTES: u64 = 64 * 1024;
+
+/// What requests of one entry point share.
+pub struct Proxy {
+    pub routing: Arc<Routing>,
+    pub metrics: Arc<Metrics>,
+    pub entry_point: Arc<str>,
+    pub local_port: u16,
+    /// The next response on each connection is its last.
+    pub draining: Arc<AtomicBool>,
+}
+
+enum Failure {
+    NoRoute,
+    NoEndpoint,
+    /// The pods accept nothing, or broke off a request that cannot be repeated.
+    BadGateway(String),
+    BadRequest,
+}
+
+impl Proxy {
+    pub async fn handle(&self, request: Request<Incoming>, client: SocketAddr) -> Response<ResponseBody> {
+        let started = Instant::now();
+        let method = request.method().clone();
+        let protocol = if headers::is_upgrade(request.headers()) { "websocket" } else { "http" };
+        let service = self.service(&request);
+        let result = match &service {
+            Some(service) => self.forward(request, service.clone(), client).await,
+            None => Err(Failure::NoRoute),
+        };
+        let mut response = result.unwrap_or_else(|failure| answer(failure, &self.entry_point));
+        if self.draining.load(Ordering::Relaxed) && response.status() != StatusCode::SWITCHING_PROTOCOLS {
+            response.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));
+        }
+        let name = service.as_ref().map(|service| &service.name);
+        self.metrics.request(&self.entry_point, name, &method, protocol, response.status().as_u16(), started.elapsed());
+        response
+    }
+
+    fn service(&self, request: &Request<Incoming>) -> Option<Arc<Service>> {
+        self.routing.find(&self.entry_point, host(request.headers(), request.uri()), request.uri().path())
+    }
+
+    async fn forward(&self, mut request: Request<Incoming>, service: Arc<Service>, client: SocketAddr) -> Result<Response<ResponseBody>, Failure> {
+        let client_upgrade = headers::is_upgrade(request.headers()).then(|| hyper::upgrade::on(&mut request));
+        let (mut head, body) = request.into_parts();
+        let route = (host(&head.headers, &head.uri).to_owned(), head.uri.path().to_owned());
+        let body = read_body(&head, body).await?;
+        headers::strip_hop_by_hop(&mut head.headers);
+        headers::add_forwarded(&mut head.headers, client, self.local_port);
+        head.uri = origin_form(&head.uri)?;
+        head.version = Version::HTTP_11;
+        // Connection-level extensions stay with the client's connection.
+        head.extensions = http::Extensions::new();
+        let mut attempt = Attempt { idempotent: head.method.is_idempotent(), replay: Replay::of(&head, &body), deadline: Instant::now() + RETRY_BUDGET, tried: Vec::new() };
+        let request = Request::from_parts(head, body);
+        let (mut response, connection) = self.find_pod(request, service, &route, &mut attempt).await?;
+        if response.status() == StatusCode::SWITCHING_PROTOCOLS {
+            return Ok(self.switch_protocols(response, client_upgrade));
+        }
+        headers::strip_hop_by_hop(response.headers_mut());
+        Ok(response.map(|body| ResponseBody::passed(body, connection)))
+    }
+
+    async fn find_pod(&self, mut request: Request<RequestBody>, mut service: Arc<Service>, route: &(String, String), attempt: &mut Attempt) -> Result<(Response<Incoming>, Connection), Failure> {
+        loop {
+            let Some(upstream) = service.pick(&attempt.tried) else {
+                if service.is_empty() {
+                    return Err(Failure::NoEndpoint);
+                }
+                if Instant::now() > attempt.deadline {
+                    return Err(Failure::BadGateway("no endpoint accepts a connection".to_owned()));
+                }
+                tokio::time::sleep(ROUND_PAUSE).await;
+                attempt.tried.clear();
+                service = self.routing.find(&self.entry_point, &route.0, &route.1).ok_or(Failure::NoEndpoint)?;
+                continue;
+            };
+            let connected = if attempt.idempotent { upstream.connection().await } else { upstream.connect().await };
+            let Ok(mut connection) = connected else {
+                attempt.tried.push(upstream.address);
+                self.metrics.retry(&service.name);
+                continue;
+            };
+            let is_fresh = connection.is_fresh;
+            let failed = match connection.send(request).await {
+                Ok(response) => return Ok((response, connection)),
+                Err(failed) => failed,
+            };
+            // An idle connection that had died says nothing about the pod.
+            if is_fresh {
+                attempt.tried.push(upstream.address);
+            }
+            let again = failed.unsent.or_else(|| attempt.replay.request());
+            request = again.ok_or_else(|| Failure::BadGateway(format!("{} broke off the request: {}", upstream.address, failed.error)))?;
+            if Instant::now() > attempt.deadline {
+                return Err(Failure::BadGateway(format!("{} broke off the request: {}", upstream.address, failed.error)));
+            }
+            self.metrics.retry(&service.name);
+        }
+    }
+
+    /// Joins the two connections after both sides have agreed.
+    fn switch_protocols(&self, mut response: Response<Incoming>, client_upgrade: Option<hyper::upgrade::OnUpgrade>) -> Response<ResponseBody> {
+        let Some(client_upgrade) = client_upgrade else {
+            return answer(Failure::BadGateway("a pod switched protocols unasked".to_owned()), &self.entry_point);
+        };
+        let pod_upgrade = hyper::upgrade::on(&mut response);
+        tokio::spawn(async move {
+            if let (Ok(client), Ok(pod)) = tokio::join!(client_upgrade, pod_upgrade) {
+                let _ = tokio::io::copy_bidirectional(&mut TokioIo::new(client), &mut TokioIo::new(pod)).await;
+            }
+        });
+        headers::strip_hop_by_hop(response.headers_mut());
+        response.map(|_| ResponseBody::text(Bytes::new()))
+    }
+}
+
+struct Attempt {
+    idempotent: bool,
+    replay: Replay,
+    deadline: Instant,
+    /// Endpoints that refused in this round.
+    tried: Vec<SocketAddr>,
+}
+
+/// A copy of the request where it may be sent twice.
+enum Replay {
+    No,
+    Yes { head: Box<Parts>, body: Option<Full<Bytes>> },
+}
+
+impl Replay {
+    fn of(head: &Parts, body: &RequestBody) -> Replay {
+        if !head.method.is_idempotent() {
+            return Replay::No;
+        }
+        match body {
+            RequestBody::Streaming(_) => Replay::No,
+            RequestBody::Empty => Replay::Yes { head: Box::new(head.clone()), body: None },
+            RequestBody::Buffered(body) => Replay::Yes { head: Box::new(head.clone()), body: Some(body.clone()) },
+        }
+    }
+
+    fn request(&self) -> Option<Request<RequestBody>> {
+        match self {
+            Replay::No => None,
+            Replay::Yes { head, body } => Some(Request::from_parts((**head).clone(), body.clone().map_or(RequestBody::Empty, RequestBody::Buffered))),
+        }
+    }
+}
+
+async fn read_body(head: &Parts, body: Incoming) -> Result<RequestBody, Failure> {
+    use hyper::body::Body as _;
+    if body.is_end_stream() {
+        return Ok(RequestBody::Empty);
+    }
+    let length = head.headers.get(CONTENT_LENGTH).and_then(|length| length.to_str().ok()?.parse::<u64>().ok());
+    match length.filter(|_| !head.headers.contains_key(TRANSFER_ENCODING)) {
+        Some(length) if length <= BUFFERED_BYTES => Ok(RequestBody::Buffered(Full::new(body.collect().await.map_err(|_| Failure::BadRequest)?.to_bytes()))),
+        _ => Ok(RequestBody::Streaming(body)),
+    }
+}
+
+/// Without its port.
+fn host<'a>(headers: &'a http::HeaderMap, uri: &'a Uri) -> &'a str {
+    if let Some(authority) = uri.host() {
+        return authority;
+    }
+    let host = headers.get(HOST).and_then(|host| host.to_str().ok()).unwrap_or_default();
+    match host.rsplit_once(':') {
+        Some((name, port)) if port.bytes().all(|byte| byte.is_ascii_digit()) => name,
+        _ => host,
+    }
+}
+
+fn origin_form(uri: &Uri) -> Result<Uri, Failure> {
+    let target = uri.path_and_query().cloned().ok_or(Failure::BadRequest)?;
+    Ok(Uri::from(target))
+}
+
+/// With Traefik's words.
+fn answer(failure: Failure, entry_point: &str) -> Response<ResponseBody> {
+    let (status, text) = match failure {
+        Failure::NoRoute => (StatusCode::NOT_FOUND, "404 page not found\n"),
+        Failure::NoEndpoint => (StatusCode::SERVICE_UNAVAILABLE, "no available server\n"),
+        Failure::BadRequest => (StatusCode::BAD_REQUEST, "Bad Request\n"),
+        Failure::BadGateway(reason) => {
+            tracing::warn!(entry_point, reason, "bad gateway");
+            (StatusCode::BAD_GATEWAY, "Bad Gateway\n")
+        }
+    };
+    let mut response = Response::new(ResponseBody::text(text));
+    *response.status_mut() = status;
+    response.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static("text/plain; charset=utf-8"));
+    response
+}
