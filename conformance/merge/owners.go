@@ -54,14 +54,12 @@ func (objects) New(gvk schema.GroupVersionKind) (runtime.Object, error) {
 }
 
 // stored is an object as the API server would hold it after decoding.
-func (g *generator) stored(object map[string]any) (map[string]any, error) {
+func stored(object map[string]any) (map[string]any, error) {
 	typed, err := objects{}.ConvertToVersion(&unstructured.Unstructured{Object: copied(object)}, nil)
 	if err != nil {
 		return nil, err
 	}
-	result := plain(typed)
-	g.denull(result)
-	return result, nil
+	return plain(typed), nil
 }
 
 func plain(object runtime.Object) map[string]any {
@@ -176,7 +174,7 @@ func (g *generator) story(k kind) []vector {
 			input = g.changed(k, model, live)
 			if k.model != widgetModel {
 				var err error
-				if input, err = g.stored(input); err != nil {
+				if input, err = stored(input); err != nil {
 					continue
 				}
 			}
@@ -198,9 +196,6 @@ func (g *generator) story(k kind) []vector {
 		default:
 			object := plain(result)
 			live = copied(object)
-			if k.model != widgetModel {
-				g.denull(live)
-			}
 			stamp(object, begin, "NOW")
 			v.Want = object
 			stamp(live, begin, fmt.Sprintf("2020-01-01T00:00:%02dZ", step))

@@ -261,8 +261,8 @@ impl<'s> Request<'s> {
         let entry = Entry { api_version: self.writer.api_version.to_owned(), fields, time };
         managers.insert(id.clone(), entry);
         let mut applied = match &last {
-            Some(last) if !last.fields.is_empty() => self.prune(merged, &managers, &last.fields),
-            _ => merged,
+            Some(last) if !last.fields.is_empty() => self.prune(&merged, &managers, &last.fields),
+            _ => merged.clone(),
         };
 
         let changes = self.typed.compare(&live, &applied, self.ty).without(&self.ignored);
@@ -279,6 +279,8 @@ impl<'s> Request<'s> {
             }
         }
         managers.retain(|_, entry| !entry.fields.is_empty());
+        // Owners of what was emptied keep it, so it goes away only now.
+        combine::drop_emptied(&mut applied, &merged);
         managers::encode(&mut applied, &managers);
         Ok(applied)
     }
@@ -303,21 +305,19 @@ impl<'s> Request<'s> {
     }
 
     /// Removes what the manager applied last time and nobody owns any more.
-    fn prune(&self, merged: Value, managers: &Managers, last: &FieldSet) -> Value {
+    fn prune(&self, merged: &Value, managers: &Managers, last: &FieldSet) -> Value {
         let owned = managers.values().fold(FieldSet::default(), |all, entry| all.union(&entry.fields));
         if last.difference(&owned).is_empty() {
-            return merged;
+            return merged.clone();
         }
         let named = |set: &FieldSet| set.with_named_fields(self.typed.schema, Some(self.ty));
         let fields = |value: &Value| named(&self.typed.fields(value, self.ty));
-        let without = |paths: &FieldSet| self.typed.without(&merged, paths, self.ty);
-        let all = fields(&merged);
+        let without = |paths: &FieldSet| self.typed.without(merged, paths, self.ty);
+        let all = fields(merged);
         // What was applied goes, with all below it; what anyone owns comes back; so does what the manager never owned.
         let pruned = without(&named(last));
         let pruned = without(&all.difference(&fields(&pruned).union(&named(&owned))));
-        let mut pruned = without(&all.difference(&fields(&pruned)).intersection(&named(last)));
-        combine::drop_emptied(&mut pruned, &merged);
-        pruned
+        without(&all.difference(&fields(&pruned)).intersection(&named(last)))
     }
 }
 

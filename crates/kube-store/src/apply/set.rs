@@ -80,21 +80,18 @@ impl FieldSet {
         self.children.get(step).map(|node| &node.below).filter(|below| !below.is_empty())
     }
 
-    /// Every path, a node before what is below it.
+    /// Every path: on each level first the paths that end there, then those that go on, as upstream lists them.
     pub fn paths(&self) -> Vec<Vec<PathElement>> {
         let mut found = Vec::new();
-        self.collect(&mut Vec::new(), &mut found);
+        self.collect(&[], &mut found);
         found
     }
 
-    fn collect(&self, prefix: &mut Vec<PathElement>, found: &mut Vec<Vec<PathElement>>) {
+    fn collect(&self, prefix: &[PathElement], found: &mut Vec<Vec<PathElement>>) {
+        let path = |step: &PathElement| prefix.iter().chain([step]).cloned().collect::<Vec<_>>();
+        found.extend(self.children.iter().filter(|(_, node)| node.member).map(|(step, _)| path(step)));
         for (step, node) in &self.children {
-            prefix.push(step.clone());
-            if node.member {
-                found.push(prefix.clone());
-            }
-            node.below.collect(prefix, found);
-            prefix.pop();
+            node.below.collect(&path(step), found);
         }
     }
 

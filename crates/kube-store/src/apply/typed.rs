@@ -7,7 +7,7 @@ use serde_json::{Map, Value};
 
 use super::element::{PathElement, equal};
 use super::set::FieldSet;
-use crate::schema::{List, ListKind, Object, Resolved, Scalar, Schema, Type};
+use crate::schema::{List, ListKind, Object, Resolved, Scalar, Schema, Type, WhenAbsent};
 
 static ANY: Type = Type::Any;
 pub(super) static NULL: Value = Value::Null;
@@ -226,6 +226,16 @@ impl<'s> Typed<'s> {
     }
 }
 
+/// What Go makes of an absent scalar.
+fn is_zero(value: &Value) -> bool {
+    match value {
+        Value::Null | Value::Bool(false) => true,
+        Value::Number(number) => number.as_f64() == Some(0.0),
+        Value::String(text) => text.is_empty(),
+        _ => false,
+    }
+}
+
 /// The type of a member of a map.
 pub(super) fn member<'s>(object: Option<&'s Object>, name: &str) -> Option<&'s Type> {
     match object {
@@ -351,11 +361,20 @@ impl<'s> Compare<'s> {
             if before == after {
                 continue;
             }
-            // Upstream compares Go structs: a struct that is no pointer is there on both sides.
-            if both && object.is_some_and(|object| object.fields.get(name).is_some_and(|field| field.embedded)) {
-                let is_struct = before.or(after).is_some_and(Value::is_object);
-                before = before.or(is_struct.then_some(&empty));
-                after = after.or(is_struct.then_some(&empty));
+            // Upstream compares Go structs: what they always have is there, empty, on both sides.
+            let absent = object.and_then(|object| object.fields.get(name)).map(|field| field.when_absent);
+            let stand_in = match absent.filter(|_| both) {
+                Some(WhenAbsent::Zero) => Some(&NULL),
+                Some(WhenAbsent::Empty) => Some(&empty),
+                _ => None,
+            };
+            if stand_in.is_some() {
+                let is_added = before.is_none() || after.is_none();
+                if is_added && is_zero(before.or(after).unwrap_or(&NULL)) {
+                    continue;
+                }
+                before = before.or(stand_in);
+                after = after.or(stand_in);
             }
             self.step(PathElement::field(name), before, after, ty);
         }

@@ -40,7 +40,7 @@ fn json_patch_refusals() {
     check_json(
         value!({"a": 1}),
         value!([{"op": "remove", "path": "/b"}]),
-        Err("remove operation does not apply: Unable to remove nonexistent key: b: missing value"),
+        Err("error in remove for path: '/b': Unable to remove nonexistent key: b: missing value"),
     );
     check_json(
         value!({"a": 1}),
@@ -50,7 +50,7 @@ fn json_patch_refusals() {
     check_json(
         value!({"a": {"b": 1}}),
         value!([{"op": "move", "from": "/a", "path": "/a/b"}]),
-        Err("move operation does not apply: cannot move \"/a/b\" into itself"),
+        Err("move operation does not apply: doc is missing destination path: /a/b: missing value"),
     );
     check_json(value!({}), value!([{"op": "swap", "path": "/a"}]), Err("Unexpected kind: swap"));
     assert!(matches!(json(&value!({}), &value!({})), Err(PatchError::Invalid(_))));

@@ -3,7 +3,9 @@
 use std::collections::BTreeMap;
 use std::sync::{Arc, LazyLock};
 
-use super::{Field, GroupVersionKind, List, ListKind, Object, PatchStrategy, Scalar, Schema, Type, TypeDef, TypeId};
+use super::{
+    Field, GroupVersionKind, List, ListKind, Object, PatchStrategy, Scalar, Schema, Type, TypeDef, TypeId, WhenAbsent,
+};
 
 /// The version whose types are built in.
 pub const KUBERNETES_VERSION: &str = "v1.36.3";
@@ -102,7 +104,7 @@ fn read_field<'f>(line: &'f str, ids: &BTreeMap<&str, TypeId>) -> (&'f str, Fiel
     for word in words {
         match word.split_once('=').unwrap_or((word, "")) {
             ("!", _) => field.required = true,
-            ("s", _) => field.embedded = true,
+            ("s", _) => field.when_absent = WhenAbsent::Empty,
             ("d", default) => field.default = serde_json::from_str(default).ok(),
             ("l", kind) => set_list_kind(&mut field.ty, kind),
             ("m", kind) => set_map_kind(&mut field.ty, kind == "atomic"),
@@ -110,6 +112,10 @@ fn read_field<'f>(line: &'f str, ids: &BTreeMap<&str, TypeId>) -> (&'f str, Fiel
             ("k", key) => field.patch.merge_key = Some(key.to_owned()),
             _ => unreachable!("the generator writes no other attribute: {word}"),
         }
+    }
+    // What is not omitted when empty is required in the documents of built-in types.
+    if field.required && field.when_absent == WhenAbsent::Missing {
+        field.when_absent = WhenAbsent::Zero;
     }
     (name, field)
 }

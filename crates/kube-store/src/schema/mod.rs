@@ -111,13 +111,23 @@ pub struct Field {
     pub ty: Type,
     pub required: bool,
     pub nullable: bool,
-    /// A struct that upstream's types always have, empty if nothing else: it is no pointer in Go.
-    pub embedded: bool,
+    pub when_absent: WhenAbsent,
     /// Of built-in types only scalars are kept, for keys of lists; of custom resources everything.
     pub default: Option<Value>,
     pub patch: PatchStrategy,
     /// The values that a custom resource's field may have; empty for any.
     pub enumeration: Vec<Value>,
+}
+
+/// What an absent field is in upstream's Go types, on which ownership is compared.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum WhenAbsent {
+    #[default]
+    Missing,
+    /// Not omitted when empty: null, or the zero of a scalar.
+    Zero,
+    /// A struct that is no pointer: there, and empty.
+    Empty,
 }
 
 /// How a strategic merge patch treats a field.
@@ -137,7 +147,7 @@ impl Field {
             ty,
             required: false,
             nullable: false,
-            embedded: false,
+            when_absent: WhenAbsent::Missing,
             default: None,
             patch: PatchStrategy::default(),
             enumeration: Vec::new(),
