@@ -2,6 +2,8 @@
 
 mod autoscaler;
 mod backends;
+mod cron;
+mod cronjob;
 mod daemonset;
 mod deployment;
 mod disruption;
@@ -10,9 +12,12 @@ mod endpoints;
 mod endpointslice;
 mod garbage_collector;
 mod hpa;
+mod job;
+mod job_ttl;
 mod namespace;
 mod node_lifecycle;
 mod pod_gc;
+mod quota;
 mod replicaset;
 mod root_ca;
 mod scheduler;
@@ -29,6 +34,7 @@ pub(crate) use scheduler::batch;
 pub(crate) fn all(context: &Context) -> Vec<Arc<dyn Reconciler>> {
     vec![
         Arc::new(autoscaler::Autoscaler::new(context)),
+        Arc::new(cronjob::CronJobController::new(context)),
         Arc::new(daemonset::DaemonSetController::new(context)),
         Arc::new(deployment::DeploymentController::new(context)),
         Arc::new(disruption::DisruptionController::new(context)),
@@ -36,9 +42,12 @@ pub(crate) fn all(context: &Context) -> Vec<Arc<dyn Reconciler>> {
         Arc::new(endpointslice::EndpointSliceController::new(context)),
         Arc::new(garbage_collector::GarbageCollector::new(context)),
         Arc::new(hpa::HpaController::new(context)),
+        Arc::new(job::JobController::new(context)),
+        Arc::new(job_ttl::JobTtlController::new(context)),
         Arc::new(namespace::NamespaceController::new(context)),
         Arc::new(node_lifecycle::NodeLifecycleController::new(context)),
         Arc::new(pod_gc::PodGarbageCollector::new(context)),
+        Arc::new(quota::QuotaController::new(context)),
         Arc::new(replicaset::ReplicaSetController::new(context)),
         Arc::new(root_ca::RootCaController::new(context)),
         Arc::new(scheduler::Scheduler::new(context)),
