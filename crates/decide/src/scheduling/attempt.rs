@@ -240,26 +240,28 @@ fn unschedulable(
     tie: &mut TieBreak,
 ) -> Outcome {
     let count = cluster.nodes.len();
-    let attempt = preemption::attempt(cluster, pod, filtered, tie);
-    let afterwards = match &attempt {
-        Ok(_) => String::new(),
-        Err(message) => format!("preemption: {message}"),
-    };
-    let (message, mut filters, mut nodes) = match filtered {
+    let (message, attempt, mut filters, mut nodes) = match filtered {
         Err(rejection) => {
-            let message = fit_error(count, Some(&rejection.message()), [], &afterwards);
-            (message, vec![rejection.filter.to_owned()], Vec::new())
+            // A rejection before any node leaves DynamicResources without its state; its `PostFilter` then fails with
+            // these two words, and preemption is not asked any more.
+            let message = fit_error(count, Some(&rejection.message()), [], "not found");
+            let nodes = cluster.nodes.iter().map(|node| rejected(node, rejection)).collect::<Vec<_>>();
+            (message, None, vec![rejection.filter.to_owned()], nodes)
         }
         Ok(found) => {
+            let attempt = preemption::attempt(cluster, pod, found, tie);
+            // DynamicResources, on by default, is asked before preemption and words its own failure first.
+            let failure = attempt.as_ref().err();
+            let afterwards =
+                failure.map_or_else(String::new, |m| format!("no new claims to deallocate, preemption: {m}"));
             let unlooked = count - found.rejected.len();
             let absent = format!("node(s) didn't satisfy plugin(s) [{}]", found.filters.only_by.join(" "));
             let reasons = found.rejected.iter().flat_map(|(_, rejection)| rejection.reasons().map(|r| (r, 1)));
-            let absent = (unlooked > 0).then_some((absent.as_str(), unlooked));
-            let message = fit_error(count, None, reasons.chain(absent), &afterwards);
+            let message =
+                fit_error(count, None, reasons.chain((unlooked > 0).then_some((absent.as_str(), unlooked))), &afterwards);
             let filters = found.rejected.iter().map(|(_, rejection)| rejection.filter.to_owned());
             let filters = filters.chain(found.filters.only_by.iter().map(|name| (*name).to_owned())).collect();
-            let nodes: Vec<_> = found.rejected.iter().map(|(i, r)| rejected(&cluster.nodes[*i], r)).collect();
-            (message, filters, nodes)
+            (message, attempt.ok(), filters, node_results(cluster, found, &absent))
         }
     };
     filters.sort();
@@ -270,11 +272,23 @@ fn unschedulable(
     if let Ok(found) = filtered {
         push_filters(&mut report, found);
     }
-    if let Ok(preemption) = &attempt {
+    if let Some(preemption) = &attempt {
         let victims: Vec<String> = preemption.victims.iter().map(ToString::to_string).collect();
         let text = format!("evicting {} pod(s) from {} makes room", victims.len(), preemption.node);
         let reason = Reason::new("schedule.preemption", text).with("victims", victims);
         report.push(reason.with("budgetViolations", preemption.budget_violations));
     }
-    Outcome { placement: Placement::Unschedulable { message, filters, preemption: attempt.ok() }, nodes, report }
+    Outcome { placement: Placement::Unschedulable { message, filters, preemption: attempt }, nodes, report }
+}
+
+/// What each node said; nodes that were ruled out together, because a filter allows only certain ones, say so.
+fn node_results(cluster: &Cluster, found: &Filtered, absent: &str) -> Vec<NodeResult> {
+    let mut results: Vec<_> = found.rejected.iter().map(|(i, r)| rejected(&cluster.nodes[*i], r)).collect();
+    if let (Some(only), Some(filter)) = (&found.filters.only, found.filters.only_by.first()) {
+        for node in cluster.nodes.iter().filter(|node| !only.contains(node.name())) {
+            let verdict = NodeVerdict::Rejected { filter: (*filter).to_owned(), message: absent.to_owned() };
+            results.push(NodeResult { node: node.name().to_owned(), verdict });
+        }
+    }
+    results
 }

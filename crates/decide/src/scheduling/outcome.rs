@@ -41,7 +41,7 @@ pub enum Placement {
 #[serde(deny_unknown_fields)]
 pub struct Preemption {
     pub node: String,
-    /// Most important first.
+    /// Most important first; none where the pods that have to go are going already.
     pub victims: Vec<PodKey>,
     /// How many of the victims a disruption budget would protect.
     pub budget_violations: usize,

@@ -27,14 +27,11 @@ const NOT_HELPFUL: &str = "Preemption is not helpful for scheduling";
 pub(super) fn attempt(
     cluster: &Cluster,
     pod: &PodView,
-    filtered: Result<&Filtered, &Rejection>,
+    found: &Filtered,
     tie: &mut TieBreak,
 ) -> Result<Preemption, String> {
-    eligible(cluster, pod, filtered)?;
+    eligible(cluster, pod, found)?;
     let nodes = cluster.nodes.len();
-    let Ok(found) = filtered else {
-        return Err(fit_error(nodes, None, [(NOT_HELPFUL, nodes)], ""));
-    };
     let potential: Vec<usize> = found.rejected.iter().filter(|(_, r)| r.resolvable).map(|(index, _)| *index).collect();
     let (candidates, failed) = dry_run(cluster, pod, &found.filters, &potential, tie);
     if candidates.is_empty() {
@@ -46,20 +43,18 @@ pub(super) fn attempt(
     let chosen = pick(cluster, candidates);
     Ok(Preemption {
         node: chosen.node.to_owned(),
-        victims: chosen.victims.iter().map(|victim| victim.key()).collect(),
+        // Those that are on their way out already need no eviction.
+        victims: chosen.victims.iter().filter(|victim| victim.deleting.is_none()).map(|victim| victim.key()).collect(),
         budget_violations: chosen.budget_violations,
     })
 }
 
-fn eligible(cluster: &Cluster, pod: &PodView, filtered: Result<&Filtered, &Rejection>) -> Result<(), String> {
+fn eligible(cluster: &Cluster, pod: &PodView, found: &Filtered) -> Result<(), String> {
     if cluster.context.never_preempts(pod) {
         return Err("not eligible due to preemptionPolicy=Never.".to_owned());
     }
     let Some(index) = pod.nominated_node.as_deref().and_then(|node| cluster.find(node)) else { return Ok(()) };
-    let hopeless = match filtered {
-        Err(rejection) => !rejection.resolvable,
-        Ok(found) => found.rejected.iter().any(|(i, rejection)| *i == index && !rejection.resolvable),
-    };
+    let hopeless = found.rejected.iter().any(|(i, rejection)| *i == index && !rejection.resolvable);
     let priority = cluster.context.priority(pod);
     let leaving = |other: &PodOnNode| cluster.context.priority(&other.view) < priority && other.view.preempted;
     if !hopeless && cluster.nodes[index].pods.iter().any(leaving) {

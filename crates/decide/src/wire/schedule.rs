@@ -94,7 +94,7 @@ pub fn run(document: &Value) -> Result<String, InputError> {
     pod.nominated_node = pod.nominated_node.filter(|node| cluster.node(node).is_some());
     let profile = Profile { percentage_of_nodes_to_score: percentage };
     let outcome = schedule(&cluster, &pod, &profile, &mut TieBreak::new(0));
-    let output = output(&cluster, outcome);
+    let output = output(outcome);
     serde_json::to_string(&output).map_err(|error| InputError::new("", format!("the answer cannot be written: {error}")))
 }
 
@@ -140,7 +140,7 @@ fn cluster(input: &Input) -> Result<Cluster, InputError> {
     Ok(cluster)
 }
 
-fn output(cluster: &Cluster, outcome: Outcome) -> Output {
+fn output(outcome: Outcome) -> Output {
     let (mut feasible, mut scores) = (BTreeMap::new(), BTreeMap::new());
     for result in outcome.nodes {
         match result.verdict {
@@ -158,12 +158,6 @@ fn output(cluster: &Cluster, outcome: Outcome) -> Output {
         Placement::Bound { best, .. } => (best, None, None),
         Placement::Gated { message } => (Vec::new(), None, Some(message)),
         Placement::Unschedulable { message, preemption, .. } => {
-            // What rejects the pod before any node is looked at rejects every node.
-            for node in cluster.node_names() {
-                if !feasible.contains_key(node) {
-                    feasible.insert(node.to_owned(), json!(whole_pod_reason(&message)));
-                }
-            }
             let preemption = preemption.map(|p| {
                 let victims: Vec<String> = p.victims.iter().map(ToString::to_string).collect();
                 json!({"node": p.node, "victims": victims})
@@ -172,12 +166,6 @@ fn output(cluster: &Cluster, outcome: Outcome) -> Output {
         }
     };
     Output { feasible, scores, best, preemption, message, report: outcome.report }
-}
-
-/// `0/3 nodes are available: <reason>. preemption: …` without the frame.
-fn whole_pod_reason(message: &str) -> &str {
-    let inner = message.split_once("available: ").map_or(message, |(_, rest)| rest);
-    inner.split_once(". preemption:").map_or(inner, |(reason, _)| reason).trim_end_matches('.')
 }
 
 #[cfg(test)]
@@ -238,8 +226,7 @@ mod tests {
         check(
             json!({"nodes": [node("a", "4")], "pod": claiming}),
             json!({"feasible": {"a": reason},
-                   "message": format!("0/1 nodes are available: {reason}. preemption: 0/1 nodes are available: \
-                                       1 Preemption is not helpful for scheduling.")}),
+                   "message": format!("0/1 nodes are available: {reason}. not found")}),
         );
     }
 

@@ -91,7 +91,7 @@ impl NodeState {
 
     pub(crate) fn attach(&mut self, pod: PodOnNode) {
         self.account(&pod.view, 1);
-        self.ports.extend(pod.view.host_ports.iter().cloned());
+        self.take_ports(&pod.view);
         let live = u32::from(pod.view.deleting.is_none());
         match self.classes.iter_mut().find(|count| count.class == pod.class) {
             Some(count) => {
@@ -107,7 +107,7 @@ impl NodeState {
     /// learn of it through `Filter::add`.
     pub(crate) fn suppose(&mut self, view: &Arc<PodView>) {
         self.account(view, 1);
-        self.ports.extend(view.host_ports.iter().cloned());
+        self.take_ports(view);
         self.pods.push(PodOnNode { view: Arc::clone(view), class: ClassId(u32::MAX) });
     }
 
@@ -116,11 +116,7 @@ impl NodeState {
         let at = self.pods.iter().position(|pod| pod.view.name == name && pod.view.namespace == namespace)?;
         let pod = self.pods.remove(at);
         self.account(&pod.view, -1);
-        for port in &pod.view.host_ports {
-            if let Some(at) = self.ports.iter().position(|used| used == port) {
-                self.ports.swap_remove(at);
-            }
-        }
+        self.ports.retain(|used| !pod.view.host_ports.iter().any(|port| is_same(used, port)));
         if let Some(at) = self.classes.iter().position(|count| count.class == pod.class) {
             let count = &mut self.classes[at];
             count.all -= 1;
@@ -130,6 +126,15 @@ impl NodeState {
             }
         }
         Some(pod)
+    }
+
+    /// A set, as upstream's `HostPortInfo`: where two pods hold one port, it is free once the first of them is gone.
+    fn take_ports(&mut self, pod: &PodView) {
+        for port in &pod.host_ports {
+            if !self.ports.iter().any(|used| is_same(used, port)) {
+                self.ports.push(port.clone());
+            }
+        }
     }
 
     fn account(&mut self, pod: &PodView, sign: i64) {
@@ -142,4 +147,9 @@ impl NodeState {
             *self.requested_scalar.entry(name.clone()).or_default() += sign * amount;
         }
     }
+}
+
+fn is_same(a: &HostPort, b: &HostPort) -> bool {
+    let address = |port: &HostPort| if port.address.is_empty() { "0.0.0.0".to_owned() } else { port.address.clone() };
+    a.port == b.port && a.protocol == b.protocol && address(a) == address(b)
 }

@@ -177,7 +177,12 @@ impl Filter for State {
             let Some(domain) = counted.constraint.domain(node) else {
                 return Err(Rejection::final_(NAME, NO_LABEL));
             };
-            let here = i64::from(counted.counts[domain.0 as usize].max(0));
+            let here = match counted.counts[domain.0 as usize] {
+                ABSENT => 0,
+                // Below zero where preemption takes off pods that were not counted: terminating ones, and those of a
+                // selector without requirements.
+                count => i64::from(count),
+            };
             if here + counted.self_match - counted.minimum > i64::from(counted.constraint.max_skew) {
                 return Err(Rejection::resolvable(NAME, NO_MATCH));
             }
