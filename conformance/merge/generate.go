@@ -193,6 +193,7 @@ func (g *generator) list(s *spec.Schema, depth int) any {
 
 // mutate changes a value of a schema in place where it can, and returns it.
 func (g *generator) mutate(value any, s *spec.Schema, depth int) any {
+	whole := s
 	s, _ = g.resolve(s)
 	switch value := value.(type) {
 	case map[string]any:
@@ -202,7 +203,8 @@ func (g *generator) mutate(value any, s *spec.Schema, depth int) any {
 			return g.mutateList(value, s, depth)
 		}
 	}
-	return g.value(s, depth)
+	// A scalar is made anew under its own name: that it is a quantity is not in what the name resolves to.
+	return g.value(whole, depth)
 }
 
 func (g *generator) member(s *spec.Schema, name string) *spec.Schema {

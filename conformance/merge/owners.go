@@ -3,6 +3,7 @@ package merge
 import (
 	"encoding/json"
 	"fmt"
+	"strings"
 	"time"
 
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
@@ -187,6 +188,10 @@ func (g *generator) story(k kind) []vector {
 			result, err = k.managers[v.Sub].Apply(current, sent, v.Manager, v.Force)
 		} else {
 			result, err = k.managers[v.Sub].Update(current, sent, v.Manager)
+		}
+		if err != nil && strings.Contains(err.Error(), "failed to convert") {
+			// The object would not have decoded; a server refuses it before ownership matters.
+			continue
 		}
 		switch {
 		case apierrors.IsConflict(err):

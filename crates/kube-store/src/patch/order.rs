@@ -14,12 +14,13 @@ pub(super) fn normalized(
     original: &[Value],
     key: Option<&str>,
 ) -> Result<Vec<Value>, PatchError> {
-    if let Some(key) = key {
-        for element in merged.iter().chain(order).chain(original) {
-            if element.get(key).is_none() {
-                return Err(no_merge_key(element, key));
-            }
-        }
+    // Objects without a merge key cannot be told apart, so they cannot be ordered.
+    let nameless = |element: &&Value| match key {
+        Some(key) => element.get(key).is_none(),
+        None => element.is_object(),
+    };
+    if let Some(element) = merged.iter().chain(order).chain(original).find(nameless) {
+        return Err(no_merge_key(element, key.unwrap_or_default()));
     }
     let place = |list: &[Value], element: &Value| {
         let identity = |element: &Value| key.map_or_else(|| Some(element.clone()), |key| element.get(key).cloned());
