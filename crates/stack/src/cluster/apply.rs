@@ -48,7 +48,7 @@ pub async fn apply(cluster: &Cluster, plan: &Plan, reporter: &dyn Reporter) -> R
         reporter.status(&format!("deploy: deleting {key}"));
         cluster.delete(kind, key.namespace.as_deref(), &key.name).await?;
     }
-    if wide != declared {
+    if wide != declared && !plan.keep_scope {
         applyset::write(cluster, &declared).await?;
     }
     Ok(Applied { applied, pruned: plan.prune.len() })

@@ -26,6 +26,7 @@ pub struct Plan {
     pub(super) pending: Vec<usize>,
     pub(super) prune: Vec<(ObjectKey, &'static Kind)>,
     pub(super) previous: Option<Scope>,
+    pub(super) keep_scope: bool,
     pub changes: Vec<Change>,
 }
 
@@ -38,7 +39,7 @@ impl Plan {
     pub fn for_no_cluster(manifests: Vec<Manifest>) -> Plan {
         let manifests = marked(manifests);
         let changes = manifests.iter().map(|manifest| change(ChangeKind::Create, &manifest.key(), Vec::new())).collect();
-        Plan { pending: (0..manifests.len()).collect(), prune: Vec::new(), previous: None, changes, manifests }
+        Plan { pending: (0..manifests.len()).collect(), prune: Vec::new(), previous: None, keep_scope: false, changes, manifests }
     }
 }
 
@@ -50,6 +51,10 @@ fn change(kind: ChangeKind, key: &ObjectKey, properties: Vec<crate::PropertyChan
 fn marked(mut manifests: Vec<Manifest>) -> Vec<Manifest> {
     let id = applyset::id();
     for manifest in &mut manifests {
+        // A release holds its objects with the digest they had.
+        if let Some(annotations) = manifest.value["metadata"]["annotations"].as_object_mut() {
+            annotations.remove(HASH);
+        }
         manifest.set_metadata("labels", applyset::PART_OF, &id);
         let digest = Sha256::digest(manifest.value.to_string().as_bytes());
         let hash: String = digest.iter().take(8).map(|byte| format!("{byte:02x}")).collect();
@@ -57,6 +62,19 @@ fn marked(mut manifests: Vec<Manifest>) -> Vec<Manifest> {
     }
     manifests.sort_by(|a, b| (a.kind.wave, a.key()).cmp(&(b.kind.wave, b.key())));
     manifests
+}
+
+/// The plan that returns to a release: nothing is pruned, because a release does not hold the Secrets that its objects need.
+///
+/// # Errors
+/// When the API cannot be reached or refuses.
+pub async fn plan_rollback(cluster: &Cluster, manifests: Vec<Manifest>) -> Result<Plan, ClusterError> {
+    let mut plan = plan(cluster, manifests).await?;
+    plan.changes.retain(|change| change.kind != ChangeKind::Delete);
+    plan.prune.clear();
+    // The parent must go on naming the kinds that were not pruned.
+    plan.keep_scope = true;
+    Ok(plan)
 }
 
 /// Compares the manifests with the cluster. An object whose digest and whose every declared field agree is unchanged; for any
@@ -70,7 +88,7 @@ pub async fn plan(cluster: &Cluster, manifests: Vec<Manifest>) -> Result<Plan, C
     let scope = Scope::of(&manifests).union(&previous.clone().unwrap_or_default());
     let live = members(cluster, &scope).await?;
 
-    let mut plan = Plan { manifests, pending: Vec::new(), prune: Vec::new(), previous, changes: Vec::new() };
+    let mut plan = Plan { manifests, pending: Vec::new(), prune: Vec::new(), previous, keep_scope: false, changes: Vec::new() };
     let mut doubtful = Vec::new();
     let mut strangers = Vec::new();
     for (index, manifest) in plan.manifests.iter().enumerate() {
