@@ -1,0 +1,272 @@
+//! Resource types: one file per family, one list.
+
+mod authorization;
+mod cluster;
+mod identity;
+mod network;
+mod network_security;
+mod postgres;
+mod postgres_parameters;
+mod private_dns;
+mod public_ip;
+mod agent_pool;
+
+use arm_model::id::ResourceId;
+use serde_json::{Value, json};
+
+use crate::engine::Engine;
+use crate::fault::Fault;
+use crate::resources::{Put, World};
+use crate::state::StoredResource;
+
+pub(crate) use cluster::kubeconfigs;
+pub(crate) use postgres_parameters::{default_parameter, default_parameters};
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Placement {
+    /// In a group, with a region.
+    Regional,
+    /// In a group, location `global`.
+    Global,
+    /// Part of its parent.
+    Child,
+    /// On any scope, also a subscription.
+    Extension,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Outside {
+    Nothing,
+    Cluster,
+    Postgres,
+}
+
+/// Children that the parent's body carries.
+#[derive(Debug)]
+pub(crate) struct Inline {
+    pub field: &'static str,
+    pub child_type: &'static str,
+    /// The entry is `{name, …properties}` rather than `{name, properties}`.
+    pub flat: bool,
+    /// A list without a child deletes the child.
+    pub prune: bool,
+}
+
+impl Inline {
+    pub fn child_body(&self, mut item: Value) -> Value {
+        if !self.flat {
+            return item;
+        }
+        if let Some(members) = item.as_object_mut() {
+            members.remove("name");
+        }
+        json!({ "properties": item })
+    }
+
+    pub fn render(&self, child: &StoredResource) -> Value {
+        if !self.flat {
+            return child.body.clone();
+        }
+        let mut entry = json!({ "name": child.body["name"] });
+        crate::resources::merge(&mut entry, &child.body["properties"]);
+        entry
+    }
+}
+
+/// A resource type: a row of data and the functions that differ.
+pub(crate) struct Kind {
+    pub resource_type: &'static str,
+    /// First and last api-version that is answered, as dates.
+    pub versions: (&'static str, &'static str),
+    pub placement: Placement,
+    /// A write leaves alone what it does not mention.
+    pub merges: bool,
+    pub outside: Outside,
+    /// Statuses of a PUT that creates and of one that updates.
+    pub put_status: (u16, u16),
+    /// Name of the body's etag, or empty.
+    pub etag: &'static str,
+    /// Paths that clients cannot set and previews do not show.
+    pub read_only: &'static [&'static str],
+    pub inline: &'static [Inline],
+    pub put: fn(&mut Put<'_>) -> Result<(), Fault>,
+    /// Consistency with other resources after a write or a deletion.
+    pub after: fn(&mut Engine, &str),
+    pub in_use: fn(&World<'_>, &StoredResource) -> Result<(), Fault>,
+    /// Adds what is computed when it is read.
+    pub view: fn(&World<'_>, &StoredResource, &mut Value),
+}
+
+/// What most types are.
+pub(crate) const PLAIN: Kind = Kind {
+    resource_type: "",
+    versions: ("2015-01-01", "2027-12-31"),
+    placement: Placement::Regional,
+    merges: false,
+    outside: Outside::Nothing,
+    put_status: (201, 200),
+    etag: "",
+    read_only: &[],
+    inline: &[],
+    put: |_| Ok(()),
+    after: |_, _| {},
+    in_use: |_, _| Ok(()),
+    view: |_, _, _| {},
+};
+
+static KINDS: [&Kind; 18] = [
+    &network::VIRTUAL_NETWORK,
+    &network::SUBNET,
+    &network::PEERING,
+    &network_security::GROUP,
+    &network_security::RULE,
+    &public_ip::PUBLIC_IP,
+    &private_dns::ZONE,
+    &private_dns::LINK,
+    &private_dns::A_RECORD,
+    &cluster::CLUSTER,
+    &agent_pool::AGENT_POOL,
+    &postgres::SERVER,
+    &postgres::DATABASE,
+    &postgres::CONFIGURATION,
+    &identity::IDENTITY,
+    &identity::FEDERATED_CREDENTIAL,
+    &authorization::ROLE_ASSIGNMENT,
+    &authorization::LOCK,
+];
+
+pub(crate) fn all() -> impl Iterator<Item = &'static Kind> {
+    KINDS.into_iter()
+}
+
+pub(crate) fn find(resource_type: &str) -> Option<&'static Kind> {
+    all().find(|kind| kind.resource_type.eq_ignore_ascii_case(resource_type))
+}
+
+pub(crate) fn unknown_type(id: &ResourceId) -> Fault {
+    let namespace = id.namespace().unwrap_or_default();
+    if all().any(|kind| kind.resource_type.split('/').next().is_some_and(|known| known.eq_ignore_ascii_case(namespace))) {
+        return Fault::new(
+            404,
+            "InvalidResourceType",
+            format!("The resource type could not be found in the namespace '{namespace}': '{}' is not offered by the embedded Azure Resource Manager.", id.resource_type()),
+        );
+    }
+    Fault::new(404, "InvalidResourceNamespace", format!("The resource namespace '{namespace}' is invalid."))
+}
+
+pub(crate) const LOCATIONS: [(&str, &str); 12] = [
+    ("eastus", "East US"),
+    ("eastus2", "East US 2"),
+    ("westus2", "West US 2"),
+    ("westus3", "West US 3"),
+    ("centralus", "Central US"),
+    ("northeurope", "North Europe"),
+    ("westeurope", "West Europe"),
+    ("swedencentral", "Sweden Central"),
+    ("spaincentral", "Spain Central"),
+    ("uksouth", "UK South"),
+    ("brazilsouth", "Brazil South"),
+    ("centralindia", "Central India"),
+];
+
+pub(crate) fn normalized_location(location: &str) -> String {
+    location.chars().filter(|c| !c.is_whitespace()).collect::<String>().to_ascii_lowercase()
+}
+
+pub(crate) fn is_version(text: &str) -> bool {
+    let date = text.strip_suffix("-preview").or_else(|| text.strip_suffix("-privatepreview")).unwrap_or(text);
+    date.len() == 10 && date.bytes().enumerate().all(|(at, byte)| if at == 4 || at == 7 { byte == b'-' } else { byte.is_ascii_digit() })
+}
+
+pub(crate) fn check_version(kind: &Kind, version: &str, location: Option<&str>) -> Result<(), Fault> {
+    if !is_version(version) {
+        return Err(Fault::bad_request("InvalidApiVersionParameter", format!("The api-version '{version}' is invalid.")));
+    }
+    let date = &version[..10];
+    if (kind.versions.0..=kind.versions.1).contains(&date) {
+        return Ok(());
+    }
+    let locations: Vec<&str> = LOCATIONS.iter().map(|(name, _)| *name).collect();
+    Err(Fault::bad_request(
+        "NoRegisteredProviderFound",
+        format!(
+            "No registered resource provider found for location '{}' and API version '{version}' for type '{}'. The supported api-versions are '{} to {}'. The supported locations are '{}'.",
+            location.unwrap_or_default(),
+            kind.resource_type.split_once('/').map_or("", |(_, types)| types),
+            kind.versions.0,
+            kind.versions.1,
+            locations.join(", ")
+        ),
+    ))
+}
+
+/// The cluster or server that a child belongs to; the resource itself where it is no child.
+pub(crate) fn root_key(id: &ResourceId) -> String {
+    id.parent().map_or_else(|| id.key().to_owned(), |parent| root_key(&parent))
+}
+
+/// A name without what would change the meaning of an id.
+pub(crate) fn is_plain_name(name: &str) -> bool {
+    !name.is_empty() && name.len() <= 260 && !name.chars().any(|c| c.is_control() || "/\\?#%<>&:\"".contains(c)) && !name.ends_with('.')
+}
+
+pub(crate) fn is_settled(body: &Value) -> bool {
+    let properties = &body["properties"];
+    properties["provisioningState"] == "Succeeded" || properties["state"] == "Ready"
+}
+
+pub(crate) fn mark_busy(body: &mut Value, created: bool) {
+    let properties = &mut body["properties"];
+    if properties.get("provisioningState").is_some() {
+        properties["provisioningState"] = if created { "Creating" } else { "Updating" }.into();
+    } else if properties.get("state").is_some() {
+        properties["state"] = if created { "Provisioning" } else { "Updating" }.into();
+    }
+}
+
+pub(crate) fn mark_deleting(body: &mut Value) {
+    let properties = &mut body["properties"];
+    if properties.get("state").is_some() {
+        properties["state"] = "Dropping".into();
+    } else {
+        properties["provisioningState"] = "Deleting".into();
+    }
+}
+
+/// A required text property.
+pub(crate) fn required<'p>(put: &'p Put<'_>, pointer: &str) -> Result<&'p str, Fault> {
+    put.text(pointer).filter(|text| !text.is_empty()).ok_or_else(|| {
+        Fault::bad_request("InvalidParameter", format!("Required parameter 'properties.{}' is missing (null).", pointer.replace('/', ".")))
+            .target(&format!("properties.{}", pointer.replace('/', ".")))
+    })
+}
+
+/// Refuses a text property that is not one of the choices; spelling is corrected to Azure's.
+pub(crate) fn choose(put: &mut Put<'_>, name: &str, choices: &[&str]) -> Result<(), Fault> {
+    let Some(text) = put.text(name).map(str::to_owned) else {
+        if put.property(name).is_null() {
+            return Ok(());
+        }
+        return Err(Fault::bad_request("InvalidParameter", format!("The value of 'properties.{name}' must be a string.")).target(name));
+    };
+    match choices.iter().find(|choice| choice.eq_ignore_ascii_case(&text)) {
+        Some(choice) => {
+            put.set(name, (*choice).into());
+            Ok(())
+        }
+        None => Err(Fault::bad_request("InvalidParameter", format!("The value '{text}' of parameter {name} is not one of: {}.", choices.join(", "))).target(name)),
+    }
+}
+
+/// Refuses an integer property outside its range.
+pub(crate) fn in_range(put: &Put<'_>, pointer: &str, range: std::ops::RangeInclusive<i64>) -> Result<Option<i64>, Fault> {
+    let name = pointer.replace('/', ".");
+    match put.property(pointer) {
+        Value::Null => Ok(None),
+        value => match value.as_i64() {
+            Some(number) if range.contains(&number) => Ok(Some(number)),
+            _ => Err(Fault::bad_request("InvalidParameter", format!("The value of parameter {name} is invalid: {value} is not an integer between {} and {}.", range.start(), range.end())).target(&name)),
+        },
+    }
+}

@@ -1,0 +1,5 @@
+//! Deployment stacks: deployments that own what they deployed.
+
+mod http;
+mod run;
+mod whatif;
