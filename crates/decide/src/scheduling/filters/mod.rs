@@ -160,3 +160,6 @@ impl Filters {
         self.active.iter_mut().for_each(|filter| filter.remove(pod, class, node));
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -64,3 +64,6 @@ fn default_normalize(scores: &mut [i64], reverse: bool) {
         };
     }
 }
+
+#[cfg(test)]
+mod tests;
