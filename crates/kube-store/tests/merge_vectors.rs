@@ -190,10 +190,15 @@ fn check(name: &str, schema: impl Fn(&Header) -> Schema) {
             wrong.push((index + 2, vector, actual, expected));
         }
     }
-    for (line, vector, actual, expected) in wrong.iter().take(5) {
-        eprintln!("{name}:{line}: {} by {:?}: {}", vector.op, vector.manager, difference(actual, expected));
-    }
-    assert!(wrong.is_empty(), "{} of {} differ from upstream", wrong.len(), vectors.len());
+    let shown: Vec<String> = wrong
+        .iter()
+        .take(5)
+        .map(|(line, vector, actual, expected)| {
+            format!("{name}:{line}: {} by {:?}: {}", vector.op, vector.manager, difference(actual, expected))
+        })
+        .collect();
+    let count = vectors.len();
+    assert!(wrong.is_empty(), "{} of {count} differ from upstream:\n{}", wrong.len(), shown.join("\n"));
 }
 
 #[test]

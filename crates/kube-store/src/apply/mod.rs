@@ -171,35 +171,42 @@ impl<'s> Request<'s> {
         if !new.is_object() {
             return new;
         }
-        let Some(mut managers) = self.recorded(old, &new) else {
-            managers::remove(&mut new);
-            return new;
-        };
+        let empty = Value::Object(Map::new());
         let is_create = old.and_then(|old| path::text(old, &["metadata", "uid"])).is_none_or(str::is_empty);
+        let old_or_empty = old.unwrap_or(&empty);
+        let changes = self.changes(old_or_empty, &new);
+        let sent_as_stored = recorded_in(&new) == recorded_in(old_or_empty);
+        if changes.is_same() && old.is_some() && sent_as_stored {
+            return new;
+        }
+        let mut managers = self.recorded(old, &new);
         managers::remove(&mut new);
         if !managers.is_empty() || is_create {
-            let empty = Value::Object(Map::new());
-            let old = without_managers(old.unwrap_or(&empty));
             self.reconcile(&mut managers);
-            let id = self.id(false);
-            self.record_update(&old, &new, &mut managers, id);
+            self.record_update(&changes, &mut managers, self.id(false));
             managers::cap(&mut managers);
         }
         managers::encode(&mut new, &managers);
         new
     }
 
-    /// The owners to start from: the request's own list if it is a proper one, else the live object's. `None` asks to
-    /// forget them.
-    fn recorded(&self, old: Option<&Value>, new: &Value) -> Option<Managers> {
+    /// What changed, of what anyone can own.
+    fn changes(&self, old: &Value, new: &Value) -> Comparison {
+        let mut ignored = FieldSet::of_fields(&[&["metadata", "managedFields"]]);
+        ignored = ignored.union(&self.ignored);
+        self.typed.compare(old, new, self.ty).without(&ignored)
+    }
+
+    /// The owners to start from: the request's own list if it is a proper one, else the live object's. An empty list, or
+    /// a list of one empty entry, asks to forget them.
+    fn recorded(&self, old: Option<&Value>, new: &Value) -> Managers {
         let live = || old.map_or_else(Managers::new, |old| managers::decode(old).unwrap_or_default());
-        let sent = path::get(new, &["metadata", "managedFields"]).and_then(Value::as_array);
-        match sent.map(Vec::as_slice) {
-            _ if !self.writer.subresource.is_empty() => Some(live()),
-            None => Some(live()),
-            Some([]) => Some(Managers::new()),
-            Some([only]) if only.as_object().is_some_and(Map::is_empty) => Some(Managers::new()),
-            Some(_) => Some(managers::decode(new).ok().filter(|sent| !sent.is_empty()).unwrap_or_else(live)),
+        match recorded_in(new).map(Vec::as_slice) {
+            _ if !self.writer.subresource.is_empty() => live(),
+            None => live(),
+            Some([]) => Managers::new(),
+            Some([only]) if only.as_object().is_some_and(Map::is_empty) => Managers::new(),
+            Some(_) => managers::decode(new).ok().filter(|sent| !sent.is_empty()).unwrap_or_else(live),
         }
     }
 
@@ -215,17 +222,18 @@ impl<'s> Request<'s> {
 
     fn reconcile(&self, managers: &mut Managers) {
         for entry in managers.values_mut() {
-            entry.fields = entry.fields.reconciled(self.typed.schema, self.ty);
+            if let Some(fields) = entry.fields.reconciled(self.typed.schema, self.ty) {
+                entry.fields = fields;
+            }
         }
     }
 
-    /// Gives `id` what changed from `old` to `new`, and takes it from everybody else.
-    fn record_update(&self, old: &Value, new: &Value, managers: &mut Managers, id: ManagerId) {
-        let changes = self.typed.compare(old, new, self.ty).without(&self.ignored);
+    /// Gives `id` what changed, and takes it from everybody else.
+    fn record_update(&self, changes: &Comparison, managers: &mut Managers, id: ManagerId) {
         if changes.is_same() {
             return;
         }
-        take_over(managers, None, &changes);
+        take_over(managers, None, changes);
         let taken = changes.modified.union(&changes.added).difference(&FieldSet::of_fields(&UNOWNED));
         if taken.is_empty() {
             return;
@@ -249,7 +257,7 @@ impl<'s> Request<'s> {
                 subresource: self.writer.subresource.to_owned(),
                 ..self.id(false)
             };
-            self.record_update(&empty, &live, &mut managers, id);
+            self.record_update(&self.changes(&empty, &live), &mut managers, id);
         }
         self.reconcile(&mut managers);
 
@@ -342,6 +350,10 @@ fn conflicts(managers: &Managers, applier: &ManagerId, changes: &Comparison) -> 
         paths.into_iter().map(move |steps| Conflict { manager: manager.clone(), path: path_text(&steps), steps })
     };
     ApplyConflict { conflicts: others.into_iter().flat_map(of).collect() }
+}
+
+fn recorded_in(object: &Value) -> Option<&Vec<Value>> {
+    path::get(object, &["metadata", "managedFields"])?.as_array()
 }
 
 fn without_managers(object: &Value) -> Value {

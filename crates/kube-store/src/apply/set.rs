@@ -6,7 +6,7 @@ use std::fmt;
 use serde_json::{Map, Value};
 
 use super::element::PathElement;
-use crate::schema::{Object, Resolved, Schema, Type};
+use crate::schema::{ListKind, Object, Resolved, Schema, Type};
 
 /// A set of paths. That a path is in it says nothing of the paths below or above.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -152,25 +152,28 @@ impl FieldSet {
         FieldSet { children: children.collect() }
     }
 
-    /// The set as the schema of today would have it: where a list or map has become atomic, its owner owns the whole.
-    pub(super) fn reconciled(&self, schema: &Schema, ty: &Type) -> FieldSet {
-        let mut set = FieldSet::default();
-        for (step, node) in &self.children {
-            let inner = inner_type(schema, Some(ty), step).0;
-            let atomic = match inner.map(|ty| schema.resolve(ty)) {
-                Some(Resolved::Object { atomic, .. }) => atomic,
-                Some(Resolved::List(list)) => list.kind == crate::schema::ListKind::Atomic,
-                Some(Resolved::Raw) => true,
-                _ => false,
-            };
-            let node = match inner {
-                _ if atomic => Node { member: true, below: FieldSet::default() },
-                Some(ty) => Node { member: node.member, below: node.below.reconciled(schema, ty) },
-                None => node.clone(),
-            };
-            set.children.insert(step.clone(), node);
-        }
-        set
+    /// The set as the schema of today would have it, if it has another now: where a list or map has become atomic, its
+    /// owner owns the whole.
+    pub(super) fn reconciled(&self, schema: &Schema, ty: &Type) -> Option<FieldSet> {
+        // Schemas change seldom and ownership is read on every write, so that looking comes before copying.
+        self.is_outdated(schema, ty).then(|| self.with_atomic_parts_whole(schema, ty))
+    }
+
+    fn is_outdated(&self, schema: &Schema, ty: &Type) -> bool {
+        self.children.iter().any(|(step, node)| match inner_type(schema, Some(ty), step).0 {
+            Some(inner) if is_atomic(schema, inner) => !node.member || !node.below.is_empty(),
+            Some(inner) => node.below.is_outdated(schema, inner),
+            None => false,
+        })
+    }
+
+    fn with_atomic_parts_whole(&self, schema: &Schema, ty: &Type) -> FieldSet {
+        let node = |step: &PathElement, node: &Node| match inner_type(schema, Some(ty), step).0 {
+            Some(inner) if is_atomic(schema, inner) => Node { member: true, below: FieldSet::default() },
+            Some(inner) => Node { member: node.member, below: node.below.with_atomic_parts_whole(schema, inner) },
+            None => node.clone(),
+        };
+        FieldSet { children: self.children.iter().map(|(step, old)| (step.clone(), node(step, old))).collect() }
     }
 
     /// Reads `fieldsV1`.
@@ -207,6 +210,15 @@ impl FieldSet {
             fields.insert(step.encoded(), below);
         }
         Value::Object(fields)
+    }
+}
+
+fn is_atomic(schema: &Schema, ty: &Type) -> bool {
+    match schema.resolve(ty) {
+        Resolved::Object { atomic, .. } => atomic,
+        Resolved::List(list) => list.kind == ListKind::Atomic,
+        Resolved::Raw => true,
+        Resolved::Scalar(_) | Resolved::Any => false,
     }
 }
 

@@ -226,6 +226,10 @@ impl<'s> Typed<'s> {
     }
 }
 
+fn items(value: Option<&Value>) -> &[Value] {
+    value.and_then(Value::as_array).map_or(&[], Vec::as_slice)
+}
+
 /// What Go makes of an absent scalar.
 fn is_zero(value: &Value) -> bool {
     match value {
@@ -314,12 +318,11 @@ impl<'s> Compare<'s> {
         match atom {
             Atom::Scalar(_) | Atom::AtomicList | Atom::Map { atomic: true, .. } => self.leaf(left, right),
             Atom::List(list) => {
-                let items = |value: Option<&Value>| value.and_then(Value::as_array).cloned().unwrap_or_default();
                 let (left_items, right_items) = (items(left), items(right));
                 if left_items.is_empty() && right_items.is_empty() {
                     return self.leaf(left, right);
                 }
-                self.lists(list, &left_items, &right_items);
+                self.lists(list, left_items, right_items);
                 false
             }
             Atom::Map { object, .. } => {

@@ -128,7 +128,7 @@ fn test(document: &mut Value, operation: &Value) -> Result<(), String> {
     } else {
         let (parent, key) = parent(document, path)
             .ok_or_else(|| format!("test operation does not apply: is missing path: {path}: {MISSING}"))?;
-        &*read(parent, &key).map_err(|problem| format!("error in test for path: '{path}': {problem}"))?
+        read(parent, &key).map_err(|problem| format!("error in test for path: '{path}': {problem}"))?
     };
     if *actual == value(operation) {
         return Ok(());
