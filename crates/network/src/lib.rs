@@ -1,2 +1,11 @@
 //! Services, addresses and reachability of the embedded cloud.
+//!
+//! This crate exists so that nothing else decides which address a thing gets or where a connection goes: the kubelet asks
+//! for pod addresses, the composition root leases a slot, and Services are served by the proxies here.
 pub mod addressing;
+pub mod allocate;
+pub mod backends;
+pub mod names;
+mod proxy;
+pub mod services;
+pub mod slot;
