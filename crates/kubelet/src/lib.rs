@@ -1,1 +1,48 @@
-//! kubelet
+//! The kubelet of every node of an embedded cluster.
+//!
+//! This crate exists so that only one place knows how a pod becomes running programs. It speaks to the cluster through
+//! `kube_server::Client` alone, and its containers are children of shims that outlive it.
+//!
+//! This is the mode without isolation: pods are processes of one user on loopback addresses, and [`unenforced`] lists what
+//! is then only recorded.
+
+mod agent;
+mod clock;
+pub mod config;
+mod exec;
+pub mod images;
+mod log_writer;
+mod logs;
+mod manager;
+mod metrics_text;
+pub mod node;
+mod pod;
+pub mod process;
+mod procfs;
+mod shared;
+pub mod shim;
+mod signals;
+mod usage;
+
+pub use config::{Boot, Config, TokenRequest, TokenSource};
+pub use manager::Kubelet;
+
+/// vCPUs of the full platform: one system, three frontend and five backend nodes of two vCPUs each.
+const PLATFORM_VCPUS: f64 = 18.0;
+
+/// The default number of virtual vCPUs for each core of this host: what carries the full platform.
+pub fn default_vcpu_scale() -> f64 {
+    let cores = std::thread::available_parallelism().map_or(1, std::num::NonZeroUsize::get);
+    (PLATFORM_VCPUS / cores as f64).max(1.0)
+}
+
+/// What manifests ask for and this mode does not enforce, a sentence each; for `marea status`.
+pub fn unenforced() -> &'static [&'static str] {
+    &[
+        "runAsUser, runAsGroup, fsGroup, capabilities, seccomp: every pod runs as the user of the cloud",
+        "readOnlyRootFilesystem, mount paths, emptyDir sizeLimit: pods see the host's files; the image catalogue translates paths",
+        "CPU and memory limits: usage is reported up to the CPU limit, nothing is throttled or killed for memory",
+        "network policies and security groups: every loopback address reaches every other",
+        "gRPC and HTTPS probes: refused with a message",
+    ]
+}
