@@ -13,7 +13,7 @@ pub enum ArmClientError {
         what: &'static str,
         endpoint: String,
         #[source]
-        source: azure_core::Error,
+        source: Box<azure_core::Error>,
     },
     #[error("signing in to Azure failed: {reason}")]
     Authentication { reason: String },
@@ -35,7 +35,7 @@ impl ArmClientError {
     pub(crate) fn from_core(endpoint: &str, error: azure_core::Error) -> ArmClientError {
         match error.kind() {
             ErrorKind::Credential => ArmClientError::Authentication { reason: error.to_string() },
-            _ => ArmClientError::Unreachable { what: "Azure Resource Manager", endpoint: endpoint.to_owned(), source: error },
+            _ => ArmClientError::Unreachable { what: "Azure Resource Manager", endpoint: endpoint.to_owned(), source: Box::new(error) },
         }
     }
 

@@ -49,6 +49,10 @@ fn read(deployment: &Value, stack: &str) -> Option<Entry> {
         return None;
     }
     let properties = &deployment["properties"];
+    // A stack's own deployments may carry the stack's tags; what marea records has a summary. A failure has no record.
+    if !tags.contains_key(TAG_SUMMARY) && properties["provisioningState"] != "Failed" {
+        return None;
+    }
     Some(Entry {
         stack: stack.to_owned(),
         at: properties["timestamp"].as_str().unwrap_or_default().to_owned(),
@@ -67,10 +71,14 @@ mod tests {
 
     #[test]
     fn only_the_stacks_own_records_are_read() {
-        let record = json!({"tags": {"marea-stack": "base", "marea-commit": "abc", "marea-duration-ms": "12"}, "properties": {"timestamp": "2026-11-23T10:00:00Z", "provisioningState": "Succeeded"}});
+        let record = json!({"tags": {"marea-stack": "base", "marea-commit": "abc", "marea-duration-ms": "12", "marea-summary": "1 created"}, "properties": {"timestamp": "2026-11-23T10:00:00Z", "provisioningState": "Succeeded"}});
         let entry = read(&record, "base").unwrap();
         assert_eq!((entry.commit.as_deref(), entry.duration_ms), (Some("abc"), Some(12)));
         assert_eq!(read(&record, "db"), None);
+        let own = json!({"tags": {"marea-stack": "base"}, "properties": {"provisioningState": "Succeeded"}});
+        assert_eq!(read(&own, "base"), None);
+        let failed = json!({"tags": {"marea-stack": "base"}, "properties": {"provisioningState": "Failed"}});
+        assert_eq!(read(&failed, "base").unwrap().state, "Failed");
         assert_eq!(read(&json!({"properties": {}}), "base"), None);
     }
 }

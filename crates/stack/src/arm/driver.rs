@@ -1,6 +1,7 @@
 //! Creating, updating, reading and deleting a deployment stack at subscription scope.
 
 use std::collections::BTreeMap;
+use std::time::Duration;
 
 use arm_client::{ArmClient, ArmClientError};
 use arm_model::resources::{
@@ -62,6 +63,10 @@ impl Live {
 
     pub fn succeeded(&self) -> bool {
         self.state == "succeeded"
+    }
+
+    fn is_at_rest(&self) -> bool {
+        matches!(self.state.as_str(), "succeeded" | "failed" | "canceled")
     }
 
     /// The outputs as the stack's type, if it has finished once and they are complete.
@@ -142,7 +147,12 @@ impl Driver<'_> {
         };
         let body = serde_json::to_value(&body).unwrap_or_default();
         let path = self.path(&deployment.name);
-        let operation = self.client.put(&path, DeploymentStack::API_VERSION, &body).await?;
+        let operation = loop {
+            match self.client.put(&path, DeploymentStack::API_VERSION, &body).await {
+                Err(error) if is_busy(&error) => self.wait_until_idle(&deployment.name, reporter).await?,
+                other => break other?,
+            }
+        };
         let answer = operation.wait(|progress| reporter.status(&format!("{}: {}", deployment.name, progress.status))).await?;
         Ok(Live::read(&answer.unwrap_or_default()))
     }
@@ -153,13 +163,33 @@ impl Driver<'_> {
     /// When ARM cannot be reached or refuses, or a resource cannot be deleted.
     pub async fn destroy(&self, name: &str, reporter: &dyn Reporter) -> Result<bool, ArmClientError> {
         let path = format!("{}?unmanageAction.Resources=delete&unmanageAction.ResourceGroups=delete&bypassStackOutOfSyncError=true", self.path(name));
-        match self.client.delete(&path, DeploymentStack::API_VERSION).await? {
+        let operation = loop {
+            match self.client.delete(&path, DeploymentStack::API_VERSION).await {
+                Err(error) if is_busy(&error) => self.wait_until_idle(name, reporter).await?,
+                other => break other?,
+            }
+        };
+        match operation {
             Some(operation) => {
                 operation.wait(|progress| reporter.status(&format!("{name}: {}", progress.status))).await?;
                 Ok(true)
             }
             None => Ok(false),
         }
+    }
+
+    /// An interrupted run leaves its operation going in Azure, which takes the next one only after it.
+    async fn wait_until_idle(&self, name: &str, reporter: &dyn Reporter) -> Result<(), ArmClientError> {
+        let mut pause = Duration::from_millis(20);
+        while let Some(live) = self.live(name).await? {
+            if live.is_at_rest() {
+                break;
+            }
+            reporter.status(&format!("{name}: waiting for an earlier operation ({})", live.state));
+            tokio::time::sleep(pause).await;
+            pause = (pause * 2).min(Duration::from_secs(5));
+        }
+        Ok(())
     }
 
     /// Records that something was released: an empty deployment, tagged, which ARM keeps in the scope's history.
@@ -178,6 +208,10 @@ impl Driver<'_> {
         self.client.put(&path, DeploymentBody::API_VERSION, &body).await?.wait(|_| {}).await?;
         Ok(())
     }
+}
+
+fn is_busy(error: &ArmClientError) -> bool {
+    error.body().is_some_and(|body| body.code == "DeploymentStackInNonTerminalState")
 }
 
 fn parameters(deployment: &Deployment) -> IndexMap<String, Value> {

@@ -4,3 +4,4 @@ mod driver;
 mod whatif;
 
 pub use driver::{Deployment, Driver, Live};
+pub use whatif::changes;

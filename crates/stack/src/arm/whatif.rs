@@ -25,6 +25,14 @@ pub(super) fn below_subscription(id: &str) -> String {
     rest.replace("/providers/", " ")
 }
 
+/// The changes in a what-if's result.
+///
+/// # Errors
+/// When the result says that the template is not valid.
+pub fn changes(result: &Value) -> Result<Vec<Change>, ArmClientError> {
+    Ok(read(result, "what-if")?.changes)
+}
+
 pub(super) fn read(result: &Value, path: &str) -> Result<Answer, ArmClientError> {
     if let Some(error) = result.get("error").filter(|error| !error.is_null()) {
         let body: ErrorBody = serde_json::from_value(error.clone()).unwrap_or_default();

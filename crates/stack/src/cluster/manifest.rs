@@ -47,7 +47,7 @@ pub enum ManifestError {
     #[error("{}: document {document}: {problem}", file.display())]
     Document { file: PathBuf, document: usize, problem: String },
     #[error("{}: {second} is declared a second time; it is also in {}", file.display(), first.display())]
-    Duplicate { file: PathBuf, first: PathBuf, second: ObjectKey },
+    Duplicate { file: PathBuf, first: PathBuf, second: Box<ObjectKey> },
 }
 
 impl Manifest {
@@ -112,7 +112,7 @@ pub fn read_folder(folder: &Path) -> Result<Vec<Manifest>, ManifestError> {
         let text = std::fs::read_to_string(&file).map_err(|source| ManifestError::Read { path: file.clone(), source })?;
         for manifest in read_text(&file, &text)? {
             if let Some(first) = manifests.iter().find(|other| other.key() == manifest.key()) {
-                return Err(ManifestError::Duplicate { file, first: first.file.clone(), second: manifest.key() });
+                return Err(ManifestError::Duplicate { file, first: first.file.clone(), second: Box::new(manifest.key()) });
             }
             manifests.push(manifest);
         }

@@ -60,7 +60,7 @@ fn marked(mut manifests: Vec<Manifest>) -> Vec<Manifest> {
         let hash: String = digest.iter().take(8).map(|byte| format!("{byte:02x}")).collect();
         manifest.set_metadata("annotations", HASH, &hash);
     }
-    manifests.sort_by(|a, b| (a.kind.wave, a.key()).cmp(&(b.kind.wave, b.key())));
+    manifests.sort_by_key(|manifest| (manifest.kind.wave, manifest.key()));
     manifests
 }
 

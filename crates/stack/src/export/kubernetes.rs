@@ -13,7 +13,7 @@ pub fn program(mut program: Program, manifests: &[Manifest]) -> Result<Program, 
     program.inputs.insert("kubeconfig".into(), json!({"type": "string", "secret": true}));
     program.resources.insert("cluster".into(), json!({"type": "pulumi:providers:kubernetes", "properties": {"kubeconfig": "${kubeconfig}", "enableServerSideApply": true}}));
     let mut ordered: Vec<&Manifest> = manifests.iter().collect();
-    ordered.sort_by(|a, b| (a.kind.wave, a.key()).cmp(&(b.kind.wave, b.key())));
+    ordered.sort_by_key(|manifest| (manifest.kind.wave, manifest.key()));
     let mut namespaces = Vec::new();
     for manifest in ordered {
         let name = symbolic(manifest);
