@@ -25,3 +25,6 @@ pub use model::{
 };
 pub use profile::{Expander, Profile, ProfileError};
 pub use run::decide;
+
+#[cfg(test)]
+mod tests;
