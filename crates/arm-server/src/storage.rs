@@ -1,0 +1,117 @@
+//! Records on disk: one redb table, one writer, commits in groups.
+
+use std::error::Error;
+use std::path::Path;
+use std::sync::mpsc;
+
+use arm_engine::Record;
+use redb::backends::FileBackend;
+use redb::{Database, ReadableDatabase, ReadableTable, TableDefinition};
+use tokio::sync::oneshot;
+
+/// `table\0key` → JSON of the row.
+const RECORDS: TableDefinition<'_, &str, &[u8]> = TableDefinition::new("records");
+
+type Failure = Box<dyn Error + Send + Sync>;
+
+struct Batch {
+    records: Vec<Record>,
+    done: oneshot::Sender<Result<(), String>>,
+}
+
+/// Hands records to the thread that writes them. What is submitted first is durable first.
+pub(crate) struct Committer {
+    /// Gone once the store is closed.
+    batches: Option<mpsc::Sender<Batch>>,
+    writer: Option<std::thread::JoinHandle<()>>,
+}
+
+impl Committer {
+    /// Opens or makes the store, readable by its owner only, and reads every record.
+    pub fn open(path: &Path) -> Result<(Committer, Vec<Record>), Failure> {
+        if let Some(folder) = path.parent() {
+            std::fs::create_dir_all(folder)?;
+        }
+        let file = private_file(path)?;
+        let database = Database::builder().create_with_backend(FileBackend::new(file)?)?;
+        let setup = database.begin_write()?;
+        setup.open_table(RECORDS)?;
+        setup.commit()?;
+        let records = read_all(&database)?;
+        let (batches, waiting) = mpsc::channel();
+        let writer = std::thread::Builder::new().name("arm-store".to_owned()).spawn(move || write_batches(&database, &waiting))?;
+        Ok((Committer { batches: Some(batches), writer: Some(writer) }, records))
+    }
+
+    /// Ends when these records, and all before them, are on disk.
+    pub fn submit(&self, records: Vec<Record>) -> oneshot::Receiver<Result<(), String>> {
+        let (done, waiter) = oneshot::channel();
+        // A store that is closed drops `done`, which the waiter sees.
+        if let Some(batches) = &self.batches {
+            let _ = batches.send(Batch { records, done });
+        }
+        waiter
+    }
+
+    /// Takes no more records. The thread that is returned ends when all before are on disk and the file is unlocked.
+    pub fn close(&mut self) -> Option<std::thread::JoinHandle<()>> {
+        self.batches = None;
+        self.writer.take()
+    }
+}
+
+fn private_file(path: &Path) -> std::io::Result<std::fs::File> {
+    use std::os::unix::fs::OpenOptionsExt;
+    std::fs::OpenOptions::new().read(true).write(true).create(true).truncate(false).mode(0o600).open(path)
+}
+
+fn read_all(database: &Database) -> Result<Vec<Record>, Failure> {
+    let transaction = database.begin_read()?;
+    let table = transaction.open_table(RECORDS)?;
+    let mut records = Vec::new();
+    for row in table.iter()? {
+        let (key, value) = row?;
+        let (name, key) = key.value().split_once('\0').ok_or("a key of the store has no table")?;
+        records.push(Record { table: name.to_owned(), key: key.to_owned(), value: Some(serde_json::from_slice(value.value())?) });
+    }
+    Ok(records)
+}
+
+/// Writes until every sender is gone. Records that could not be written (a full disk) are kept and tried again with
+/// the next batch, so that the order on disk is the order of the engine.
+fn write_batches(database: &Database, batches: &mpsc::Receiver<Batch>) {
+    let mut owed: Vec<Record> = Vec::new();
+    while let Ok(first) = batches.recv() {
+        let mut waiting = vec![first.done];
+        owed.extend(first.records);
+        while let Ok(next) = batches.try_recv() {
+            owed.extend(next.records);
+            waiting.push(next.done);
+        }
+        let result = if owed.is_empty() { Ok(()) } else { write(database, &owed).map_err(|error| error.to_string()) };
+        if result.is_ok() {
+            owed.clear();
+        }
+        for done in waiting {
+            // Who no longer waits (a closed connection) is not told.
+            let _ = done.send(result.clone());
+        }
+    }
+}
+
+fn write(database: &Database, records: &[Record]) -> Result<(), Failure> {
+    let transaction = database.begin_write()?;
+    {
+        let mut table = transaction.open_table(RECORDS)?;
+        for record in records {
+            let key = format!("{}\0{}", record.table, record.key);
+            match &record.value {
+                Some(value) => table.insert(key.as_str(), serde_json::to_vec(value)?.as_slice())?,
+                None => table.remove(key.as_str())?,
+            };
+        }
+    }
+    // redb syncs the file before commit returns (Durability::Immediate is its default).
+    transaction.commit()?;
+    Ok(())
+}

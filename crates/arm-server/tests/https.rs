@@ -1,0 +1,170 @@
+//! The server over real HTTPS, with effects that succeed at once.
+
+use std::net::SocketAddr;
+use std::path::Path;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+
+use arm_engine::effect::{Effect, Outcome};
+use arm_server::effects::Effects;
+use arm_server::{ArmServer, Config};
+use serde_json::{Value, json};
+
+const SUBSCRIPTION: &str = "11111111-1111-4111-8111-111111111111";
+const TENANT: &str = "22222222-2222-4222-8222-222222222222";
+const CLIENT: &str = "33333333-3333-4333-8333-333333333333";
+
+#[derive(Default)]
+struct Succeeding {
+    runs: AtomicUsize,
+}
+
+#[async_trait::async_trait]
+impl Effects for Succeeding {
+    async fn run(&self, effect: Effect) -> Outcome {
+        self.runs.fetch_add(1, Ordering::SeqCst);
+        match effect {
+            Effect::EnsureCluster { .. } => Outcome::Cluster {
+                fqdn: "marea.local".to_owned(),
+                admin_kubeconfig: "admin".to_owned(),
+                user_kubeconfig: "user".to_owned(),
+                oidc_issuer_url: "https://issuer/".to_owned(),
+            },
+            Effect::EnsurePostgres { .. } => Outcome::Postgres { host_address: "10.225.0.4".to_owned(), state: "Ready".to_owned() },
+            Effect::DeleteCluster { .. } | Effect::DeletePostgres { .. } => Outcome::Deleted,
+        }
+    }
+}
+
+struct Client {
+    http: reqwest::Client,
+    base: String,
+    token: String,
+}
+
+async fn serve(folder: &Path) -> (ArmServer, Client, Arc<Succeeding>) {
+    let key = rcgen::generate_simple_self_signed(vec!["localhost".to_owned(), "127.0.0.1".to_owned()]).expect("a certificate");
+    let config = Config {
+        listen: SocketAddr::from(([127, 0, 0, 1], 0)),
+        certificate_pem: key.cert.pem(),
+        key_pem: key.signing_key.serialize_pem(),
+        data_dir: folder.to_owned(),
+        tenant_id: TENANT.to_owned(),
+        subscription_id: SUBSCRIPTION.to_owned(),
+        client_id: CLIENT.to_owned(),
+        client_secret: "hush".to_owned(),
+        signing_key: vec![7; 32],
+    };
+    let effects = Arc::new(Succeeding::default());
+    let server = arm_server::start(config, effects.clone()).await.expect("starts");
+    let certificate = reqwest::Certificate::from_pem(key.cert.pem().as_bytes()).expect("PEM");
+    let http = reqwest::Client::builder().tls_certs_only([certificate]).build().expect("a client");
+    let base = format!("https://{}", server.address);
+    let mut client = Client { http, base, token: String::new() };
+    client.token = client.sign_in("hush").await.1["access_token"].as_str().expect("a token").to_owned();
+    (server, client, effects)
+}
+
+impl Client {
+    async fn sign_in(&self, secret: &str) -> (u16, Value) {
+        let form = format!("grant_type=client_credentials&client_id={CLIENT}&client_secret={secret}&scope={}%2F.default", self.base.replace(':', "%3A").replace('/', "%2F"));
+        let request = self.http.post(format!("{}/{TENANT}/oauth2/v2.0/token", self.base)).header("content-type", "application/x-www-form-urlencoded");
+        let response = request.body(form).send().await.expect("answers");
+        (response.status().as_u16(), response.json().await.expect("JSON"))
+    }
+
+    async fn send(&self, method: &str, path: &str, body: Option<Value>) -> reqwest::Response {
+        let url = if path.starts_with("https://") { path.to_owned() } else { format!("{}{path}", self.base) };
+        let mut request = self.http.request(method.parse().expect("a method"), url).bearer_auth(&self.token);
+        if let Some(body) = body {
+            request = request.json(&body);
+        }
+        request.send().await.expect("answers")
+    }
+
+    async fn json(&self, method: &str, path: &str, body: Option<Value>) -> (u16, Value) {
+        let response = self.send(method, path, body).await;
+        let status = response.status().as_u16();
+        let text = response.text().await.expect("a body");
+        (status, serde_json::from_str(&text).unwrap_or(Value::Null))
+    }
+
+    /// Polls a long-running operation to its end.
+    async fn finish(&self, response: reqwest::Response) -> Value {
+        let link = response.headers()["azure-asyncoperation"].to_str().expect("text").to_owned();
+        let deadline = tokio::time::Instant::now() + std::time::Duration::from_secs(20);
+        loop {
+            let (_, status) = self.json("GET", &link, None).await;
+            if status["status"] != "InProgress" {
+                return status;
+            }
+            assert!(tokio::time::Instant::now() < deadline, "the operation does not end: {status}");
+            tokio::task::yield_now().await;
+        }
+    }
+}
+
+fn group_path(name: &str) -> String {
+    format!("/subscriptions/{SUBSCRIPTION}/resourcegroups/{name}?api-version=2025-04-01")
+}
+
+fn server_path() -> String {
+    format!("/subscriptions/{SUBSCRIPTION}/resourceGroups/g/providers/Microsoft.DBforPostgreSQL/flexibleServers/server1?api-version=2025-08-01")
+}
+
+fn server_body() -> Value {
+    json!({ "location": "eastus", "properties": { "administratorLogin": "marea", "administratorLoginPassword": "Pa55word!x", "version": "15" } })
+}
+
+#[tokio::test]
+async fn only_a_valid_token_gets_in() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let (server, mut client, _) = serve(folder.path()).await;
+    assert_eq!(client.sign_in("wrong").await.0, 401);
+    assert_eq!(client.json("GET", "/subscriptions?api-version=2022-12-01", None).await.0, 200);
+    let forged = format!("{}x", &client.token[..client.token.len() - 2]);
+    for (token, code) in [(forged.as_str(), "InvalidAuthenticationToken"), ("", "InvalidAuthenticationToken")] {
+        client.token = token.to_owned();
+        let response = client.send("GET", "/subscriptions?api-version=2022-12-01", None).await;
+        assert_eq!(response.status().as_u16(), 401);
+        assert!(response.headers()["www-authenticate"].to_str().expect("text").contains("authorization_uri"));
+        assert_eq!(response.json::<Value>().await.expect("JSON")["error"]["code"], code);
+    }
+    let metadata = client.json("GET", "/metadata/endpoints?api-version=2022-09-01", None).await.1;
+    assert_eq!(metadata["resourceManager"], client.base.as_str());
+    server.shutdown().await;
+}
+
+#[tokio::test]
+async fn a_server_is_made_once_and_survives_a_restart() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let (server, client, effects) = serve(folder.path()).await;
+    assert_eq!(client.json("PUT", &group_path("g"), Some(json!({ "location": "eastus" }))).await.0, 201);
+    let response = client.send("PUT", &server_path(), Some(server_body())).await;
+    assert_eq!(response.status().as_u16(), 202);
+    assert_eq!(client.finish(response).await["status"], "Succeeded");
+    let (status, body) = client.json("GET", &server_path(), None).await;
+    assert_eq!((status, &body["properties"]["state"]), (200, &json!("Ready")));
+    assert!(!body.to_string().contains("Pa55word"), "{body}");
+    assert_eq!(effects.runs.load(Ordering::SeqCst), 1);
+    server.shutdown().await;
+    let (server, client, effects) = serve(folder.path()).await;
+    assert_eq!(client.json("GET", &server_path(), None).await.1, body);
+    assert_eq!(effects.runs.load(Ordering::SeqCst), 0, "nothing was left to do");
+    server.shutdown().await;
+}
+
+#[tokio::test]
+async fn bad_requests_get_azures_codes_and_headers() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let (server, client, _) = serve(folder.path()).await;
+    let no_version = client.json("GET", "/subscriptions", None).await;
+    assert_eq!((no_version.0, &no_version.1["error"]["code"]), (400, &json!("MissingApiVersionParameter")));
+    let missing = client.send("GET", &server_path(), None).await;
+    assert!(missing.headers().contains_key("x-ms-request-id") && missing.headers().contains_key("x-ms-ratelimit-remaining-subscription-reads"));
+    assert_eq!(missing.json::<Value>().await.expect("JSON")["error"]["code"], "ResourceGroupNotFound");
+    let large = json!({ "location": "eastus", "tags": { "t": "x".repeat(5 * 1024 * 1024) } });
+    assert_eq!(client.send("PUT", &group_path("g"), Some(large)).await.status().as_u16(), 413);
+    assert_eq!(client.send("HEAD", &group_path("g"), None).await.status().as_u16(), 404);
+    server.shutdown().await;
+}
