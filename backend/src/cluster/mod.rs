@@ -1,14 +1,14 @@
 //! Watches the cluster and publishes a view of it. No request to this process causes one to the Kubernetes API.
 mod decisions;
+mod stacks;
 mod usage;
 mod watched;
 
 use crate::live::Live;
 use crate::view::{self, Objects};
-use backend_api::stacks::{CONFIG_MAP_KEY, CONFIG_MAP_NAME, CONFIG_MAP_NAMESPACE, StackRecord};
 use k8s_openapi::api::autoscaling::v2::HorizontalPodAutoscaler;
 use k8s_openapi::api::core::v1;
-use kube::{Api, Client, runtime::watcher};
+use kube::{Api, Client};
 use std::sync::Arc;
 use std::time::Duration;
 use watched::{Signals, Watched};
@@ -52,21 +52,19 @@ struct Sources {
     pods: Watched<v1::Pod>,
     hpas: Watched<HorizontalPodAutoscaler>,
     events: Watched<v1::Event>,
-    stacks: Watched<v1::ConfigMap>,
+    stacks: stacks::Stacks,
     usage: usage::Usage,
     decisions: decisions::Decisions,
 }
 
 impl Sources {
     fn start(client: Client, signals: Arc<Signals>) -> Sources {
-        let everything = watcher::Config::default;
-        let stacks = watcher::Config::default().fields(&format!("metadata.name={CONFIG_MAP_NAME}"));
         Sources {
-            nodes: Watched::start("nodes", Api::all(client.clone()), everything(), &signals),
-            pods: Watched::start("pods", Api::all(client.clone()), everything(), &signals),
-            hpas: Watched::start("hpas", Api::all(client.clone()), everything(), &signals),
-            events: Watched::start("events", Api::all(client.clone()), everything(), &signals),
-            stacks: Watched::start("stacks", Api::namespaced(client.clone(), CONFIG_MAP_NAMESPACE), stacks, &signals),
+            nodes: Watched::start("nodes", Api::all(client.clone()), &signals),
+            pods: Watched::start("pods", Api::all(client.clone()), &signals),
+            hpas: Watched::start("hpas", Api::all(client.clone()), &signals),
+            events: Watched::start("events", Api::all(client.clone()), &signals),
+            stacks: stacks::Stacks::start(client.clone(), &signals),
             usage: usage::Usage::start(client.clone(), &signals),
             decisions: decisions::Decisions::start(client, &signals),
         }
@@ -90,9 +88,6 @@ impl Sources {
 
     fn objects(&self, cluster_name: String, version: Option<String>, signals: &Signals) -> Objects {
         let (pod_usage, node_usage) = self.usage.current();
-        let (stacks, stacks_gap) = stack_records(&self.stacks.all());
-        let mut gaps = signals.gaps();
-        gaps.extend(stacks_gap);
         Objects {
             cluster_name,
             version,
@@ -100,45 +95,11 @@ impl Sources {
             pods: self.pods.all(),
             hpas: self.hpas.all(),
             events: self.events.all(),
-            stacks,
+            stacks: self.stacks.current(),
             pod_usage,
             node_usage,
             reasons: self.decisions.current(),
-            gaps,
+            gaps: signals.gaps(),
         }
-    }
-}
-
-fn stack_records(config_maps: &[Arc<v1::ConfigMap>]) -> (Vec<StackRecord>, Option<backend_api::cluster::Gap>) {
-    let text = config_maps.iter().find_map(|map| map.data.as_ref()?.get(CONFIG_MAP_KEY));
-    match text.map(|text| serde_json::from_str(text)) {
-        None => (Vec::new(), None),
-        Some(Ok(stacks)) => (stacks, None),
-        Some(Err(error)) => {
-            let reason = format!("ConfigMap {CONFIG_MAP_NAMESPACE}/{CONFIG_MAP_NAME}, key {CONFIG_MAP_KEY}: {error}");
-            (Vec::new(), Some(backend_api::cluster::Gap { part: "stacks".to_owned(), reason }))
-        }
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn config_map(text: &str) -> Vec<Arc<v1::ConfigMap>> {
-        vec![Arc::new(v1::ConfigMap { data: Some([(CONFIG_MAP_KEY.to_owned(), text.to_owned())].into()), ..v1::ConfigMap::default() })]
-    }
-
-    #[test]
-    fn stacks_are_read_from_their_config_map() {
-        let (stacks, gap) = stack_records(&config_map(r#"[{"name":"base","env":"local","commit":"abc","updatedAt":"2026-11-23T10:00:00Z","resources":7}]"#));
-        assert_eq!((stacks[0].name.as_str(), stacks[0].resources, gap), ("base", 7, None));
-    }
-
-    #[test]
-    fn a_config_map_that_does_not_parse_is_a_gap() {
-        let (stacks, gap) = stack_records(&config_map("[{]"));
-        assert_eq!(stacks, []);
-        assert!(gap.expect("a gap").reason.contains("platform/marea-stacks"));
     }
 }

@@ -55,9 +55,9 @@ impl<K> Watched<K>
 where
     K: Resource<DynamicType = ()> + Clone + Debug + DeserializeOwned + Send + Sync + 'static,
 {
-    pub fn start(part: &'static str, api: Api<K>, config: watcher::Config, signals: &Arc<Signals>) -> Watched<K> {
+    pub fn start(part: &'static str, api: Api<K>, signals: &Arc<Signals>) -> Watched<K> {
         let (store, writer) = reflector::store();
-        let task = tokio::spawn(follow(part, api, config, writer, signals.clone()));
+        let task = tokio::spawn(follow(part, api, writer, signals.clone()));
         Watched { part, store, signals: signals.clone(), task }
     }
 
@@ -108,11 +108,11 @@ impl Backoff for Doubling {
     }
 }
 
-async fn follow<K>(part: &'static str, api: Api<K>, config: watcher::Config, mut writer: reflector::store::Writer<K>, signals: Arc<Signals>)
+async fn follow<K>(part: &'static str, api: Api<K>, mut writer: reflector::store::Writer<K>, signals: Arc<Signals>)
 where
     K: Resource<DynamicType = ()> + Clone + Debug + DeserializeOwned + Send + Sync + 'static,
 {
-    let mut events = std::pin::pin!(watcher::watcher(api, config).backoff(Doubling::default()));
+    let mut events = std::pin::pin!(watcher::watcher(api, watcher::Config::default()).backoff(Doubling::default()));
     while let Some(event) = events.next().await {
         match event {
             Ok(mut event) => {

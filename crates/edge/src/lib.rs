@@ -3,4 +3,5 @@
 //! `ingress` stands in for Traefik v3, `operator` for the prometheus-operator, each as far as the platform's manifests
 //! use it. Both watch the Kubernetes API as the genuine ones do, so that the manifests are the same everywhere.
 pub mod ingress;
+pub mod operator;
 pub mod watched;

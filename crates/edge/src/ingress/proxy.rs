@@ -27,6 +27,8 @@ use std::time::{Duration, Instant};
 const RETRY_BUDGET: Duration = Duration::from_secs(10);
 /// Between two rounds over all endpoints.
 const ROUND_PAUSE: Duration = Duration::from_millis(25);
+/// Pods that may break off a request before it is given up: it may be the request that kills them.
+const BROKEN_AT_MOST: u32 = 5;
 /// Bodies up to this size are read first, so that they can be sent again.
 const BUFFERED_BYTES: u64 = 64 * 1024;
 
@@ -82,7 +84,7 @@ impl Proxy {
         head.version = Version::HTTP_11;
         // Connection-level extensions stay with the client's connection.
         head.extensions = http::Extensions::new();
-        let mut attempt = Attempt { idempotent: head.method.is_idempotent(), replay: Replay::of(&head, &body), deadline: Instant::now() + RETRY_BUDGET, tried: Vec::new() };
+        let mut attempt = Attempt { idempotent: head.method.is_idempotent(), replay: Replay::of(&head, &body), deadline: Instant::now() + RETRY_BUDGET, tried: Vec::new(), broken: 0 };
         let request = Request::from_parts(head, body);
         let (mut response, connection) = self.find_pod(request, service, &route, &mut attempt).await?;
         if response.status() == StatusCode::SWITCHING_PROTOCOLS {
@@ -120,10 +122,11 @@ impl Proxy {
             // An idle connection that had died says nothing about the pod.
             if is_fresh {
                 attempt.tried.push(upstream.address);
+                attempt.broken += u32::from(failed.unsent.is_none());
             }
             let again = failed.unsent.or_else(|| attempt.replay.request());
             request = again.ok_or_else(|| Failure::BadGateway(format!("{} broke off the request: {}", upstream.address, failed.error)))?;
-            if Instant::now() > attempt.deadline {
+            if attempt.broken >= BROKEN_AT_MOST || Instant::now() > attempt.deadline {
                 return Err(Failure::BadGateway(format!("{} broke off the request: {}", upstream.address, failed.error)));
             }
             self.metrics.retry(&service.name);
@@ -152,6 +155,8 @@ struct Attempt {
     deadline: Instant,
     /// Endpoints that refused in this round.
     tried: Vec<SocketAddr>,
+    /// Fresh connections that broke after something was sent.
+    broken: u32,
 }
 
 /// A copy of the request where it may be sent twice.
