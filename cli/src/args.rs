@@ -1,0 +1,278 @@
+//! The command line.
+
+use clap::{Args, Parser, Subcommand, ValueEnum};
+use clap_complete::Shell;
+
+const EXIT_CODES: &str = "Exit codes:
+  0 done · 1 failed · 2 bad usage or input · 3 would change (preview, drift) · 4 interrupted · 5 not allowed";
+
+#[derive(Parser, Debug)]
+#[command(
+    name = "marea",
+    about = "Bring an autoscaling AKS platform up on a laptop, plan it, and ship the same three stacks to Azure.",
+    disable_version_flag = true,
+    after_help = format!("Examples:\n  marea up                       everything, in the local cloud\n  marea preview --env production what would change in Azure\n  marea status --watch           pools, pods and autoscalers as they move\n  marea explain hpa/backend      why it scaled, or why not\n\n{EXIT_CODES}")
+)]
+pub struct Cli {
+    #[command(subcommand)]
+    pub command: Command,
+}
+
+#[derive(Subcommand, Debug)]
+pub enum Command {
+    /// Make the stacks as declared: all of them in order, or one.
+    #[command(after_help = "Examples:\n  marea up\n  marea up db --env production\n  marea up --atomic --json")]
+    Up(Up),
+    /// Show what `up` would change. Exit code 3 if anything.
+    Preview(Preview),
+    /// Show what differs from what was declared, because somebody changed it. Exit code 3 if anything.
+    Drift(StackArgs),
+    /// Print the stacks' outputs.
+    Outputs(StackArgs),
+    /// Print what was deployed, when, from which commit.
+    History(StackArgs),
+    /// Delete the stacks, the last first. Refuses to delete the database without --delete-data.
+    Destroy(Destroy),
+    /// Encrypted values in the stacks' files.
+    #[command(subcommand)]
+    Secret(Secret),
+    /// The embedded cloud on this machine.
+    #[command(subcommand)]
+    Local(Local),
+    /// Pools, autoscalers and stacks as they are.
+    Status(Status),
+    /// Why an autoscaler, a pod or a pool is as it is.
+    #[command(after_help = "Examples:\n  marea explain hpa/backend\n  marea explain pod/backend-6d5f9c7b4-x2x8z\n  marea explain pool/backend --last 20")]
+    Explain(Explain),
+    /// Decide from JSON of real Kubernetes objects on standard input; JSON lines on standard output.
+    #[command(after_help = "Examples:\n  marea decide hpa < scenario.json\n  kubectl get nodes,pods -A -o json | jq … | marea decide schedule")]
+    Decide(Decide),
+    /// Print the stacks in another tool's format.
+    Export(Export),
+    /// Put load on the platform of this machine.
+    Load(crate::load::Args),
+    /// Print the versions of marea and of what it emulates.
+    Version(Json),
+    /// Print the completion script of a shell.
+    Completion {
+        #[arg(value_enum)]
+        shell: Shell,
+    },
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, ValueEnum)]
+pub enum StackName {
+    Base,
+    Db,
+    Deploy,
+}
+
+impl StackName {
+    pub const ALL: [StackName; 3] = [StackName::Base, StackName::Db, StackName::Deploy];
+
+    pub fn name(self) -> &'static str {
+        match self {
+            StackName::Base => "base",
+            StackName::Db => "db",
+            StackName::Deploy => "deploy",
+        }
+    }
+
+    pub fn folder(self) -> &'static str {
+        match self {
+            StackName::Base => infrastructure_k8s_base::FOLDER,
+            StackName::Db => infrastructure_k8s_db::FOLDER,
+            StackName::Deploy => infrastructure_k8s_deploy::FOLDER,
+        }
+    }
+}
+
+#[derive(Args, Clone, Debug)]
+pub struct StackArgs {
+    /// Only this stack; without it the stack of the current folder, or all.
+    pub stack: Option<StackName>,
+    /// Which stack.<ENV>.yaml.
+    #[arg(long, default_value = "local", env = "MAREA_ENV")]
+    pub env: String,
+    /// One JSON document instead of text.
+    #[arg(long)]
+    pub json: bool,
+}
+
+#[derive(Args, Debug)]
+pub struct Up {
+    #[command(flatten)]
+    pub stacks: StackArgs,
+    /// Go ahead without asking. Nothing is asked in a pipe or for the local cloud.
+    #[arg(long, short)]
+    pub yes: bool,
+    /// Return to the last release if the rollout fails.
+    #[arg(long)]
+    pub atomic: bool,
+    /// Deploy what Azure documents as unsupported.
+    #[arg(long)]
+    pub allow_unsupported: bool,
+}
+
+#[derive(Args, Debug)]
+pub struct Preview {
+    #[command(flatten)]
+    pub stacks: StackArgs,
+    /// Preview what Azure documents as unsupported.
+    #[arg(long)]
+    pub allow_unsupported: bool,
+}
+
+#[derive(Args, Debug)]
+pub struct Destroy {
+    #[command(flatten)]
+    pub stacks: StackArgs,
+    /// Go ahead without asking.
+    #[arg(long, short)]
+    pub yes: bool,
+    /// Delete the database and its data too.
+    #[arg(long)]
+    pub delete_data: bool,
+}
+
+#[derive(Args, Debug)]
+pub struct Json {
+    /// One JSON document instead of text.
+    #[arg(long)]
+    pub json: bool,
+}
+
+#[derive(Subcommand, Debug)]
+pub enum Secret {
+    /// Encrypt a value, read from standard input, into the stack's file.
+    Set(SecretName),
+    /// Print a decrypted value.
+    Get(SecretName),
+    /// Names and recipients; no values.
+    List(StackArgs),
+    /// Make a new database password and apply it.
+    Rotate(Rotate),
+    /// Print this machine's recipient, for `secrets.recipients`.
+    Recipient,
+}
+
+#[derive(Args, Debug)]
+pub struct SecretName {
+    pub name: String,
+    /// The stack whose file holds it.
+    #[arg(long, default_value = "db")]
+    pub stack: StackName,
+    #[arg(long, default_value = "local", env = "MAREA_ENV")]
+    pub env: String,
+}
+
+#[derive(Args, Debug)]
+pub struct Rotate {
+    #[arg(long, default_value = "local", env = "MAREA_ENV")]
+    pub env: String,
+    /// Only write the new password; the next `marea up` applies it.
+    #[arg(long)]
+    pub no_apply: bool,
+}
+
+#[derive(Subcommand, Debug)]
+pub enum Local {
+    /// Start the local cloud in the background.
+    Start,
+    /// Stop it; what it holds stays.
+    Stop,
+    /// Whether it runs, and where.
+    Status(Json),
+    /// Print its log.
+    Logs {
+        /// Go on printing.
+        #[arg(long, short)]
+        follow: bool,
+    },
+    /// Print a kubeconfig for kubectl.
+    Kubeconfig {
+        /// Print the path of the file instead.
+        #[arg(long)]
+        path: bool,
+    },
+    /// Print shell exports for Azure's own clients: `eval "$(marea local azure-env)"`.
+    AzureEnv,
+    /// Stop it and delete everything it holds.
+    Reset {
+        /// Go ahead without asking.
+        #[arg(long, short)]
+        yes: bool,
+    },
+    /// Watch over one program of a pod; started by the local cloud.
+    #[command(hide = true)]
+    Shim {
+        #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
+        arguments: Vec<std::ffi::OsString>,
+    },
+}
+
+#[derive(Args, Debug)]
+pub struct Status {
+    /// Which stack.<ENV>.yaml.
+    #[arg(long, default_value = "local", env = "MAREA_ENV")]
+    pub env: String,
+    /// Print again every second until interrupted.
+    #[arg(long, short)]
+    pub watch: bool,
+    /// One JSON document (with --watch one a line).
+    #[arg(long)]
+    pub json: bool,
+}
+
+#[derive(Args, Debug)]
+pub struct Explain {
+    /// hpa/NAME, pod/NAME or pool/NAME.
+    pub object: String,
+    #[arg(long, short, default_value = "platform")]
+    pub namespace: String,
+    /// How many decisions, the newest last.
+    #[arg(long, default_value_t = 5)]
+    pub last: usize,
+    /// Which stack.<ENV>.yaml.
+    #[arg(long, default_value = "local", env = "MAREA_ENV")]
+    pub env: String,
+    #[arg(long)]
+    pub json: bool,
+}
+
+#[derive(Args, Debug)]
+pub struct Decide {
+    #[arg(value_enum)]
+    pub what: DecideWhat,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum DecideWhat {
+    /// The timeline of one HorizontalPodAutoscaler.
+    Hpa,
+    /// Where one pod goes.
+    Schedule,
+    /// The timeline of the node pools.
+    Nodes,
+}
+
+#[derive(Args, Debug)]
+pub struct Export {
+    #[arg(value_enum)]
+    pub format: ExportFormat,
+    /// Only this stack; without it the stack of the current folder, or all.
+    pub stack: Option<StackName>,
+    #[arg(long, default_value = "production", env = "MAREA_ENV")]
+    pub env: String,
+    /// Write the files into the stacks' folders instead of printing them.
+    #[arg(long)]
+    pub write: bool,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum ExportFormat {
+    /// Azure Resource Manager templates; Kubernetes manifests for deploy.
+    Arm,
+    /// Pulumi's YAML runtime.
+    Pulumi,
+}

@@ -1,0 +1,111 @@
+//! The embedded cloud of this machine, as the commands see it.
+
+use std::path::PathBuf;
+
+use arm_client::{Connection, Credential};
+use local_cloud::connection::Connection as CloudConnection;
+use local_cloud::daemon::{self, DaemonError};
+use local_cloud::folder::{Folder, FolderError};
+use stack::Reporter;
+
+use crate::error::{CliError, Result};
+
+/// A running cloud.
+pub struct Cloud {
+    connection: CloudConnection,
+    /// PEM.
+    pub certificate_authority: String,
+    pub console_url: Option<String>,
+    pub isolation: Option<String>,
+}
+
+pub fn folder() -> Result<Folder> {
+    Folder::by_environment().map_err(|error| folder_error(&error))
+}
+
+/// The cloud's data directory; the current folder's `.marea` where the environment names no home at all.
+pub fn data_dir() -> PathBuf {
+    Folder::by_environment().map_or_else(|_| PathBuf::from(".marea"), |folder| folder.root().to_owned())
+}
+
+pub fn folder_error(error: &FolderError) -> CliError {
+    let cause = std::error::Error::source(error).map(|source| format!(": {source}")).unwrap_or_default();
+    CliError::failed(format!("{error}{cause}")).advice("Check the disk's free space and the permissions of the data directory (MAREA_DATA_DIR).")
+}
+
+/// The cloud of the data directory if it runs.
+pub fn find() -> Result<Option<Cloud>> {
+    let folder = folder()?;
+    let connection = CloudConnection::load(&folder).map_err(|error| folder_error(&error))?;
+    let Some(connection) = connection else { return Ok(None) };
+    if !CloudConnection::is_alive(&folder).map_err(|error| folder_error(&error))? {
+        return Ok(None);
+    }
+    let certificate_authority = std::fs::read_to_string(&connection.ca_file)
+        .map_err(|error| CliError::failed(format!("{} cannot be read: {error}", connection.ca_file.display())).advice("`marea local stop`, then `marea local start`, makes it again."))?;
+    Ok(Some(Cloud {
+        certificate_authority,
+        console_url: Some(connection.console_url.clone()).filter(|url| !url.is_empty()),
+        isolation: Some(connection.isolation.clone()),
+        connection,
+    }))
+}
+
+/// The running cloud, or an error that says how to start it.
+pub fn running() -> Result<Cloud> {
+    find()?.ok_or_else(|| CliError::failed(format!("no local cloud runs in {}", data_dir().display())).advice("Start it with `marea local start`, or `marea up` for everything."))
+}
+
+/// The running cloud, started if it is not.
+pub async fn ensure_running(reporter: &dyn Reporter) -> Result<Cloud> {
+    if let Some(cloud) = find()? {
+        return Ok(cloud);
+    }
+    reporter.status("starting the local cloud");
+    start().await?;
+    running()
+}
+
+impl Cloud {
+    pub fn arm_connection(&self) -> Connection {
+        let cloud = &self.connection;
+        Connection {
+            endpoint: cloud.arm_endpoint.trim_end_matches('/').to_owned(),
+            subscription_id: cloud.subscription_id.clone(),
+            authority: Some(cloud.authority_host.clone()),
+            certificate_authority: Some(self.certificate_authority.clone()),
+            credential: Credential::ClientSecret {
+                tenant_id: cloud.tenant_id.clone(),
+                client_id: cloud.client_id.clone(),
+                client_secret: cloud.client_secret.clone(),
+            },
+        }
+    }
+
+    pub fn connection(&self) -> &CloudConnection {
+        &self.connection
+    }
+}
+
+/// Starts the cloud in the background and returns when it answers.
+pub async fn start() -> Result<()> {
+    let program = std::env::current_exe().map_err(|error| CliError::failed(format!("this program's own path cannot be read: {error}")))?;
+    daemon::start(&folder()?, &program, &["local", "serve"]).await.map(drop).map_err(|error| daemon_error(&error))
+}
+
+/// `false` where none ran.
+pub async fn stop() -> Result<bool> {
+    daemon::stop(&folder()?).await.map_err(|error| daemon_error(&error))
+}
+
+pub async fn reset() -> Result<()> {
+    daemon::reset(&folder()?).await.map_err(|error| daemon_error(&error))
+}
+
+fn daemon_error(error: &DaemonError) -> CliError {
+    if let DaemonError::Folder(error) = error {
+        return folder_error(error);
+    }
+    let cause = std::error::Error::source(error).map(|source| format!(": {source}")).unwrap_or_default();
+    CliError::failed(format!("{error}{cause}")).advice("`marea local logs` prints the whole log; correct what it names and run the command again.")
+}

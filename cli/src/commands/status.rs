@@ -1,0 +1,226 @@
+//! `marea status`: what there is, now.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use futures::future::try_join4;
+use serde_json::{Value, json};
+use stack::arm::Live;
+use stack::cluster::{Cluster, ClusterError, kind};
+
+use crate::args::{StackName, Status};
+use crate::cloud;
+use crate::error::Result;
+use crate::project::Project;
+use crate::session::Session;
+use crate::stacks::{serving, up};
+use crate::terminal::{Terminal, print, print_json};
+
+const INTERVAL: Duration = Duration::from_secs(1);
+
+pub async fn run(args: &Status) -> Result<()> {
+    let terminal = Terminal::new();
+    let session = Session::open(Project::find()?, &args.env, false, &terminal).await?;
+    terminal.clear();
+    let clears = args.watch && !args.json && std::io::IsTerminal::is_terminal(&std::io::stdout());
+    loop {
+        let status = read(&session).await?;
+        if args.json {
+            print_json(&status);
+        } else {
+            // Home and clear to the end: the screen does not flicker as with a whole clear.
+            let prefix = if clears { "\x1b[H\x1b[J" } else { "" };
+            print(&format!("{prefix}{}", render(&status)));
+        }
+        if !args.watch {
+            return Ok(());
+        }
+        tokio::time::sleep(INTERVAL).await;
+    }
+}
+
+async fn read(session: &Session) -> Result<Value> {
+    let known = up::read_known(session).await?;
+    let mut status = json!({
+        "console": session.console_url,
+        "environment": session.environment,
+        "stacks": [stack_status(StackName::Base, known.base.as_ref()), stack_status(StackName::Db, known.db.as_ref())],
+        "pools": [],
+        "hpas": [],
+        "isolation": if session.is_local() { cloud::running()?.isolation } else { None },
+    });
+    let Some(base) = known.base_outputs() else { return Ok(status) };
+    let cluster = session.cluster(&base.cluster_id).await?;
+    let cluster_resource = session.arm.find(&base.cluster_id, "2026-05-01").await?.unwrap_or_default();
+    let list = |api_version: &'static str, name: &'static str| {
+        let cluster = cluster.clone();
+        async move {
+            match kind(api_version, name) {
+                Some(kind) => cluster.list(kind, "").await,
+                None => Ok::<_, ClusterError>(Vec::new()),
+            }
+        }
+    };
+    let nodes = list_path(&cluster, "/api/v1/nodes");
+    let pods = list_path(&cluster, "/api/v1/pods");
+    let (nodes, pods, hpas, deployments) = try_join4(nodes, pods, list("autoscaling/v2", "HorizontalPodAutoscaler"), list("apps/v1", "Deployment")).await?;
+    let managed: Vec<&Value> = deployments.iter().filter(|item| item["metadata"]["labels"]["applyset.kubernetes.io/part-of"].is_string()).collect();
+    if let (false, Some(stacks)) = (managed.is_empty(), status["stacks"].as_array_mut()) {
+        stacks.push(deploy_status(&managed));
+    }
+    status["pools"] = pools(&cluster_resource, &nodes, &pods);
+    status["hpas"] = hpas.iter().map(hpa_status).collect();
+    status["console"] = json!(serving::address(session, &cluster).await?);
+    Ok(status)
+}
+
+async fn list_path(cluster: &Cluster, path: &str) -> std::result::Result<Vec<Value>, ClusterError> {
+    let list = cluster.get(path).await?.unwrap_or_default();
+    Ok(list["items"].as_array().cloned().unwrap_or_default())
+}
+
+fn stack_status(stack: StackName, live: Option<&Live>) -> Value {
+    match live {
+        Some(live) => json!({"name": stack.name(), "state": live.state, "resources": live.resources.len(), "commit": live.tags.get("marea-commit")}),
+        None => json!({"name": stack.name(), "state": "absent", "resources": 0}),
+    }
+}
+
+fn deploy_status(deployments: &[&Value]) -> Value {
+    let available = |item: &Value| item["status"]["availableReplicas"].as_u64() >= item["spec"]["replicas"].as_u64().or(Some(0)) || item["spec"]["replicas"] == 0;
+    let waiting: Vec<&str> = deployments.iter().filter(|item| !available(item)).filter_map(|item| item["metadata"]["name"].as_str()).collect();
+    let state = if waiting.is_empty() { "succeeded" } else { "rolling out" };
+    json!({"name": "deploy", "state": state, "resources": deployments.len(), "waitingFor": waiting})
+}
+
+fn is_ready(node: &Value) -> bool {
+    node["status"]["conditions"].as_array().is_some_and(|conditions| conditions.iter().any(|condition| condition["type"] == "Ready" && condition["status"] == "True"))
+}
+
+/// Pools as ARM declares them, with the nodes that the cluster has of each.
+fn pools(cluster: &Value, nodes: &[Value], pods: &[Value]) -> Value {
+    let mut by_pool: BTreeMap<&str, Vec<&Value>> = BTreeMap::new();
+    for node in nodes {
+        let labels = &node["metadata"]["labels"];
+        if let Some(pool) = labels["kubernetes.azure.com/agentpool"].as_str().or_else(|| labels["marea.dev/pool"].as_str()) {
+            by_pool.entry(pool).or_default().push(node);
+        }
+    }
+    let empty = Vec::new();
+    let profiles = cluster.pointer("/properties/agentPoolProfiles").and_then(Value::as_array).unwrap_or(&empty);
+    let rows = profiles.iter().map(|profile| {
+        let name = profile["name"].as_str().unwrap_or_default();
+        let nodes = by_pool.get(name).cloned().unwrap_or_default();
+        let on_pool = |pod: &&Value| nodes.iter().any(|node| node["metadata"]["name"] == pod["spec"]["nodeName"]);
+        json!({
+            "name": name,
+            "vmSize": profile["vmSize"],
+            "min": profile.get("minCount").filter(|value| !value.is_null()).unwrap_or(&profile["count"]),
+            "max": profile.get("maxCount").filter(|value| !value.is_null()).unwrap_or(&profile["count"]),
+            "nodes": nodes.len(),
+            "ready": nodes.iter().filter(|node| is_ready(node)).count(),
+            "pods": pods.iter().filter(on_pool).count(),
+        })
+    });
+    rows.collect()
+}
+
+fn hpa_status(hpa: &Value) -> Value {
+    let (spec, status) = (&hpa["spec"], &hpa["status"]);
+    let target_of = |name: &str| {
+        let metrics = spec["metrics"].as_array().into_iter().flatten();
+        metrics.map(|metric| &metric["resource"]).find(|resource| resource["name"] == name).map(|resource| resource["target"]["averageUtilization"].clone())
+    };
+    let metrics: Vec<Value> = status["currentMetrics"]
+        .as_array()
+        .into_iter()
+        .flatten()
+        .filter_map(|metric| {
+            let name = metric["resource"]["name"].as_str()?;
+            Some(json!({"name": name, "utilization": metric["resource"]["current"]["averageUtilization"], "target": target_of(name)}))
+        })
+        .collect();
+    let conditions: BTreeMap<&str, String> = status["conditions"]
+        .as_array()
+        .into_iter()
+        .flatten()
+        .filter_map(|condition| Some((condition["type"].as_str()?, format!("{}/{}", condition["status"].as_str()?, condition["reason"].as_str().unwrap_or_default()))))
+        .collect();
+    json!({
+        "namespace": hpa["metadata"]["namespace"],
+        "name": hpa["metadata"]["name"],
+        "min": spec["minReplicas"],
+        "max": spec["maxReplicas"],
+        "current": status["currentReplicas"],
+        "desired": status["desiredReplicas"],
+        "metrics": metrics,
+        "conditions": conditions,
+    })
+}
+
+fn render(status: &Value) -> String {
+    let text = |value: &Value| value.as_str().map_or_else(|| if value.is_null() { "-".to_owned() } else { value.to_string() }, str::to_owned);
+    let rows = |name: &str| status[name].as_array().cloned().unwrap_or_default();
+    let mut out = format!("Console: {}\n", text(&status["console"]));
+    if status["isolation"] == "none" {
+        out.push_str("Isolation: none: pods are plain processes; network policies, security groups and CPU limits are not enforced\n");
+    }
+    out.push_str("\nSTACK    STATE         RESOURCES\n");
+    for stack in rows("stacks") {
+        out.push_str(&format!("{:<8} {:<13} {}\n", text(&stack["name"]), text(&stack["state"]), text(&stack["resources"])));
+    }
+    out.push_str("\nPOOL         SIZE           NODES  READY  MIN-MAX  PODS\n");
+    for pool in rows("pools") {
+        let bounds = format!("{}-{}", text(&pool["min"]), text(&pool["max"]));
+        out.push_str(&format!(
+            "{:<12} {:<14} {:>5}  {:>5}  {:>7}  {:>4}\n",
+            text(&pool["name"]),
+            text(&pool["vmSize"]),
+            text(&pool["nodes"]),
+            text(&pool["ready"]),
+            bounds,
+            text(&pool["pods"])
+        ));
+    }
+    out.push_str("\nHPA                    REPLICAS  MIN-MAX  METRICS\n");
+    for hpa in rows("hpas") {
+        let metrics: Vec<String> = hpa["metrics"]
+            .as_array()
+            .into_iter()
+            .flatten()
+            .map(|metric| format!("{} {}%/{}%", text(&metric["name"]), text(&metric["utilization"]), text(&metric["target"])))
+            .collect();
+        let name = format!("{}/{}", text(&hpa["namespace"]), text(&hpa["name"]));
+        let bounds = format!("{}-{}", text(&hpa["min"]), text(&hpa["max"]));
+        out.push_str(&format!("{name:<22} {:>8}  {bounds:>7}  {}\n", text(&hpa["current"]), metrics.join(", ")));
+    }
+    out
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn pools_count_their_nodes_and_pods() {
+        let cluster = json!({"properties": {"agentPoolProfiles": [{"name": "backend", "vmSize": "Standard_B2s", "minCount": 1, "maxCount": 5, "count": 2}, {"name": "systempool", "count": 1}]}});
+        let node = |name: &str, ready: &str| json!({"metadata": {"name": name, "labels": {"marea.dev/pool": "backend"}}, "status": {"conditions": [{"type": "Ready", "status": ready}]}});
+        let pods = [json!({"spec": {"nodeName": "a"}}), json!({"spec": {}})];
+        let found = pools(&cluster, &[node("a", "True"), node("b", "False")], &pods);
+        assert_eq!(found[0], json!({"name": "backend", "vmSize": "Standard_B2s", "min": 1, "max": 5, "nodes": 2, "ready": 1, "pods": 1}));
+        assert_eq!((&found[1]["min"], &found[1]["nodes"]), (&json!(1), &json!(0)));
+    }
+
+    #[test]
+    fn an_autoscaler_shows_utilization_beside_its_target() {
+        let hpa = json!({"metadata": {"namespace": "platform", "name": "backend"},
+            "spec": {"minReplicas": 2, "maxReplicas": 10, "metrics": [{"resource": {"name": "cpu", "target": {"averageUtilization": 70}}}]},
+            "status": {"currentReplicas": 3, "desiredReplicas": 4, "currentMetrics": [{"resource": {"name": "cpu", "current": {"averageUtilization": 88}}}],
+                "conditions": [{"type": "AbleToScale", "status": "True", "reason": "ReadyForNewScale"}]}});
+        let found = hpa_status(&hpa);
+        assert_eq!(found["metrics"], json!([{"name": "cpu", "utilization": 88, "target": 70}]));
+        assert_eq!(found["conditions"]["AbleToScale"], "True/ReadyForNewScale");
+        let text = render(&json!({"console": "http://x", "stacks": [], "pools": [], "hpas": [found], "isolation": "none"}));
+        assert!(text.contains("platform/backend              3     2-10  cpu 88%/70%"), "{text}");
+    }
+}
