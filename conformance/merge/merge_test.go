@@ -61,6 +61,11 @@ func TestWriteVectors(t *testing.T) {
 	for range 600 {
 		patches = append(patches, g.jsonPatch(), g.mergePatch())
 	}
+	var selectors []vector
+	for range 1500 {
+		selectors = append(selectors, g.labelSelector(), g.fieldSelector())
+	}
+	write(t, filepath.Join(folder, "merge-selectors.jsonl.gz"), selectors)
 	write(t, filepath.Join(folder, "merge-custom.jsonl.gz"), custom)
 	write(t, filepath.Join(folder, "merge-builtin.jsonl.gz"), builtin)
 	write(t, filepath.Join(folder, "merge-patches.jsonl.gz"), patches)

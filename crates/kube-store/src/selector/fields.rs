@@ -33,9 +33,13 @@ impl FieldSelector {
     /// # Errors
     /// On a term without `=`, `==` or `!=`, or a wrong escape.
     pub fn parse(text: &str) -> Result<FieldSelector, SelectorError> {
-        let terms = split_terms(text).into_iter().filter(|term| !term.is_empty());
-        let mut terms = terms.map(parse_term).collect::<Result<Vec<_>, _>>()?;
-        terms.sort_by(|a, b| a.field.cmp(&b.field));
+        let mut terms = split_terms(text);
+        // Upstream sorts the terms first, which decides about the one that an error names.
+        terms.sort_unstable();
+        let terms = terms.into_iter().filter(|term| !term.is_empty()).map(|term| parse_term(text, term));
+        let mut terms = terms.collect::<Result<Vec<_>, _>>()?;
+        // As upstream, a bare operator says nothing.
+        terms.retain(|term| !term.field.is_empty() || !term.value.is_empty());
         Ok(FieldSelector { terms })
     }
 
@@ -173,7 +177,7 @@ fn split_terms(text: &str) -> Vec<&str> {
     terms
 }
 
-fn parse_term(term: &str) -> Result<Term, SelectorError> {
+fn parse_term(selector: &str, term: &str) -> Result<Term, SelectorError> {
     let operators = [("!=", false), ("==", true), ("=", true)];
     for at in term.char_indices().map(|(at, _)| at) {
         if let Some((operator, equal)) = operators.iter().find(|(operator, _)| term[at..].starts_with(operator)) {
@@ -181,7 +185,7 @@ fn parse_term(term: &str) -> Result<Term, SelectorError> {
             return Ok(Term { field: term[..at].to_owned(), equal: *equal, value });
         }
     }
-    Err(SelectorError(format!("invalid selector: '{term}'; can't understand '{term}'")))
+    Err(SelectorError(format!("invalid selector: '{selector}'; can't understand '{term}'")))
 }
 
 fn unescape(value: &str) -> Result<String, SelectorError> {
@@ -199,7 +203,10 @@ fn unescape(value: &str) -> Result<String, SelectorError> {
                 }
             },
             ',' | '=' => {
-                return Err(SelectorError(format!("invalid field selector: unescaped character in value: {c}")));
+                return Err(SelectorError(format!(
+                    "invalid field selector: unescaped character in value: {}",
+                    u32::from(c)
+                )));
             }
             other => text.push(other),
         }

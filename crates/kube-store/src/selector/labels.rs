@@ -142,9 +142,7 @@ impl Requirement {
         operator: Operator,
         values: impl IntoIterator<Item = String>,
     ) -> Result<Requirement, SelectorError> {
-        if let Some(problem) = qualified_name_problem(key) {
-            return Err(SelectorError(format!("key: Invalid value: \"{key}\": {problem}")));
-        }
+        check_key(key)?;
         let values: BTreeSet<String> = values.into_iter().collect();
         let problem = match operator {
             Operator::In | Operator::NotIn if values.is_empty() => {
@@ -245,21 +243,20 @@ impl Parser {
 
     fn selector(mut self) -> Result<LabelSelector, SelectorError> {
         let mut requirements = Vec::new();
-        while *self.peek() != Token::End {
-            requirements.push(self.requirement()?);
+        loop {
+            match self.peek() {
+                Token::Word(_) | Token::Not => {}
+                Token::End => return Ok(LabelSelector::of(requirements)),
+                other => return Err(unexpected(other, "!, identifier, or 'end of string'")),
+            }
+            requirements.push(self.requirement().map_err(|error| unparsable(&error.0))?);
             match self.next() {
-                Token::End => break,
+                Token::End => return Ok(LabelSelector::of(requirements)),
                 Token::Comma if matches!(self.peek(), Token::Word(_) | Token::Not) => {}
-                Token::Comma => {
-                    let found = self.peek().text().to_owned();
-                    return Err(SelectorError(format!("found '{found}', expected: identifier after ','")));
-                }
-                other => {
-                    return Err(SelectorError(format!("found '{}', expected: ',' or 'end of string'", other.text())));
-                }
+                Token::Comma => return Err(unexpected(self.peek(), "identifier after ','")),
+                other => return Err(unexpected(&other, "',' or 'end of string'")),
             }
         }
-        Ok(LabelSelector::of(requirements))
     }
 
     fn requirement(&mut self) -> Result<Requirement, SelectorError> {
@@ -269,78 +266,83 @@ impl Parser {
         }
         let key = match self.next() {
             Token::Word(word) => word,
-            other => {
-                return Err(unparsable(&format!("found '{}', expected: identifier", other.text())));
-            }
+            other => return Err(unexpected(&other, "identifier")),
         };
+        check_key(&key)?;
         if negated {
             return Requirement::new(&key, Operator::DoesNotExist, []);
         }
-        let operator = match self.peek() {
-            Token::End | Token::Comma => return Requirement::new(&key, Operator::Exists, []),
-            Token::Equals => Operator::In,
+        if matches!(self.peek(), Token::End | Token::Comma) {
+            return Requirement::new(&key, Operator::Exists, []);
+        }
+        let operator = match self.next() {
+            Token::Equals | Token::DoubleEquals => Operator::In,
             Token::NotEquals => Operator::NotIn,
             Token::Greater => Operator::GreaterThan,
             Token::Less => Operator::LessThan,
-            Token::Word(word) if word == "in" || word == "notin" => {
-                let operator = if word == "in" { Operator::In } else { Operator::NotIn };
-                self.next();
-                return Requirement::new(&key, operator, self.set()?);
-            }
-            other => {
-                let problem = format!("found '{}', expected: in, notin, =, ==, !=, gt, lt", other.text());
-                return Err(unparsable(&problem));
-            }
+            Token::Word(word) if word == "in" => return Requirement::new(&key, Operator::In, self.set()?),
+            Token::Word(word) if word == "notin" => return Requirement::new(&key, Operator::NotIn, self.set()?),
+            other => return Err(unexpected(&other, "in, notin, =, ==, !=, gt, lt")),
         };
-        self.next();
         Requirement::new(&key, operator, [self.value()?])
     }
 
     /// The value after `=`: nothing at all means the empty value.
     fn value(&mut self) -> Result<String, SelectorError> {
-        match self.peek() {
-            Token::End | Token::Comma => Ok(String::new()),
-            Token::Word(_) => Ok(self.next().text().to_owned()),
-            other => Err(unparsable(&format!("found '{}', expected: identifier", other.text()))),
+        if matches!(self.peek(), Token::End | Token::Comma) {
+            return Ok(String::new());
+        }
+        match self.next() {
+            Token::Word(word) => Ok(word),
+            other => Err(unexpected(&other, "identifier")),
         }
     }
 
-    /// `(x,y)`, where an empty place between commas is the empty value.
-    fn set(&mut self) -> Result<Vec<String>, SelectorError> {
-        if self.next() != Token::Open {
-            let found = self.tokens.get(self.at - 1).map_or("", Token::text);
-            return Err(unparsable(&format!("found '{found}' expected: '('")));
+    /// `(x,y)`, where nothing between brackets and commas is the empty value.
+    fn set(&mut self) -> Result<BTreeSet<String>, SelectorError> {
+        match self.next() {
+            Token::Open => {}
+            other => return Err(SelectorError(format!("found '{}' expected: '('", other.text()))),
         }
-        let mut values = Vec::new();
+        if !matches!(self.peek(), Token::Word(_) | Token::Comma | Token::Close) {
+            return Err(unexpected(self.peek(), "',', ')' or identifier"));
+        }
+        let mut values = BTreeSet::new();
+        let mut after_comma = true;
         loop {
             match self.next() {
                 Token::Word(word) => {
-                    values.push(word);
-                    match self.next() {
-                        Token::Comma if *self.peek() == Token::Close => values.push(String::new()),
-                        Token::Comma => {}
-                        Token::Close => return Ok(values),
-                        other => {
-                            return Err(unparsable(&format!("found '{}', expected: ',' or ')'", other.text())));
-                        }
+                    values.insert(word);
+                    after_comma = false;
+                    if !matches!(self.peek(), Token::Comma | Token::Close) {
+                        return Err(unexpected(self.peek(), "',' or ')'"));
                     }
                 }
                 Token::Comma => {
-                    values.push(String::new());
-                    if *self.peek() == Token::Close {
-                        values.push(String::new());
+                    if after_comma {
+                        values.insert(String::new());
                     }
+                    after_comma = true;
                 }
                 Token::Close => {
-                    if values.is_empty() {
-                        values.push(String::new());
+                    if after_comma {
+                        values.insert(String::new());
                     }
                     return Ok(values);
                 }
-                other => {
-                    return Err(unparsable(&format!("found '{}', expected: ',', ')' or identifier", other.text())));
-                }
+                other => return Err(unexpected(&other, "',', or identifier")),
             }
         }
+    }
+}
+
+fn unexpected(token: &Token, expected: &str) -> SelectorError {
+    SelectorError(format!("found '{}', expected: {expected}", token.text()))
+}
+
+fn check_key(key: &str) -> Result<(), SelectorError> {
+    match qualified_name_problem(key) {
+        Some(problem) => Err(SelectorError(format!("key: Invalid value: \"{key}\": {problem}"))),
+        None => Ok(()),
     }
 }

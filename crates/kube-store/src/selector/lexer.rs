@@ -5,6 +5,7 @@ pub(super) enum Token {
     Word(String),
     Not,
     Equals,
+    DoubleEquals,
     NotEquals,
     Greater,
     Less,
@@ -20,6 +21,7 @@ impl Token {
             Token::Word(word) => word,
             Token::Not => "!",
             Token::Equals => "=",
+            Token::DoubleEquals => "==",
             Token::NotEquals => "!=",
             Token::Greater => ">",
             Token::Less => "<",
@@ -32,11 +34,10 @@ impl Token {
 }
 
 /// The tokens of `text`, ending with [`Token::End`]. Anything that is not an operator or white space is part of a word;
-/// words are checked when a requirement is made of them. `==` means `=`; upstream lexes a run of operator characters
-/// as one token, so that `=!` is no operator.
+/// words are checked when a requirement is made of them.
 pub(super) fn tokens(text: &str) -> Result<Vec<Token>, String> {
     let mut found = Vec::new();
-    let mut rest = text.trim_start();
+    let mut rest = text.trim_start_matches(is_space);
     while let Some(first) = rest.chars().next() {
         let length = if is_operator(first) {
             // A negation, a bracket or a comma may follow any other token without a space.
@@ -45,14 +46,18 @@ pub(super) fn tokens(text: &str) -> Result<Vec<Token>, String> {
             found.push(token);
             length
         } else {
-            let length = rest.find(|c: char| is_operator(c) || c.is_whitespace()).unwrap_or(rest.len());
+            let length = rest.find(|c: char| is_operator(c) || is_space(c)).unwrap_or(rest.len());
             found.push(Token::Word(rest[..length].to_owned()));
             length
         };
-        rest = rest[length..].trim_start();
+        rest = rest[length..].trim_start_matches(is_space);
     }
     found.push(Token::End);
     Ok(found)
+}
+
+fn is_space(c: char) -> bool {
+    matches!(c, ' ' | '\t' | '\r' | '\n')
 }
 
 fn is_operator(c: char) -> bool {
@@ -63,7 +68,7 @@ fn is_operator(c: char) -> bool {
 fn operator(run: &str) -> Result<(Token, usize), String> {
     let known = [
         ("!=", Token::NotEquals),
-        ("==", Token::Equals),
+        ("==", Token::DoubleEquals),
         ("=", Token::Equals),
         ("!", Token::Not),
         (">", Token::Greater),
