@@ -1,227 +1,150 @@
-//! The roles and bindings that every cluster starts with: those of upstream's policy
-//! (`plugin/pkg/auth/authorizer/rbac/bootstrappolicy/policy.go`) that people bind or that this cloud's parts use.
+//! The roles that every cluster has (upstream: `plugin/pkg/auth/authorizer/rbac/bootstrappolicy/policy.go`, v1.36.3),
+//! and aggregation of roles by label.
 
 use serde_json::{Value, json};
 
-use crate::api::identity::Caller;
+use kube_store::selector::LabelSelector;
 
-/// The one group that no role is asked about: credentials of last resort must work when roles are broken.
-pub fn system_masters_may_everything(caller: &Caller) -> bool {
-    caller.is_master()
-}
+use crate::api::Api;
+use crate::json;
 
+const GROUP: &str = "rbac.authorization.k8s.io";
 const READ: &[&str] = &["get", "list", "watch"];
 const WRITE: &[&str] = &["create", "delete", "deletecollection", "patch", "update"];
 const ALL: &[&str] = &["*"];
 
-fn rule(groups: &[&str], resources: &[&str], verbs: &[&str]) -> Value {
-    json!({"apiGroups": groups, "resources": resources, "verbs": verbs})
-}
-
-fn cluster_role(name: &str, labels: Value, rules: Vec<Value>) -> Value {
-    let mut metadata = metadata(name);
-    for (key, value) in labels.as_object().into_iter().flatten() {
-        metadata["labels"][key] = value.clone();
+/// A role's rules; those of an aggregated role are the rules of the roles that its selectors pick, at this moment.
+pub fn effective_rules(api: &Api, role: &Value) -> Vec<Value> {
+    let selectors: Vec<LabelSelector> = json::items(role, "/aggregationRule/clusterRoleSelectors")
+        .iter()
+        .filter_map(|selector| LabelSelector::from_value(selector).ok())
+        .collect();
+    if selectors.is_empty() {
+        return json::items(role, "/rules").to_vec();
     }
-    json!({"apiVersion": "rbac.authorization.k8s.io/v1", "kind": "ClusterRole", "metadata": metadata, "rules": rules})
+    let mut rules = Vec::new();
+    for other in api.cache().list("clusterroles.rbac.authorization.k8s.io", None) {
+        if other["metadata"]["name"] != role["metadata"]["name"] && selectors.iter().any(|s| s.matches(&other)) {
+            rules.extend(effective_rules(api, &other));
+        }
+    }
+    rules
 }
 
-fn metadata(name: &str) -> Value {
-    json!({
-        "name": name,
-        "labels": {"kubernetes.io/bootstrapping": "rbac-defaults"},
-        "annotations": {"rbac.authorization.kubernetes.io/autoupdate": "true"},
-    })
+fn rule(verbs: &[&str], groups: &[&str], resources: &[&str]) -> Value {
+    json!({"verbs": verbs, "apiGroups": groups, "resources": resources})
 }
 
-fn binding(name: &str, group: &str) -> Value {
-    json!({
-        "apiVersion": "rbac.authorization.k8s.io/v1",
-        "kind": "ClusterRoleBinding",
-        "metadata": metadata(name),
-        "roleRef": {"apiGroup": "rbac.authorization.k8s.io", "kind": "ClusterRole", "name": name},
-        "subjects": [{"apiGroup": "rbac.authorization.k8s.io", "kind": "Group", "name": group}],
-    })
+fn urls(verbs: &[&str], paths: &[&str]) -> Value {
+    json!({"verbs": verbs, "nonResourceURLs": paths})
 }
 
-/// What `view` may read. Secrets are not among it: reading one is a way to the rights of a service account.
-fn view_rules() -> Vec<Value> {
-    vec![
-        rule(
-            &[""],
-            &[
-                "configmaps",
-                "endpoints",
-                "persistentvolumeclaims",
-                "persistentvolumeclaims/status",
-                "pods",
-                "replicationcontrollers",
-                "replicationcontrollers/scale",
-                "serviceaccounts",
-                "services",
-                "services/status",
-                "bindings",
-                "events",
-                "limitranges",
-                "namespaces/status",
-                "pods/log",
-                "pods/status",
-                "replicationcontrollers/status",
-                "resourcequotas",
-                "resourcequotas/status",
-                "namespaces",
-            ],
-            READ,
-        ),
-        rule(&["discovery.k8s.io"], &["endpointslices"], READ),
-        rule(
-            &["apps"],
-            &[
-                "controllerrevisions",
-                "daemonsets",
-                "daemonsets/status",
-                "deployments",
-                "deployments/scale",
-                "deployments/status",
-                "replicasets",
-                "replicasets/scale",
-                "replicasets/status",
-                "statefulsets",
-                "statefulsets/scale",
-                "statefulsets/status",
-            ],
-            READ,
-        ),
-        rule(&["autoscaling"], &["horizontalpodautoscalers", "horizontalpodautoscalers/status"], READ),
-        rule(&["batch"], &["cronjobs", "cronjobs/status", "jobs", "jobs/status"], READ),
-        rule(&["policy"], &["poddisruptionbudgets", "poddisruptionbudgets/status"], READ),
-        rule(&["networking.k8s.io"], &["ingresses", "ingresses/status", "networkpolicies"], READ),
-        rule(&["metrics.k8s.io"], &["pods", "nodes"], READ),
-        rule(&["explain.marea.dev"], &["decisions"], READ),
-        rule(&["events.k8s.io"], &["events"], READ),
-    ]
+fn role(name: &str, labels: &[(&str, &str)], rules: Vec<Value>) -> Value {
+    let mut role = json!({"metadata": {"name": name, "labels": {"kubernetes.io/bootstrapping": "rbac-defaults"},
+        "annotations": {"rbac.authorization.kubernetes.io/autoupdate": "true"}}, "rules": rules});
+    for (key, value) in labels {
+        role["metadata"]["labels"][*key] = json!(value);
+    }
+    role
 }
 
-fn edit_rules() -> Vec<Value> {
-    vec![
-        rule(&[""], &["pods/attach", "pods/exec", "pods/portforward", "pods/proxy", "secrets", "services/proxy"], READ),
-        rule(&[""], &["serviceaccounts"], &["impersonate"]),
-        rule(&[""], &["pods", "pods/attach", "pods/exec", "pods/portforward", "pods/proxy"], WRITE),
-        rule(&[""], &["pods/eviction", "serviceaccounts/token"], &["create"]),
-        rule(
-            &[""],
-            &[
-                "configmaps",
-                "persistentvolumeclaims",
-                "replicationcontrollers",
-                "replicationcontrollers/scale",
-                "secrets",
-                "serviceaccounts",
-                "services",
-                "services/proxy",
-                "events",
-            ],
-            WRITE,
-        ),
-        rule(
-            &["apps"],
-            &[
-                "daemonsets",
-                "deployments",
-                "deployments/rollback",
-                "deployments/scale",
-                "replicasets",
-                "replicasets/scale",
-                "statefulsets",
-                "statefulsets/scale",
-            ],
-            WRITE,
-        ),
-        rule(&["autoscaling"], &["horizontalpodautoscalers"], WRITE),
-        rule(&["batch"], &["cronjobs", "jobs"], WRITE),
-        rule(&["policy"], &["poddisruptionbudgets"], WRITE),
-        rule(&["networking.k8s.io"], &["ingresses", "networkpolicies"], WRITE),
-    ]
+fn aggregated(name: &str, labels: &[(&str, &str)]) -> Value {
+    let mut role = role(name, labels, Vec::new());
+    let label = format!("rbac.authorization.k8s.io/aggregate-to-{name}");
+    role["aggregationRule"] = json!({"clusterRoleSelectors": [{"matchLabels": {label: "true"}}]});
+    role
 }
 
-fn admin_rules() -> Vec<Value> {
-    vec![
-        rule(&["authorization.k8s.io"], &["localsubjectaccessreviews"], &["create"]),
-        rule(&["rbac.authorization.k8s.io"], &["rolebindings", "roles"], &[READ, WRITE].concat()),
-    ]
+const VIEWED: &[(&str, &[&str])] = &[
+    ("", &["bindings", "configmaps", "endpoints", "events", "limitranges", "namespaces", "namespaces/status", "persistentvolumeclaims",
+        "persistentvolumeclaims/status", "pods", "pods/log", "pods/status", "replicationcontrollers", "replicationcontrollers/scale",
+        "replicationcontrollers/status", "resourcequotas", "resourcequotas/status", "serviceaccounts", "services", "services/status"]),
+    ("apps", &["controllerrevisions", "daemonsets", "daemonsets/status", "deployments", "deployments/scale", "deployments/status",
+        "replicasets", "replicasets/scale", "replicasets/status", "statefulsets", "statefulsets/scale", "statefulsets/status"]),
+    ("autoscaling", &["horizontalpodautoscalers", "horizontalpodautoscalers/status"]),
+    ("batch", &["cronjobs", "cronjobs/status", "jobs", "jobs/status"]),
+    ("discovery.k8s.io", &["endpointslices"]),
+    ("networking.k8s.io", &["ingresses", "ingresses/status", "networkpolicies"]),
+    ("policy", &["poddisruptionbudgets", "poddisruptionbudgets/status"]),
+    ("metrics.k8s.io", &["pods", "nodes"]),
+    ("explain.marea.dev", &["decisions"]),
+];
+const EDITED: &[(&str, &[&str])] = &[
+    ("", &["configmaps", "events", "persistentvolumeclaims", "pods", "replicationcontrollers", "replicationcontrollers/scale", "secrets",
+        "serviceaccounts", "services", "services/proxy", "pods/attach", "pods/exec", "pods/portforward", "pods/proxy", "pods/eviction",
+        "serviceaccounts/token"]),
+    ("apps", &["daemonsets", "deployments", "deployments/rollback", "deployments/scale", "replicasets", "replicasets/scale", "statefulsets",
+        "statefulsets/scale"]),
+    ("autoscaling", &["horizontalpodautoscalers"]),
+    ("batch", &["cronjobs", "jobs"]),
+    ("networking.k8s.io", &["ingresses", "networkpolicies"]),
+    ("policy", &["poddisruptionbudgets"]),
+    ("coordination.k8s.io", &["leases"]),
+];
+
+fn rules_for(verbs: &[&str], table: &[(&str, &[&str])]) -> Vec<Value> {
+    table.iter().map(|(group, resources)| rule(verbs, &[group], resources)).collect()
 }
 
-/// Everything to create in an empty cluster.
-pub fn bootstrap_objects() -> Vec<Value> {
-    let aggregate = |role: &str| json!({format!("rbac.authorization.k8s.io/aggregate-to-{role}"): "true"});
-    let aggregated = |parts: &[Vec<Value>]| parts.concat();
-    let urls = |paths: &[&str]| json!({"nonResourceURLs": paths, "verbs": ["get"]});
-    let discovery = [
-        "/api",
-        "/api/*",
-        "/apis",
-        "/apis/*",
-        "/healthz",
-        "/livez",
-        "/openapi",
-        "/openapi/*",
-        "/readyz",
-        "/version",
-        "/version/",
+pub fn cluster_roles() -> Vec<Value> {
+    let to = |level: &'static str| -> (&'static str, &'static str) {
+        match level {
+            "admin" => ("rbac.authorization.k8s.io/aggregate-to-admin", "true"),
+            "edit" => ("rbac.authorization.k8s.io/aggregate-to-edit", "true"),
+            _ => ("rbac.authorization.k8s.io/aggregate-to-view", "true"),
+        }
+    };
+    let mut edit = rules_for(WRITE, EDITED);
+    edit.push(rule(READ, &[""], &["secrets", "pods/attach", "pods/exec", "pods/portforward", "pods/proxy", "services/proxy"]));
+    edit.push(rule(READ, &["coordination.k8s.io"], &["leases"]));
+    edit.push(rule(&["impersonate"], &[""], &["serviceaccounts"]));
+    let admin = vec![
+        rule(&["create"], &["authorization.k8s.io"], &["localsubjectaccessreviews"]),
+        rule(&[READ, WRITE].concat(), &[GROUP], &["rolebindings", "roles"]),
     ];
-    let own_reviews = ["selfsubjectaccessreviews", "selfsubjectrulesreviews"];
+    let probes = ["/healthz", "/livez", "/readyz", "/version", "/version/"];
     vec![
-        cluster_role(
-            "cluster-admin",
-            json!({}),
-            vec![rule(ALL, ALL, ALL), json!({"nonResourceURLs": ALL, "verbs": ALL})],
-        ),
-        cluster_role("admin", json!({}), aggregated(&[admin_rules(), edit_rules(), view_rules()])),
-        cluster_role("edit", aggregate("admin"), aggregated(&[edit_rules(), view_rules()])),
-        cluster_role("view", aggregate("edit"), view_rules()),
-        cluster_role("system:discovery", json!({}), vec![urls(&discovery)]),
-        cluster_role(
-            "system:public-info-viewer",
-            json!({}),
-            vec![urls(&["/healthz", "/livez", "/readyz", "/version", "/version/"])],
-        ),
-        cluster_role(
-            "system:basic-user",
-            json!({}),
-            vec![
-                rule(&["authorization.k8s.io"], &own_reviews, &["create"]),
-                rule(&["authentication.k8s.io"], &["selfsubjectreviews"], &["create"]),
-            ],
-        ),
-        cluster_role(
-            "system:service-account-issuer-discovery",
-            json!({}),
-            vec![urls(&[
-                "/.well-known/openid-configuration",
-                "/.well-known/openid-configuration/",
-                "/openid/v1/jwks",
-                "/openid/v1/jwks/",
-            ])],
-        ),
-        cluster_role(
-            "system:monitoring",
-            json!({}),
-            vec![urls(&[
-                "/healthz",
-                "/healthz/*",
-                "/livez",
-                "/livez/*",
-                "/metrics",
-                "/metrics/slis",
-                "/readyz",
-                "/readyz/*",
-            ])],
-        ),
-        binding("cluster-admin", "system:masters"),
-        binding("system:discovery", "system:authenticated"),
-        binding("system:public-info-viewer", "system:authenticated"),
-        binding("system:basic-user", "system:authenticated"),
-        binding("system:service-account-issuer-discovery", "system:serviceaccounts"),
-        binding("system:monitoring", "system:monitoring"),
+        role("cluster-admin", &[], vec![rule(ALL, ALL, ALL), urls(ALL, ALL)]),
+        aggregated("admin", &[]),
+        aggregated("edit", &[to("admin")]),
+        aggregated("view", &[to("edit")]),
+        role("system:aggregate-to-admin", &[to("admin")], admin),
+        role("system:aggregate-to-edit", &[to("edit")], edit),
+        role("system:aggregate-to-view", &[to("view")], rules_for(READ, VIEWED)),
+        role("system:discovery", &[], vec![urls(&["get"], &["/api", "/api/*", "/apis", "/apis/*", "/healthz", "/livez", "/openapi", "/openapi/*", "/readyz", "/version", "/version/"])]),
+        role("system:public-info-viewer", &[], vec![urls(&["get"], &probes)]),
+        role("system:monitoring", &[], vec![urls(&["get"], &["/healthz", "/healthz/*", "/livez", "/livez/*", "/metrics", "/readyz", "/readyz/*"])]),
+        role("system:service-account-issuer-discovery", &[], vec![urls(&["get"], &["/.well-known/openid-configuration", "/openid/v1/jwks"])]),
+        role("system:basic-user", &[], vec![
+            rule(&["create"], &["authorization.k8s.io"], &["selfsubjectaccessreviews", "selfsubjectrulesreviews"]),
+            rule(&["create"], &["authentication.k8s.io"], &["selfsubjectreviews"]),
+        ]),
+        role("system:auth-delegator", &[], vec![
+            rule(&["create"], &["authentication.k8s.io"], &["tokenreviews"]),
+            rule(&["create"], &["authorization.k8s.io"], &["subjectaccessreviews"]),
+        ]),
+        role("system:node", &[], vec![
+            rule(ALL, &[""], &["nodes", "nodes/status", "pods", "pods/status", "pods/eviction", "events", "serviceaccounts/token"]),
+            rule(READ, &[""], &["services", "configmaps", "secrets", "persistentvolumeclaims", "persistentvolumes"]),
+            rule(ALL, &["coordination.k8s.io"], &["leases"]),
+        ]),
+        role("system:metrics-reader", &[], vec![rule(READ, &["metrics.k8s.io"], &["pods", "nodes"])]),
+    ]
+}
+
+pub fn cluster_role_bindings() -> Vec<Value> {
+    let binding = |name: &str, role: &str, groups: &[&str]| {
+        let subjects: Vec<Value> = groups.iter().map(|g| json!({"kind": "Group", "name": g, "apiGroup": GROUP})).collect();
+        json!({"metadata": {"name": name, "labels": {"kubernetes.io/bootstrapping": "rbac-defaults"}},
+            "roleRef": {"apiGroup": GROUP, "kind": "ClusterRole", "name": role}, "subjects": subjects})
+    };
+    vec![
+        binding("cluster-admin", "cluster-admin", &["system:masters"]),
+        binding("system:discovery", "system:discovery", &["system:authenticated"]),
+        binding("system:basic-user", "system:basic-user", &["system:authenticated"]),
+        binding("system:public-info-viewer", "system:public-info-viewer", &["system:authenticated", "system:unauthenticated"]),
+        binding("system:monitoring", "system:monitoring", &["system:monitoring"]),
+        binding("system:service-account-issuer-discovery", "system:service-account-issuer-discovery", &["system:serviceaccounts"]),
+        binding("system:node", "system:node", &["system:nodes"]),
     ]
 }

@@ -1,116 +1,96 @@
-//! Who may do what: RBAC as `plugin/pkg/auth/authorizer/rbac` of Kubernetes 1.36 decides it.
+//! Who may do what: RBAC over the roles and bindings that the API itself stores.
 
-mod bootstrap;
-mod request;
+pub mod bootstrap;
+pub mod escalation;
 mod rules;
 
-use k8s_openapi::api::rbac::v1::{ClusterRole, ClusterRoleBinding, PolicyRule, Role, RoleBinding, RoleRef, Subject};
 use std::sync::Arc;
 
-pub use bootstrap::{bootstrap_objects, system_masters_may_everything};
-pub use request::{Asked, forbidden_message};
-pub use rules::{covers, rule_allows};
+use serde_json::Value;
 
-use crate::api::identity::Caller;
-use crate::client::Client;
+use crate::api::{Api, Caller};
+use crate::error::ApiError;
+use crate::json;
 
-/// The roles and bindings of a cluster, as they are now.
-pub struct Policies {
-    roles: Vec<Arc<Role>>,
-    cluster_roles: Vec<Arc<ClusterRole>>,
-    role_bindings: Vec<Arc<RoleBinding>>,
-    cluster_role_bindings: Vec<Arc<ClusterRoleBinding>>,
+pub use rules::covers;
+
+/// What a request wants to do.
+#[derive(Clone, Debug, Default)]
+pub struct Attributes {
+    pub verb: String,
+    pub group: String,
+    /// Empty for paths outside of resources.
+    pub resource: String,
+    pub subresource: String,
+    pub namespace: String,
+    pub name: String,
+    /// For what is no resource: `/healthz`.
+    pub path: String,
 }
 
-const GROUP: &str = "rbac.authorization.k8s.io";
-
-impl Policies {
-    pub fn of(client: &Client) -> Policies {
-        Policies {
-            roles: client.list(None),
-            cluster_roles: client.list(None),
-            role_bindings: client.list(None),
-            cluster_role_bindings: client.list(None),
-        }
-    }
-
-    /// Whether some rule that is bound to the caller allows the request.
-    pub fn allow(&self, caller: &Caller, asked: &Asked<'_>) -> bool {
-        if caller.in_process || system_masters_may_everything(caller) {
-            return true;
-        }
-        self.rules_of(caller, asked.namespace).iter().any(|rule| rule_allows(rule, asked))
-    }
-
-    /// Every rule that counts for the caller: the cluster's everywhere, a namespace's own in it.
-    pub fn rules_of(&self, caller: &Caller, namespace: Option<&str>) -> Vec<&PolicyRule> {
-        let mut rules = Vec::new();
-        for binding in &self.cluster_role_bindings {
-            if applies(binding.subjects.as_deref(), caller, None) {
-                rules.extend(self.rules_behind(&binding.role_ref, None));
-            }
-        }
-        let Some(namespace) = namespace.filter(|namespace| !namespace.is_empty()) else { return rules };
-        for binding in &self.role_bindings {
-            if binding.metadata.namespace.as_deref() == Some(namespace)
-                && applies(binding.subjects.as_deref(), caller, Some(namespace))
-            {
-                rules.extend(self.rules_behind(&binding.role_ref, Some(namespace)));
-            }
-        }
-        rules
-    }
-
-    /// The rules of a role that a binding names; none when it does not exist.
-    pub fn rules_behind(&self, reference: &RoleRef, namespace: Option<&str>) -> &[PolicyRule] {
-        let rules = match reference.kind.as_str() {
-            "ClusterRole" => {
-                let named = |role: &&Arc<ClusterRole>| role.metadata.name.as_deref() == Some(&reference.name);
-                self.cluster_roles.iter().find(named).and_then(|role| role.rules.as_deref())
-            }
-            "Role" => {
-                let named = |role: &&Arc<Role>| {
-                    role.metadata.name.as_deref() == Some(&reference.name)
-                        && role.metadata.namespace.as_deref() == namespace
-                };
-                self.roles.iter().find(named).and_then(|role| role.rules.as_deref())
-            }
-            _ => None,
-        };
-        rules.unwrap_or_default()
-    }
-
-    /// The first of these rules that the caller does not hold, and may therefore not hand on: writing a role or a binding
-    /// must not be a way to more rights (`pkg/registry/rbac/escalation_check.go`).
-    pub fn escalation<'r>(
-        &self,
-        caller: &Caller,
-        namespace: Option<&str>,
-        wanted: &'r [PolicyRule],
-    ) -> Option<&'r PolicyRule> {
-        if caller.in_process || system_masters_may_everything(caller) {
-            return None;
-        }
-        let held = self.rules_of(caller, namespace);
-        wanted.iter().find(|rule| !covers(&held, rule))
+impl Attributes {
+    fn resource_and_subresource(&self) -> String {
+        if self.subresource.is_empty() { self.resource.clone() } else { format!("{}/{}", self.resource, self.subresource) }
     }
 }
 
-fn applies(subjects: Option<&[Subject]>, caller: &Caller, namespace: Option<&str>) -> bool {
-    subjects.unwrap_or_default().iter().any(|subject| match subject.kind.as_str() {
-        "User" => is_rbac(subject) && subject.name == caller.name,
-        "Group" => is_rbac(subject) && caller.groups.contains(&subject.name),
-        "ServiceAccount" => {
-            let home = subject.namespace.as_deref().or(namespace).unwrap_or_default();
-            caller.name == format!("system:serviceaccount:{home}:{}", subject.name)
+fn binds(binding: &Value, caller: &Caller) -> bool {
+    let namespace = json::namespace(binding);
+    json::items(binding, "/subjects").iter().any(|subject| {
+        let name = json::text(subject, "/name").unwrap_or_default();
+        match json::text(subject, "/kind") {
+            Some("User") => name == caller.name,
+            Some("Group") => caller.groups.iter().any(|group| group == name),
+            Some("ServiceAccount") => {
+                let home = json::text(subject, "/namespace").or(namespace).unwrap_or_default();
+                caller.name.strip_prefix("system:serviceaccount:").and_then(|n| n.split_once(':')) == Some((home, name))
+            }
+            _ => false,
         }
-        _ => false,
     })
 }
 
-fn is_rbac(subject: &Subject) -> bool {
-    subject.api_group.as_deref().is_none_or(|group| group.is_empty() || group == GROUP)
+/// A role that a binding refers to, as it is stored now.
+pub fn role_of(api: &Api, binding: &Value) -> Option<Arc<Value>> {
+    let name = json::text(binding, "/roleRef/name")?;
+    match json::text(binding, "/roleRef/kind")? {
+        "Role" => api.cache().get("roles.rbac.authorization.k8s.io", json::namespace(binding), name),
+        _ => api.cache().get("clusterroles.rbac.authorization.k8s.io", None, name),
+    }
 }
 
-#[cfg(test)]
-mod tests;
+/// Every rule that holds for the caller in the namespace (empty: only what holds everywhere).
+pub fn rules_of(api: &Api, caller: &Caller, namespace: &str) -> Vec<Value> {
+    let mut bindings = api.cache().list("clusterrolebindings.rbac.authorization.k8s.io", None);
+    if !namespace.is_empty() {
+        bindings.extend(api.cache().list("rolebindings.rbac.authorization.k8s.io", Some(namespace)));
+    }
+    let roles = bindings.iter().filter(|b| binds(b, caller)).filter_map(|b| role_of(api, b));
+    roles.flat_map(|role| bootstrap::effective_rules(api, &role)).collect()
+}
+
+pub fn allowed(api: &Api, caller: &Caller, wanted: &Attributes) -> bool {
+    caller.is_master() || rules_of(api, caller, &wanted.namespace).iter().any(|rule| rules::allows(rule, wanted))
+}
+
+/// # Errors
+/// 403 in upstream's words.
+pub fn authorize(api: &Api, caller: &Caller, wanted: &Attributes) -> Result<(), ApiError> {
+    if allowed(api, caller, wanted) { Ok(()) } else { Err(forbidden(caller, wanted)) }
+}
+
+fn forbidden(caller: &Caller, wanted: &Attributes) -> ApiError {
+    let user = &caller.name;
+    if wanted.resource.is_empty() {
+        return ApiError::forbidden("", "", "").with_message(format!("forbidden: User {user:?} cannot {} path {:?}", wanted.verb, wanted.path));
+    }
+    let scope = if wanted.namespace.is_empty() { "at the cluster scope".to_owned() } else { format!("in the namespace {:?}", wanted.namespace) };
+    let why = format!(
+        "User {user:?} cannot {} resource {:?} in API group {:?} {scope}",
+        wanted.verb,
+        wanted.resource_and_subresource(),
+        wanted.group
+    );
+    let qualified = if wanted.group.is_empty() { wanted.resource.clone() } else { format!("{}.{}", wanted.resource, wanted.group) };
+    ApiError::forbidden(&qualified, &wanted.name, &why)
+}

@@ -1,83 +1,72 @@
-//! One policy rule against one request, and against other rules (`pkg/apis/rbac/v1/evaluation_helpers.go`,
-//! `component-helpers/auth/rbac/validation`).
+//! One policy rule against one request, and against another rule.
 
-use k8s_openapi::api::rbac::v1::PolicyRule;
+use serde_json::Value;
 
-use super::request::Asked;
+use super::Attributes;
+use crate::json;
 
-const ALL: &str = "*";
+fn has(rule: &Value, field: &str, wanted: &str) -> bool {
+    json::items(rule, field).iter().any(|v| v == "*" || v == wanted)
+}
 
-pub fn rule_allows(rule: &PolicyRule, asked: &Asked<'_>) -> bool {
-    if !matches(&rule.verbs, asked.verb) {
+fn has_resource(rule: &Value, resource: &str, subresource: &str) -> bool {
+    json::items(rule, "/resources").iter().filter_map(Value::as_str).any(|stated| match (stated, subresource) {
+        ("*", _) => true,
+        (stated, "") => stated == resource,
+        (stated, sub) => stated == format!("{resource}/{sub}") || stated == format!("*/{sub}"),
+    })
+}
+
+fn has_name(rule: &Value, name: &str) -> bool {
+    let names = json::items(rule, "/resourceNames");
+    names.is_empty() || (!name.is_empty() && names.iter().any(|n| n == name))
+}
+
+fn has_path(rule: &Value, path: &str) -> bool {
+    json::items(rule, "/nonResourceURLs").iter().filter_map(Value::as_str).any(|stated| match stated.strip_suffix('*') {
+        Some(prefix) => path.starts_with(prefix),
+        None => stated == path,
+    })
+}
+
+pub fn allows(rule: &Value, wanted: &Attributes) -> bool {
+    if !has(rule, "/verbs", &wanted.verb) {
         return false;
     }
-    if !asked.is_resource() {
-        return rule.non_resource_urls.iter().flatten().any(|pattern| url_matches(pattern, asked.path));
+    if wanted.resource.is_empty() {
+        return has_path(rule, &wanted.path);
     }
-    matches(rule.api_groups.as_deref().unwrap_or_default(), asked.group)
-        && resource_matches(rule.resources.as_deref().unwrap_or_default(), asked.resource, asked.subresource)
-        && name_matches(rule.resource_names.as_deref().unwrap_or_default(), asked.name)
+    has(rule, "/apiGroups", &wanted.group)
+        && has_resource(rule, &wanted.resource, &wanted.subresource)
+        && has_name(rule, &wanted.name)
 }
 
-fn matches(allowed: &[String], wanted: &str) -> bool {
-    allowed.iter().any(|entry| entry == ALL || entry == wanted)
+fn texts<'v>(rule: &'v Value, field: &str) -> Vec<&'v str> {
+    json::items(rule, field).iter().filter_map(Value::as_str).collect()
 }
 
-/// `pods`, `pods/log`, `*/scale` and `*`.
-fn resource_matches(allowed: &[String], resource: &str, subresource: &str) -> bool {
-    allowed.iter().any(|entry| {
-        if entry == ALL {
-            return true;
-        }
-        match entry.split_once('/') {
-            None => subresource.is_empty() && entry == resource,
-            Some((ALL, sub)) => !subresource.is_empty() && sub == subresource,
-            Some((main, sub)) => main == resource && sub == subresource,
-        }
-    })
-}
-
-fn name_matches(allowed: &[String], name: &str) -> bool {
-    allowed.is_empty() || allowed.iter().any(|entry| entry == name)
-}
-
-/// A trailing `*` stands for the rest of the path.
-fn url_matches(pattern: &str, path: &str) -> bool {
-    pattern == ALL || pattern == path || pattern.strip_suffix(ALL).is_some_and(|prefix| path.starts_with(prefix))
-}
-
-/// Whether these rules together allow everything that `wanted` allows. Each combination of verb, group, resource and name
-/// must be covered by one rule, as upstream breaks rules down before it compares.
-pub fn covers(held: &[&PolicyRule], wanted: &PolicyRule) -> bool {
-    let none = [String::new()];
-    let list = |values: &'_ Option<Vec<String>>| -> Vec<String> { values.clone().unwrap_or_default() };
-    let urls = list(&wanted.non_resource_urls);
-    let covers_url = |verb: &str, url: &str| {
-        held.iter().any(|rule| {
-            matches(&rule.verbs, verb)
-                && rule.non_resource_urls.iter().flatten().any(|pattern| url_matches(pattern, url))
-        })
-    };
-    if !wanted.verbs.iter().all(|verb| urls.iter().all(|url| covers_url(verb, url))) {
+/// Whether what `rule` grants is granted by `owned` already, each verb, group, resource and name on its own.
+pub fn covers(owned: &[Value], rule: &Value) -> bool {
+    let verbs = texts(rule, "/verbs");
+    let paths = texts(rule, "/nonResourceURLs");
+    let by_path = |path: &&str| verbs.iter().all(|verb| owned.iter().any(|o| has(o, "/verbs", verb) && has_path(o, path)));
+    if !paths.iter().all(by_path) {
         return false;
     }
-    let (groups, resources) = (list(&wanted.api_groups), list(&wanted.resources));
-    let names = wanted.resource_names.clone().filter(|names| !names.is_empty()).unwrap_or_else(|| none.to_vec());
-    wanted.verbs.iter().all(|verb| {
-        groups.iter().all(|group| {
-            resources.iter().all(|resource| names.iter().all(|name| covers_one(held, verb, group, resource, name)))
-        })
-    })
-}
-
-fn covers_one(held: &[&PolicyRule], verb: &str, group: &str, resource: &str, name: &str) -> bool {
-    let (main, subresource) = resource.split_once('/').unwrap_or((resource, ""));
-    held.iter().any(|rule| {
-        let names = rule.resource_names.as_deref().unwrap_or_default();
-        matches(&rule.verbs, verb)
-            && matches(rule.api_groups.as_deref().unwrap_or_default(), group)
-            && resource_matches(rule.resources.as_deref().unwrap_or_default(), main, subresource)
-            // A rule for named objects does not cover one for all of them.
-            && (names.is_empty() || (!name.is_empty() && names.iter().any(|entry| entry == name)))
-    })
+    let names = texts(rule, "/resourceNames");
+    let names = if names.is_empty() { vec![""] } else { names };
+    for group in texts(rule, "/apiGroups") {
+        for resource in texts(rule, "/resources") {
+            let (plural, sub) = resource.split_once('/').unwrap_or((resource, ""));
+            for (verb, name) in verbs.iter().flat_map(|verb| names.iter().map(move |name| (verb, name))) {
+                let granted = |o: &Value| {
+                    has(o, "/verbs", verb) && has(o, "/apiGroups", group) && has_resource(o, plural, sub) && has_name(o, name)
+                };
+                if !owned.iter().any(granted) {
+                    return false;
+                }
+            }
+        }
+    }
+    true
 }

@@ -1,0 +1,62 @@
+//! Nobody can write a role with more than they have, unless they may `escalate` or `bind` it.
+
+use serde_json::Value;
+
+use super::{Attributes, allowed, bootstrap, covers, role_of, rules_of};
+use crate::api::Transaction;
+use crate::error::ApiError;
+use crate::json;
+
+fn may(tx: &Transaction<'_>, verb: &str, resource: &str, namespace: &str, name: &str) -> bool {
+    let (plural, group) = resource.split_once('.').unwrap_or((resource, ""));
+    let wanted = Attributes {
+        verb: verb.to_owned(),
+        group: group.to_owned(),
+        resource: plural.to_owned(),
+        namespace: namespace.to_owned(),
+        name: name.to_owned(),
+        ..Attributes::default()
+    };
+    tx.caller.in_process || allowed(tx.api(), tx.caller, &wanted)
+}
+
+fn refuse(tx: &Transaction<'_>, resource: &str, object: &Value, missing: &[Value]) -> ApiError {
+    let listed: Vec<String> = missing.iter().map(ToString::to_string).collect();
+    let why = format!(
+        "user {:?} (groups={:?}) is attempting to grant RBAC permissions not currently held:\n{}",
+        tx.caller.name,
+        tx.caller.groups,
+        listed.join("\n")
+    );
+    ApiError::forbidden(resource, json::name(object), &why)
+}
+
+fn missing(tx: &Transaction<'_>, namespace: &str, rules: Vec<Value>) -> Vec<Value> {
+    let owned = rules_of(tx.api(), tx.caller, namespace);
+    rules.into_iter().filter(|rule| !covers(&owned, rule)).collect()
+}
+
+pub fn check_role(tx: &Transaction<'_>, resource: &str, role: &Value) -> Result<(), ApiError> {
+    let namespace = json::namespace(role).unwrap_or_default();
+    if may(tx, "escalate", resource, namespace, json::name(role)) {
+        return Ok(());
+    }
+    if role.get("aggregationRule").is_some() {
+        return Err(ApiError::forbidden(resource, json::name(role), "must have cluster-admin privileges to use an aggregationRule"));
+    }
+    let missing = missing(tx, namespace, json::items(role, "/rules").to_vec());
+    if missing.is_empty() { Ok(()) } else { Err(refuse(tx, resource, role, &missing)) }
+}
+
+pub fn check_binding(tx: &Transaction<'_>, resource: &str, binding: &Value) -> Result<(), ApiError> {
+    let namespace = json::namespace(binding).unwrap_or_default();
+    let kind = json::text(binding, "/roleRef/kind").unwrap_or_default();
+    let roles = if kind == "Role" { "roles.rbac.authorization.k8s.io" } else { "clusterroles.rbac.authorization.k8s.io" };
+    let name = json::text(binding, "/roleRef/name").unwrap_or_default();
+    if may(tx, "bind", roles, namespace, name) {
+        return Ok(());
+    }
+    let Some(role) = role_of(tx.api(), binding) else { return Err(ApiError::not_found(roles, name)) };
+    let missing = missing(tx, namespace, bootstrap::effective_rules(tx.api(), &role));
+    if missing.is_empty() { Ok(()) } else { Err(refuse(tx, resource, binding, &missing)) }
+}

@@ -1,0 +1,42 @@
+//! Authorisation of requests.
+
+use hyper::{Method, Request};
+
+use super::Shared;
+use super::path::ResourcePath;
+use crate::api::Caller;
+use crate::authz::{self, Attributes};
+use crate::error::ApiError;
+
+pub fn verb(method: &Method, wanted: &ResourcePath, watch: bool) -> &'static str {
+    match (method, wanted.name.is_empty()) {
+        (&Method::GET | &Method::HEAD, _) if watch => "watch",
+        (&Method::GET | &Method::HEAD, true) => "list",
+        (&Method::GET | &Method::HEAD, false) => "get",
+        (&Method::POST, _) => "create",
+        (&Method::PUT, _) => "update",
+        (&Method::PATCH, _) => "patch",
+        (&Method::DELETE, true) => "deletecollection",
+        (&Method::DELETE, false) => "delete",
+        _ => "",
+    }
+}
+
+pub fn resource(shared: &Shared, caller: &Caller, wanted: &ResourcePath, verb: &str) -> Result<(), ApiError> {
+    let attributes = Attributes {
+        verb: verb.to_owned(),
+        group: wanted.group.clone(),
+        resource: wanted.plural.clone(),
+        subresource: wanted.subresource.clone(),
+        namespace: wanted.namespace.clone().unwrap_or_default(),
+        name: wanted.name.clone(),
+        path: String::new(),
+    };
+    authz::authorize(&shared.api, caller, &attributes)
+}
+
+pub fn path<B>(shared: &Shared, caller: &Caller, request: &Request<B>) -> Result<(), ApiError> {
+    let verb = request.method().as_str().to_lowercase();
+    let attributes = Attributes { verb, path: request.uri().path().to_owned(), ..Attributes::default() };
+    authz::authorize(&shared.api, caller, &attributes)
+}

@@ -1,0 +1,105 @@
+//! Starting and stopping the API: opens the store, brings up what every cluster has, listens.
+
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use tokio::sync::watch;
+
+use crate::api::Api;
+use crate::authn::StaticTokens;
+use crate::authn::tokens::Signer;
+use crate::bootstrap;
+use crate::client::Client;
+use crate::decisions::DecisionSource;
+use crate::error::ApiError;
+use crate::http;
+use crate::node_agent::NodeAgent;
+use crate::settings::{ServiceRange, Settings};
+
+pub struct ServerConfig {
+    /// `None` keeps everything in memory.
+    pub data_dir: Option<PathBuf>,
+    /// Port 0 takes a free one.
+    pub listen: SocketAddr,
+    /// PEM: the server's certificate and what leads to the CA.
+    pub certificate_pem: String,
+    /// PEM of the certificate's key.
+    pub key_pem: String,
+    /// PEM: client certificates must lead here. Also what pods get as `ca.crt`.
+    pub client_ca_pem: String,
+    /// `10.100.0.0/16`, or the range that it is mapped to on this machine.
+    pub service_cidr: String,
+    /// The `iss` of service account tokens.
+    pub service_account_issuer: String,
+    /// PKCS#8 PEM with an ECDSA P-256 key.
+    pub service_account_key_pem: String,
+    /// Where pods and clients reach the API; the listen address when absent.
+    pub advertise: Option<SocketAddr>,
+    /// Lines of `token,user,uid,"groups"`.
+    pub token_file: Option<PathBuf>,
+}
+
+pub struct Server {
+    api: Arc<Api>,
+    client: Client,
+    address: SocketAddr,
+    stop: watch::Sender<bool>,
+    listener: tokio::task::JoinHandle<()>,
+    sweeper: tokio::task::JoinHandle<()>,
+}
+
+impl Server {
+    /// Resolves when the API answers over HTTPS and in process.
+    ///
+    /// # Errors
+    /// When the store, a certificate, a key or the address cannot be used; the message says which.
+    pub async fn start(config: ServerConfig) -> Result<Server, ApiError> {
+        let signer = Signer::from_pem(&config.service_account_key_pem).map_err(ApiError::internal)?;
+        let settings = Settings {
+            data_dir: config.data_dir.clone(),
+            service_range: ServiceRange::parse(&config.service_cidr).map_err(ApiError::internal)?,
+            issuer: config.service_account_issuer.clone(),
+            signer: Arc::new(signer),
+            ca_pem: config.client_ca_pem.as_str().into(),
+        };
+        let tokens = config.token_file.as_deref().map(StaticTokens::read).transpose()?.unwrap_or_default();
+        let tls = http::tls::acceptor(&config.certificate_pem, &config.key_pem, &config.client_ca_pem)?;
+        let socket = tokio::net::TcpListener::bind(config.listen)
+            .await
+            .map_err(|error| ApiError::internal(format!("cannot listen on {}: {error}", config.listen)))?;
+        let address = socket.local_addr().map_err(ApiError::internal)?;
+        let api = Api::open(settings)?;
+        let client = Client::new(api.clone());
+        bootstrap::run(&api, &client, config.advertise.unwrap_or(address)).await?;
+        let (stop, stopped) = watch::channel(false);
+        let listener = tokio::spawn(http::serve(socket, tls, http::Shared { api: api.clone(), tokens }, stopped));
+        let sweeper = tokio::spawn(crate::api::events::expire(client.clone()));
+        Ok(Server { api, client, address, stop, listener, sweeper })
+    }
+
+    pub fn client(&self) -> Client {
+        self.client.clone()
+    }
+
+    pub fn address(&self) -> SocketAddr {
+        self.address
+    }
+
+    pub fn set_node_agent(&self, agent: Arc<dyn NodeAgent>) {
+        self.api.set_node_agent(agent);
+    }
+
+    pub fn set_decision_source(&self, source: Arc<dyn DecisionSource>) {
+        self.api.set_decisions(source);
+    }
+
+    /// Stops listening and ends open requests. Everything that was acknowledged is on disk already.
+    pub async fn shutdown(self) {
+        self.sweeper.abort();
+        self.stop.send_replace(true);
+        if let Err(error) = self.listener.await {
+            tracing::warn!(%error, "the API's listener did not end cleanly");
+        }
+    }
+}
