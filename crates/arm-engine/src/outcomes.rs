@@ -96,6 +96,17 @@ impl Engine {
         Ok(wanted)
     }
 
+    /// Asks for every cluster and server to be made again, as after a restart of what carries them.
+    pub fn ensure_everything(&mut self, now: Timestamp) {
+        self.now = now;
+        for (resource_type, kind) in [(CLUSTER_TYPE, EffectKind::EnsureCluster), (SERVER_TYPE, EffectKind::EnsurePostgres)] {
+            let targets: Vec<String> = self.world().of_type(resource_type).into_iter().map(|resource| resource.id.to_ascii_lowercase()).collect();
+            for target in targets {
+                self.queue_effect(kind, &target, None);
+            }
+        }
+    }
+
     fn pools_of(&self, cluster: &str) -> Vec<PoolView> {
         self.world().children(cluster, POOL_TYPE).into_iter().map(|pool| self.pool_view(pool)).collect()
     }

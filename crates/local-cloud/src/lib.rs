@@ -4,9 +4,17 @@
 //! the kubelet and PostgreSQL.
 
 pub mod certificates;
+mod cluster;
 pub mod connection;
 pub mod control;
+pub mod daemon;
+mod databases;
 pub mod folder;
 pub mod identity;
 pub mod kubeconfig;
+mod pools;
 pub mod postgres;
+mod serve;
+mod world;
+
+pub use serve::{ISOLATION, ServeConfig, ServeError, serve};
