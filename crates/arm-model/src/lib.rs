@@ -8,6 +8,8 @@ pub mod expression;
 pub mod id;
 pub mod resources;
 pub mod template;
+#[cfg(feature = "validate")]
+pub mod validate;
 mod wire;
 
 pub use error::{ArmError, ErrorBody};
