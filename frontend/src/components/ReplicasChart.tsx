@@ -14,6 +14,9 @@ interface Properties {
 
 const HEIGHT = 140;
 
+/** In the page's language, always with hours: a chart may span minutes or days. */
+const clock = (seconds: number): string => new Date(seconds * 1000).toLocaleTimeString(document.documentElement.lang, { hour: "2-digit", minute: "2-digit", second: "2-digit", hour12: false });
+
 export function ReplicasChart({ points, min, max, now }: Properties) {
   const t = useTranslate();
   const holder = useRef<HTMLDivElement>(null);
@@ -34,7 +37,7 @@ export function ReplicasChart({ points, min, max, now }: Properties) {
         scales: { y: { range: [0, max + 1] } },
         legend: { show: false },
         cursor: { y: false },
-        axes: [axis, { ...axis, size: 28, incrs: [1, 2, 5, 10, 50, 100] }],
+        axes: [{ ...axis, space: 90, values: (_plot, ticks) => ticks.map(clock) }, { ...axis, size: 28, incrs: [1, 2, 5, 10, 50, 100] }],
         series: [
           {},
           { label: labels[0], stroke: () => colour("--accent"), fill: () => colour("--accent-soft"), width: 2, points: { show: false }, ...(stepped && { paths: stepped }) },

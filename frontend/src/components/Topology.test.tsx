@@ -31,7 +31,7 @@ it("shows pods on their nodes, nodes in their pools, and who waits", () => {
   const nodes = [...container.querySelectorAll('[data-pool="backend"] [data-node]')].map((element) => element.getAttribute("data-node"));
   expect(nodes).toEqual(["backend-0", "backend-1"]);
   const first = container.querySelector<HTMLElement>('[data-node="backend-0"]')!;
-  expect(within(first).getByLabelText("platform/backend-a: Ready · 2 restarts")).toBeTruthy();
+  expect(within(first).getByLabelText("platform/backend-a: Ready · restarts: 2")).toBeTruthy();
   expect(within(first).queryByText("job")).toBeNull();
   expect(within(first).getByRole("meter", { name: "CPU requested" }).getAttribute("aria-valuenow")).toBe("50");
   expect(container.querySelector("[data-unscheduled]")?.getAttribute("data-unscheduled")).toBe("1");

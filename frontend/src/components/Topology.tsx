@@ -59,7 +59,7 @@ function PoolRow({ pool, nodes, onNode }: { pool: Pool; nodes: Node[]; onNode: R
     <div className="pool" data-pool={pool.name} data-nodes={pool.nodes} data-pods={pool.pods}>
       <div className="pool-head">
         <h3>{pool.name}</h3>
-        <p>{t(pool.nodes === 1 ? "topology.pool.one" : "topology.pool", { nodes: pool.nodes, pods: pool.pods })}</p>
+        <p>{t("topology.pool", { nodes: pool.nodes, pods: pool.pods })}</p>
         <p className="faint">{pool.vmSize}</p>
       </div>
       <ul className="nodes">
@@ -76,7 +76,7 @@ const NodeCard = memo(function NodeCard({ node, pods }: { node: Node; pods: read
   return (
     <li className={`node ${node.phase}`} data-node={node.name}>
       <div className="node-head">
-        <h4>{node.name}</h4>
+        <h4 title={node.name}>{shortNode(node)}</h4>
         {node.phase !== "ready" && <span className="tag">{t(`node.${node.phase}`)}</span>}
       </div>
       <Pods pods={pods} />
@@ -124,6 +124,9 @@ function Pods({ pods }: { pods: readonly Pod[] }) {
     </ul>
   );
 }
+
+/** AKS begins every name of a pool alike; what tells nodes apart comes last. */
+const shortNode = (node: Node): string => node.name.replace(/^aks-[^-]+-\d+-/, "");
 
 /** The workload's name: the random end of a pod's name tells nothing at this size. */
 const shortName = (pod: Pod): string => pod.workload?.split("/")[1] ?? pod.name;
