@@ -44,6 +44,8 @@ it("says when PostgreSQL is away", () => {
 });
 
 it("draws the last step on until now", () => {
-  expect(columns([{ at: 10, current: 2, desired: 4 }], 15)).toEqual([[10, 15], [2, 2], [4, 4]]);
+  const step = { at: 100, current: 2, desired: 4 };
+  expect(columns([step], 200)).toEqual([[100, 200], [2, 2], [4, 4]]);
+  expect(columns([step], 95)).toEqual([[40, 100], [null, 2], [null, 4]]);
   expect(columns([], 15)).toEqual([[], [], []]);
 });
