@@ -62,12 +62,13 @@ pub(crate) struct Worker {
 }
 
 impl Worker {
+    /// Takes up what runs already. Must be called on the runtime.
     pub(crate) fn new(shared: Arc<Shared>, pod: Arc<Pod>, sender: mpsc::UnboundedSender<Message>, inbox: mpsc::UnboundedReceiver<Message>) -> Worker {
         let metadata = &pod.metadata;
         let uid = metadata.uid.clone().unwrap_or_default();
         let status = pod.status.as_ref();
         let started = status.and_then(|status| status.start_time.as_ref()).map_or_else(now, |time| time.0.into());
-        Worker {
+        let mut worker = Worker {
             directories: Directories { root: shared.config.data_dir.join("pods").join(&uid) },
             namespace: metadata.namespace.clone().unwrap_or_default(),
             name: metadata.name.clone().unwrap_or_default(),
@@ -85,12 +86,18 @@ impl Worker {
             sender,
             inbox,
             pod,
-        }
+        };
+        worker.adopt();
+        worker.publish();
+        worker
+    }
+
+    fn publish(&self) {
+        self.shared.publish(&self.namespace, &self.name, &self.uid, &self.pod, &self.containers);
     }
 
     /// Ends when the pod has ended and its object is gone or final.
     pub(crate) async fn run(mut self) {
-        self.adopt();
         loop {
             let wake_at = self.advance().await;
             self.write_status().await;
@@ -593,7 +600,7 @@ impl Worker {
     }
 
     async fn write_status(&mut self) {
-        self.shared.publish(&self.namespace, &self.name, &self.uid, &self.pod, &self.containers);
+        self.publish();
         if self.gone {
             return;
         }
