@@ -71,7 +71,9 @@ impl Kubelet {
     pub async fn stop_containers(&self) {
         self.tasks.iter().for_each(AbortHandle::abort);
         self.workers.abort();
-        let processes: Vec<_> = self.shared.pods().into_iter().flat_map(|pod| pod.containers).filter_map(|container| container.process).collect();
+        // From the records on disk: they also know of a container whose start was just being reported.
+        let pods = std::fs::read_dir(self.shared.config.data_dir.join("pods")).into_iter().flatten().flatten();
+        let processes: Vec<_> = pods.flat_map(|pod| glob_processes(&pod.path())).collect();
         let stopping = processes.into_iter().map(|process| async move {
             process.signal(rustix::process::Signal::TERM);
             let patience = std::time::Duration::from_secs(2);

@@ -173,6 +173,8 @@ impl Cluster {
 impl Drop for Cluster {
     /// Nothing that a test started may outlive it, not even when it fails.
     fn drop(&mut self) {
+        // First what would start them again.
+        drop(self.kubelet.take());
         let list = |path: PathBuf| std::fs::read_dir(path).into_iter().flatten().flatten().map(|entry| entry.path()).collect::<Vec<_>>();
         for pod in list(self.config.data_dir.join("pods")) {
             for run in list(pod.join("containers")).into_iter().flat_map(list) {
