@@ -101,5 +101,6 @@ impl Server {
         if let Err(error) = self.listener.await {
             tracing::warn!(%error, "the API's listener did not end cleanly");
         }
+        self.api.close().await;
     }
 }

@@ -24,10 +24,17 @@ pub struct Group {
     done: oneshot::Sender<Result<(), String>>,
 }
 
-#[derive(Clone)]
-pub struct Sender(mpsc::Sender<Group>);
+/// What the journal's thread is told.
+pub enum Message {
+    Store(Group),
+    /// Close the file, after everything before this.
+    Close(oneshot::Sender<()>),
+}
 
-pub fn channel() -> (Sender, mpsc::Receiver<Group>) {
+#[derive(Clone)]
+pub struct Sender(mpsc::Sender<Message>);
+
+pub fn channel() -> (Sender, mpsc::Receiver<Message>) {
     let (sender, receiver) = mpsc::channel();
     (Sender(sender), receiver)
 }
@@ -37,8 +44,17 @@ impl Sender {
     pub fn send(&self, changes: Vec<Change>) -> Done {
         let (done, receiver) = oneshot::channel();
         // A closed queue drops `done`, which the waiting writer reports.
-        let _ = self.0.send(Group { changes, done });
+        let _ = self.0.send(Message::Store(Group { changes, done }));
         receiver
+    }
+
+    /// Resolves when the file is closed; every later write is refused.
+    pub async fn close(&self) {
+        let (closed, receiver) = oneshot::channel();
+        if self.0.send(Message::Close(closed)).is_ok() {
+            // An error means that the thread has ended already.
+            let _ = receiver.await;
+        }
     }
 }
 
@@ -51,28 +67,40 @@ pub async fn wait(done: Done) -> Result<(), ApiError> {
 }
 
 /// The thread ends when the API is dropped: it holds no strong reference while it waits.
-pub fn start(api: Weak<Api>, disk: Option<Disk>, receiver: mpsc::Receiver<Group>) -> Result<(), ApiError> {
+pub fn start(api: Weak<Api>, disk: Option<Disk>, receiver: mpsc::Receiver<Message>) -> Result<(), ApiError> {
     std::thread::Builder::new()
         .name("journal".to_owned())
-        .spawn(move || run(&api, disk.as_ref(), &receiver))
+        .spawn(move || run(&api, disk, &receiver))
         .map_err(|error| ApiError::internal(format!("cannot start the journal's thread: {error}")))?;
     Ok(())
 }
 
-fn run(api: &Weak<Api>, disk: Option<&Disk>, receiver: &mpsc::Receiver<Group>) {
+fn run(api: &Weak<Api>, disk: Option<Disk>, receiver: &mpsc::Receiver<Message>) {
     while let Ok(first) = receiver.recv() {
-        let mut groups = vec![first];
-        while groups.len() < GROUP_LIMIT
-            && let Ok(next) = receiver.try_recv()
-        {
-            groups.push(next);
+        let mut groups = Vec::new();
+        let mut closing = None;
+        let mut next = Some(first);
+        while let Some(message) = next {
+            match message {
+                Message::Store(group) => groups.push(group),
+                Message::Close(closed) => closing = Some(closed),
+            }
+            let full = groups.len() >= GROUP_LIMIT || closing.is_some();
+            next = if full { None } else { receiver.try_recv().ok() };
         }
-        let changes = groups.iter().flat_map(|group| &group.changes);
-        let outcome = disk.map_or(Ok(()), |disk| disk.commit(changes).map_err(|error| error.to_string()));
-        let Some(api) = api.upgrade() else { return };
-        match outcome {
-            Ok(()) => publish(&api, groups),
-            Err(why) => roll_back(&api, groups, receiver, &why),
+        if !groups.is_empty() {
+            let changes = groups.iter().flat_map(|group| &group.changes);
+            let outcome = disk.as_ref().map_or(Ok(()), |disk| disk.commit(changes).map_err(|error| error.to_string()));
+            let Some(api) = api.upgrade() else { return };
+            match outcome {
+                Ok(()) => publish(&api, groups),
+                Err(why) => roll_back(&api, groups, receiver, &why),
+            }
+        }
+        if let Some(closed) = closing {
+            drop(disk);
+            let _ = closed.send(());
+            return;
         }
     }
 }
@@ -105,10 +133,15 @@ fn event(change: &Change) -> ChangeEvent {
 }
 
 /// The writers' store is ahead of the disk by what failed: go back to what is durable. Watchers get 410 and list again.
-fn roll_back(api: &Api, groups: Vec<Group>, receiver: &mpsc::Receiver<Group>, why: &str) {
+fn roll_back(api: &Api, groups: Vec<Group>, receiver: &mpsc::Receiver<Message>, why: &str) {
     tracing::error!(error = why, "cannot make changes durable; they are refused");
     let mut store = api.store.lock();
-    let waiting: Vec<Group> = receiver.try_iter().collect();
+    // A wish to close that is lost here makes its sender see a closed channel, which it takes for done.
+    let waiting = receiver.try_iter().filter_map(|message| match message {
+        Message::Store(group) => Some(group),
+        Message::Close(_) => None,
+    });
+    let waiting: Vec<Group> = waiting.collect();
     *store = Store::restore(api.cache.snapshot(), store.revision()).with_log_capacity(LOG_CAPACITY);
     drop(store);
     for group in groups.into_iter().chain(waiting) {

@@ -126,6 +126,11 @@ impl Api {
         Ok(api)
     }
 
+    /// Closes the file: what was acknowledged is in it, later writes are refused.
+    pub async fn close(&self) {
+        self.journal.close().await;
+    }
+
     pub fn settings(&self) -> &Settings {
         &self.settings
     }
