@@ -178,7 +178,11 @@ pub struct Rotate {
 #[derive(Subcommand, Debug)]
 pub enum Local {
     /// Start the local cloud in the background.
-    Start,
+    Start {
+        /// Machines take as long to boot as AKS's, about two minutes.
+        #[arg(long)]
+        realistic: bool,
+    },
     /// Stop it; what it holds stays.
     Stop,
     /// Whether it runs, and where.
@@ -202,6 +206,14 @@ pub enum Local {
         /// Go ahead without asking.
         #[arg(long, short)]
         yes: bool,
+    },
+    /// Run the local cloud in the foreground; its log goes to standard error.
+    #[command(hide = true)]
+    Serve {
+        #[arg(long)]
+        root: std::path::PathBuf,
+        #[arg(long)]
+        realistic: bool,
     },
     /// Watch over one program of a pod; started by the local cloud.
     #[command(hide = true)]

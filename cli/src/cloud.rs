@@ -1,14 +1,17 @@
 //! The embedded cloud of this machine, as the commands see it.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use arm_client::{Connection, Credential};
 use local_cloud::connection::Connection as CloudConnection;
 use local_cloud::daemon::{self, DaemonError};
 use local_cloud::folder::{Folder, FolderError};
+use local_cloud::ServeConfig;
 use stack::Reporter;
 
 use crate::error::{CliError, Result};
+use crate::project::Project;
 
 /// A running cloud.
 pub struct Cloud {
@@ -62,7 +65,7 @@ pub async fn ensure_running(reporter: &dyn Reporter) -> Result<Cloud> {
         return Ok(cloud);
     }
     reporter.status("starting the local cloud");
-    start().await?;
+    start(false).await?;
     running()
 }
 
@@ -88,9 +91,49 @@ impl Cloud {
 }
 
 /// Starts the cloud in the background and returns when it answers.
-pub async fn start() -> Result<()> {
+pub async fn start(realistic: bool) -> Result<()> {
     let program = std::env::current_exe().map_err(|error| CliError::failed(format!("this program's own path cannot be read: {error}")))?;
-    daemon::start(&folder()?, &program, &["local", "serve"]).await.map(drop).map_err(|error| daemon_error(&error))
+    let root = repository(&program)?;
+    let root = root.to_str().ok_or_else(|| CliError::bad_input(format!("the path {} is not UTF-8", root.display())))?;
+    let mut arguments = vec!["local", "serve", "--root", root];
+    if realistic {
+        arguments.push("--realistic");
+    }
+    daemon::start(&folder()?, &program, &arguments).await.map(drop).map_err(|error| daemon_error(&error))
+}
+
+/// The repository whose image catalogue and files the cloud uses: the current folder's, else the one that the program was built in.
+fn repository(program: &Path) -> Result<PathBuf> {
+    Project::find().map(|project| project.root).or_else(|error| {
+        let built_in = program.ancestors().find(|folder| folder.join("local/images.yaml").is_file());
+        built_in.map(Path::to_owned).ok_or(error)
+    })
+}
+
+/// The time that a machine takes to boot unless AKS's is asked for: enough to be seen, short enough not to be waited for.
+const SHORT_BOOT: Duration = Duration::from_millis(250);
+
+/// The cloud itself, until it is told to stop. `MAREA_LOG` sets what it logs.
+pub async fn serve(root: &Path, realistic: bool) -> Result<()> {
+    let filter = tracing_subscriber::EnvFilter::try_from_env("MAREA_LOG").unwrap_or_else(|_| tracing_subscriber::EnvFilter::new("info"));
+    tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).with_ansi(false).init();
+    let program = std::env::current_exe().map_err(|error| CliError::failed(format!("this program's own path cannot be read: {error}")))?;
+    let bin_dir = program.parent().unwrap_or(Path::new("/")).to_owned();
+    let own_shim = bin_dir.join("marea-shim");
+    // One of them lives beside every container: the small program is preferred to this large one.
+    let shim = if own_shim.is_file() { vec![own_shim.into()] } else { vec![program.into(), "local".into(), "shim".into()] };
+    let config = ServeConfig {
+        folder: folder()?,
+        repo_root: root.to_owned(),
+        bin_dir,
+        shim,
+        vcpu_scale: kubelet::default_vcpu_scale(),
+        boot: if realistic { kubelet::Boot::Realistic } else { kubelet::Boot::Fixed(SHORT_BOOT) },
+    };
+    local_cloud::serve(config).await.map_err(|error| {
+        let cause = std::error::Error::source(&error).map(|source| format!(": {source}")).unwrap_or_default();
+        CliError::failed(format!("{error}{cause}")).advice("`marea local status` shows whether another cloud runs here; MAREA_DATA_DIR names another place.")
+    })
 }
 
 /// `false` where none ran.

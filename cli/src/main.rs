@@ -32,7 +32,7 @@ fn main() -> ExitCode {
     if let Command::Local(Local::Shim { arguments }) = cli.command {
         return kubelet::shim::main(arguments.into_iter());
     }
-    let serves = matches!(cli.command, Command::Load(_));
+    let serves = matches!(cli.command, Command::Local(Local::Serve { .. }) | Command::Load(_));
     let mut runtime = if serves { tokio::runtime::Builder::new_multi_thread() } else { tokio::runtime::Builder::new_current_thread() };
     let result = match runtime.enable_all().build() {
         Ok(runtime) => runtime.block_on(run_until_interrupted(cli.command)),
@@ -52,9 +52,9 @@ fn code(exit: Exit) -> ExitCode {
 }
 
 /// Ctrl-C ends any command at once: what Azure or the cluster was asked to do goes on there, and the next run finds it. The
-/// load generator ends in its own way, with what it measured so far.
+/// cloud in the foreground stops what it runs first, and the load generator prints what it measured so far.
 async fn run_until_interrupted(command: Command) -> Result<Exit> {
-    if matches!(command, Command::Load(_)) {
+    if matches!(command, Command::Local(Local::Serve { .. }) | Command::Load(_)) {
         return run(command).await;
     }
     let repeatable = matches!(command, Command::Up(_) | Command::Destroy(_) | Command::Secret(_));

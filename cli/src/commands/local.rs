@@ -12,7 +12,8 @@ use crate::terminal::{confirm, note, print, print_json};
 
 pub async fn run(command: &Local) -> Result<Exit> {
     match command {
-        Local::Start => start().await,
+        Local::Start { realistic } => start(*realistic).await,
+        Local::Serve { root, realistic } => cloud::serve(root, *realistic).await.map(|()| Exit::Done),
         Local::Stop => stop().await,
         Local::Status(args) => status(args.json).await,
         Local::Logs { follow } => logs(*follow).await,
@@ -24,12 +25,12 @@ pub async fn run(command: &Local) -> Result<Exit> {
     }
 }
 
-async fn start() -> Result<Exit> {
+async fn start(realistic: bool) -> Result<Exit> {
     if let Some(cloud) = cloud::find()? {
         note(&format!("The local cloud runs already: {}", cloud.connection().arm_endpoint));
         return Ok(Exit::Done);
     }
-    cloud::start().await?;
+    cloud::start(realistic).await?;
     note(&format!("The local cloud runs: {}", cloud::running()?.connection().arm_endpoint));
     Ok(Exit::Done)
 }
