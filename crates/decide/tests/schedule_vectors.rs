@@ -46,7 +46,8 @@ fn compare(input: &Value, expected: &Value) -> Result<(), String> {
         // Among equal candidates upstream takes any.
         Some(several) => {
             let own = answer.get("preemption").map(|p| json!({"node": p["node"], "victims": unordered(&p["victims"])}));
-            let known = several.iter().any(|p| Some(json!({"node": p["node"], "victims": unordered(&p["victims"])})) == own);
+            let known =
+                several.iter().any(|p| Some(json!({"node": p["node"], "victims": unordered(&p["victims"])})) == own);
             if known { Ok(()) } else { Err(format!("preemption: {own:?} is none of {several:?}")) }
         }
         None => {

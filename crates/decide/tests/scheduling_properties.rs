@@ -124,7 +124,11 @@ fn settle(nodes: &[Arc<NodeView>], pods: Vec<PodView>, budgets: &[BudgetView], s
     for mut pod in pods {
         let (mut again, mut quick) = (tie.clone(), tie.clone());
         let outcome = schedule(&cluster, &pod, &Profile::default(), &mut tie);
-        assert_eq!(schedule(&cluster, &pod, &Profile::default(), &mut again), outcome, "the same inputs decide the same");
+        assert_eq!(
+            schedule(&cluster, &pod, &Profile::default(), &mut again),
+            outcome,
+            "the same inputs decide the same"
+        );
         assert_eq!(check::outcome(&state, &pod, &outcome), [], "{outcome:?}");
         let placed = place(&cluster, &pod, &Profile::default(), &mut quick).map(str::to_owned);
         let node = match outcome.placement {
@@ -161,7 +165,8 @@ fn group(name: &str, nodes: &[Arc<NodeView>], spare: i32, floor: i32) -> GroupVi
     let mut template = NodeView::clone(&nodes[0]);
     template.taints.clear();
     template.unschedulable = false;
-    let instance = |node: &Arc<NodeView>| InstanceView { name: node.name.clone(), state: InstanceState::Running, error: None };
+    let instance =
+        |node: &Arc<NodeView>| InstanceView { name: node.name.clone(), state: InstanceState::Running, error: None };
     GroupView {
         name: name.into(),
         min: floor.min(size),

@@ -87,11 +87,7 @@ fn ports(findings: &mut Findings, node: &str, pods: &[&PodView]) {
     }
 }
 
-fn anti_affinity(
-    findings: &mut Findings,
-    nodes: &BTreeMap<&str, &NodeView>,
-    by_node: &BTreeMap<&str, Vec<&PodView>>,
-) {
+fn anti_affinity(findings: &mut Findings, nodes: &BTreeMap<&str, &NodeView>, by_node: &BTreeMap<&str, Vec<&PodView>>) {
     for (home, pods) in by_node {
         for pod in pods {
             for term in &pod.anti_affinity {
@@ -106,7 +102,8 @@ fn anti_affinity(
                     .filter(|(node, _)| nodes[*node].labels.get(&term.topology_key) == Some(domain))
                     .flat_map(|(_, pods)| pods);
                 for other in near.filter(|other| other.key() != pod.key() && selects(other)) {
-                    let text = format!("{} repels {}, which is in the same {}", pod.key(), other.key(), term.topology_key);
+                    let text =
+                        format!("{} repels {}, which is in the same {}", pod.key(), other.key(), term.topology_key);
                     findings.note("pod.anti-affinity", text);
                 }
             }
@@ -118,8 +115,11 @@ fn groups(findings: &mut Findings, state: &State) {
     let mut owners: BTreeMap<&str, &str> = BTreeMap::new();
     for group in &state.groups {
         let (name, target) = (&group.name, group.target_size);
-        findings.unless(target <= group.max, "group.max", || format!("{name} has {target} nodes of at most {}", group.max));
-        findings.unless(target >= group.min, "group.min", || format!("{name} has {target} nodes of at least {}", group.min));
+        findings
+            .unless(target <= group.max, "group.max", || format!("{name} has {target} nodes of at most {}", group.max));
+        findings.unless(target >= group.min, "group.min", || {
+            format!("{name} has {target} nodes of at least {}", group.min)
+        });
         let staying = group.instances.iter().filter(|instance| instance.state != InstanceState::Deleting).count();
         findings.unless(staying as i64 <= i64::from(target), "group.size", || {
             format!("{name} has {staying} instances for a size of {target}")

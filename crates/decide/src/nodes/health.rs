@@ -69,9 +69,8 @@ fn note_unregistered(world: &World<'_>, memory: &mut Memory) {
             && !world.nodes.contains_key(instance.name.as_str())
     });
     let known = std::mem::take(&mut memory.unregistered_since);
-    memory.unregistered_since = waiting
-        .map(|instance| (instance.name.clone(), known.get(&instance.name).copied().unwrap_or(now)))
-        .collect();
+    memory.unregistered_since =
+        waiting.map(|instance| (instance.name.clone(), known.get(&instance.name).copied().unwrap_or(now))).collect();
 }
 
 fn look(profile: &Profile, world: &World<'_>, memory: &Memory, index: usize) -> GroupHealth {

@@ -120,7 +120,8 @@ impl Profile {
                 self.scale_down_utilization_threshold = within(text, 0.0, 1.0)?;
             }
             "max-graceful-termination-sec" => {
-                self.max_graceful_termination = Millis::from_secs(i64::try_from(count(text)?).map_err(|e| e.to_string())?);
+                self.max_graceful_termination =
+                    Millis::from_secs(i64::try_from(count(text)?).map_err(|e| e.to_string())?);
             }
             "expander" => self.expander = expander(text)?,
             "balance-similar-node-groups" => self.balance_similar_node_groups = boolean(text)?,

@@ -20,13 +20,15 @@ pub fn decide(profile: &Profile, snapshot: &Snapshot, memory: &mut Memory) -> De
     let mut world = World::new(snapshot, memory);
     forget_finished(&world, memory);
     let health = assess(profile, &world, memory);
-    let mut decision = Decision { scale_downs: delete_failed_instances(&world, &health, profile), ..Decision::default() };
+    let mut decision =
+        Decision { scale_downs: delete_failed_instances(&world, &health, profile), ..Decision::default() };
     let mut reasons = health_reasons(snapshot, memory, &health);
     if cluster_is_healthy(profile, &world) {
         scale(profile, &mut world, memory, &health, &mut decision, &mut reasons);
     } else {
         memory.unneeded_since.clear();
-        reasons.push(Reason::new("nodes.unhealthy", "Cluster is not ready for autoscaling: too many nodes are unready"));
+        reasons
+            .push(Reason::new("nodes.unhealthy", "Cluster is not ready for autoscaling: too many nodes are unready"));
     }
     let acted = !decision.scale_ups.is_empty() || !decision.scale_downs.is_empty();
     decision.next = if acted { snapshot.now } else { snapshot.now + profile.scan_interval };

@@ -179,11 +179,7 @@ fn is_eligible(profile: &Profile, world: &World<'_>, memory: &Memory, node: &Nod
 }
 
 /// The larger of requested CPU and memory, as shares of allocatable.
-fn utilization(
-    profile: &Profile,
-    world: &World<'_>,
-    node: &NodeView,
-) -> Result<(&'static str, f64), String> {
+fn utilization(profile: &Profile, world: &World<'_>, node: &NodeView) -> Result<(&'static str, f64), String> {
     let of = |resource: &'static str, total: i64, of_pod: fn(&PodView) -> i64| -> Result<f64, String> {
         if total == 0 {
             return Err(format!("{resource} is 0 at {}", node.name));
@@ -203,13 +199,7 @@ fn utilization(
     Ok(if cpu > memory { ("cpu", cpu) } else { ("memory", memory) })
 }
 
-fn delete(
-    profile: &Profile,
-    world: &World<'_>,
-    memory: &mut Memory,
-    removable: &[Removable],
-    outcome: &mut Outcome,
-) {
+fn delete(profile: &Profile, world: &World<'_>, memory: &mut Memory, removable: &[Removable], outcome: &mut Outcome) {
     let now = world.snapshot.now;
     let mut sizes = Sizes::new(world, memory);
     let (mut empty, mut draining, mut risky) = (Vec::new(), Vec::new(), Vec::new());
@@ -267,7 +257,8 @@ struct Sizes(Vec<i32>);
 
 impl Sizes {
     fn new(world: &World<'_>, memory: &Memory) -> Sizes {
-        let in_progress = |name: &str| memory.deleting.values().filter(|deletion| deletion.group == name).count() as i32;
+        let in_progress =
+            |name: &str| memory.deleting.values().filter(|deletion| deletion.group == name).count() as i32;
         Sizes(world.snapshot.groups.iter().map(|group| group.target_size - in_progress(&group.name)).collect())
     }
 
@@ -278,21 +269,18 @@ impl Sizes {
     }
 }
 
-fn start(
-    profile: &Profile,
-    world: &World<'_>,
-    memory: &mut Memory,
-    candidate: &Removable,
-    from: i32,
-) -> ScaleDown {
+fn start(profile: &Profile, world: &World<'_>, memory: &mut Memory, candidate: &Removable, from: i32) -> ScaleDown {
     let now = world.snapshot.now;
     let group = world.snapshot.groups[candidate.group].name.clone();
     let node = candidate.node.name.clone();
     let drained = !candidate.pods.moving.is_empty();
     memory.unneeded_since.remove(&node);
     memory.deleting.insert(node.clone(), Deletion { group: group.clone(), since: now, drained });
-    let daemons_by_default =
-        if drained { profile.daemonset_eviction_for_occupied_nodes } else { profile.daemonset_eviction_for_empty_nodes };
+    let daemons_by_default = if drained {
+        profile.daemonset_eviction_for_occupied_nodes
+    } else {
+        profile.daemonset_eviction_for_empty_nodes
+    };
     let daemons: Vec<_> = evicted_daemons(&candidate.pods, daemons_by_default).map(|pod| pod.key()).collect();
     let reason = match (candidate.node.ready, drained) {
         (false, _) => ScaleDownReason::Unready,

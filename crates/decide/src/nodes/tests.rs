@@ -20,7 +20,8 @@ fn node(name: &str) -> NodeView {
 }
 
 fn pod(name: &str, cpu: i64, on: Option<&str>) -> PodView {
-    let owner = OwnerView { api_version: "apps/v1".into(), kind: "ReplicaSet".into(), name: "web".into(), uid: "u".into() };
+    let owner =
+        OwnerView { api_version: "apps/v1".into(), kind: "ReplicaSet".into(), name: "web".into(), uid: "u".into() };
     let mut view = PodView {
         namespace: "d".into(),
         name: name.into(),
@@ -96,8 +97,7 @@ fn nodes_on_their_way_take_pods_in_thought() {
     let mut world = World::new(vec![group("g", &[])], &[], pending(2, 900));
     world.check(0, &[("g", 1)], &[]);
     world.group(0).target_size = 1;
-    world.group(0).instances =
-        vec![InstanceView { name: "g-0".into(), state: InstanceState::Creating, error: None }];
+    world.group(0).instances = vec![InstanceView { name: "g-0".into(), state: InstanceState::Creating, error: None }];
     world.check(10, &[], &[]);
     world.snapshot.pods.push(Arc::new(pod("more", 900, None)));
     world.check(20, &[("g", 2)], &[]);
@@ -108,8 +108,7 @@ fn an_instance_that_never_becomes_a_node_is_deleted_and_its_group_backs_off() {
     let mut world = World::new(vec![group("g", &[])], &[], pending(1, 900));
     world.check(0, &[("g", 1)], &[]);
     world.group(0).target_size = 1;
-    world.group(0).instances =
-        vec![InstanceView { name: "g-0".into(), state: InstanceState::Creating, error: None }];
+    world.group(0).instances = vec![InstanceView { name: "g-0".into(), state: InstanceState::Creating, error: None }];
     world.check(10, &[], &[]);
     let message = |decision: &Decision| decision.not_helped.first().map(|pod| pod.message.clone());
     // The request's time is up after 15 minutes, the instance's own ten seconds later: it was seen first at 10 s.
@@ -179,7 +178,8 @@ fn an_unhealthy_cluster_is_left_alone() {
 
 #[test]
 fn an_annotation_a_busy_node_and_the_minimum_prevent_scale_down() {
-    let mut world = World::new(vec![group("g", &["n0", "n1", "n2"])], &["n0", "n1", "n2"], vec![pod("busy", 1100, Some("n1"))]);
+    let mut world =
+        World::new(vec![group("g", &["n0", "n1", "n2"])], &["n0", "n1", "n2"], vec![pod("busy", 1100, Some("n1"))]);
     let disabled = ("cluster-autoscaler.kubernetes.io/scale-down-disabled".to_owned(), "true".to_owned());
     Arc::make_mut(&mut world.snapshot.nodes[0]).annotations = [disabled].into();
     world.check(0, &[], &[]);

@@ -35,9 +35,9 @@ impl<'a> World<'a> {
         }
         let nodes: BTreeMap<_, _> = snapshot.nodes.iter().map(|node| (node.name.as_str(), node)).collect();
         let gone = |name: &str| memory.deleting.contains_key(name);
-        leaving.extend(nodes.iter().filter(|(name, n)| gone(name) || n.has_taint(DELETION_TAINT)).map(|(name, _)| *name));
-        let mut world =
-            World { snapshot, cluster: Cluster::new(), groups, nodes, leaving, rotation: 0 };
+        leaving
+            .extend(nodes.iter().filter(|(name, n)| gone(name) || n.has_taint(DELETION_TAINT)).map(|(name, _)| *name));
+        let mut world = World { snapshot, cluster: Cluster::new(), groups, nodes, leaving, rotation: 0 };
         world.fill();
         world
     }

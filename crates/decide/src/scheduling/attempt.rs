@@ -257,8 +257,12 @@ fn unschedulable(
             let unlooked = count - found.rejected.len();
             let absent = format!("node(s) didn't satisfy plugin(s) [{}]", found.filters.only_by.join(" "));
             let reasons = found.rejected.iter().flat_map(|(_, rejection)| rejection.reasons().map(|r| (r, 1)));
-            let message =
-                fit_error(count, None, reasons.chain((unlooked > 0).then_some((absent.as_str(), unlooked))), &afterwards);
+            let message = fit_error(
+                count,
+                None,
+                reasons.chain((unlooked > 0).then_some((absent.as_str(), unlooked))),
+                &afterwards,
+            );
             let filters = found.rejected.iter().map(|(_, rejection)| rejection.filter.to_owned());
             let filters = filters.chain(found.filters.only_by.iter().map(|name| (*name).to_owned())).collect();
             (message, attempt.ok(), filters, node_results(cluster, found, &absent))

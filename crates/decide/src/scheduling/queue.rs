@@ -118,8 +118,15 @@ impl Queue {
         let gated = !pod.gates.is_empty();
         let Some(known) = self.entries.get(&key) else {
             self.orders += 1;
-            let entry =
-                Entry { pod, priority, queued: now, order: self.orders, failures: 0, filters: Vec::new(), state: State::Gated };
+            let entry = Entry {
+                pod,
+                priority,
+                queued: now,
+                order: self.orders,
+                failures: 0,
+                filters: Vec::new(),
+                state: State::Gated,
+            };
             self.entries.insert(key.clone(), entry);
             if !gated {
                 self.enter(&key, State::Active);
@@ -277,14 +284,8 @@ impl Queue {
     }
 }
 
-const ALL: [Event; EVENTS] = [
-    Event::NodeAdded,
-    Event::NodeChanged,
-    Event::NodeRemoved,
-    Event::PodBound,
-    Event::PodGone,
-    Event::StorageChanged,
-];
+const ALL: [Event; EVENTS] =
+    [Event::NodeAdded, Event::NodeChanged, Event::NodeRemoved, Event::PodBound, Event::PodGone, Event::StorageChanged];
 
 fn concerns(event: Event, filters: &[String]) -> bool {
     filters.iter().any(|filter| event.concerns(filter))

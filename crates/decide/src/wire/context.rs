@@ -45,7 +45,12 @@ pub fn stateful_set_selector(set: &StatefulSet) -> OwnerSelector {
 pub fn replication_controller_selector(controller: &ReplicationController) -> OwnerSelector {
     let (namespace, name) = names(&controller.metadata);
     let labels = controller.spec.as_ref().and_then(|spec| spec.selector.clone()).unwrap_or_default();
-    OwnerSelector { kind: "ReplicationController".to_owned(), namespace, name, selector: Selector::from_labels(&labels) }
+    OwnerSelector {
+        kind: "ReplicationController".to_owned(),
+        namespace,
+        name,
+        selector: Selector::from_labels(&labels),
+    }
 }
 
 pub fn budget_view(budget: &PodDisruptionBudget) -> BudgetView {
@@ -56,7 +61,12 @@ pub fn budget_view(budget: &PodDisruptionBudget) -> BudgetView {
         name,
         selector: label_selector(budget.spec.as_ref().and_then(|spec| spec.selector.as_ref())),
         disruptions_allowed: status.and_then(|status| status.disruptions_allowed).unwrap_or(0),
-        disrupted: status.and_then(|s| s.disrupted_pods.as_ref()).into_iter().flatten().map(|(n, _)| n.clone()).collect(),
+        disrupted: status
+            .and_then(|s| s.disrupted_pods.as_ref())
+            .into_iter()
+            .flatten()
+            .map(|(n, _)| n.clone())
+            .collect(),
     }
 }
 
@@ -93,7 +103,11 @@ pub fn claim_view(claim: &PersistentVolumeClaim) -> ClaimView {
         read_write_once_pod: modes.iter().any(|mode| mode == "ReadWriteOncePod"),
         access_modes: modes,
         volume_mode: spec.volume_mode.unwrap_or_else(|| "Filesystem".to_owned()),
-        bytes: spec.resources.and_then(|r| r.requests).and_then(|r| r.get("storage").map(|q| amount(q).value())).unwrap_or(0),
+        bytes: spec
+            .resources
+            .and_then(|r| r.requests)
+            .and_then(|r| r.get("storage").map(|q| amount(q).value()))
+            .unwrap_or(0),
         selector: spec.selector.as_ref().map(|selector| label_selector(Some(selector))),
         owner_uid: claim
             .metadata

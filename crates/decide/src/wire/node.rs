@@ -92,11 +92,8 @@ fn fill_readiness(view: &mut NodeView, status: Option<&api::NodeStatus>) {
     view.unready_reason = if found { reason } else { "the node reports no Ready condition".to_owned() };
 }
 
-const NOT_READY_TAINTS: [&str; 3] = [
-    "node.kubernetes.io/not-ready",
-    "node.kubernetes.io/disk-pressure",
-    "node.kubernetes.io/network-unavailable",
-];
+const NOT_READY_TAINTS: [&str; 3] =
+    ["node.kubernetes.io/not-ready", "node.kubernetes.io/disk-pressure", "node.kubernetes.io/network-unavailable"];
 
 #[cfg(test)]
 mod tests {

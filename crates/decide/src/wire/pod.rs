@@ -375,10 +375,17 @@ mod tests {
     #[test]
     fn requests_are_the_larger_of_init_and_running() {
         let container = |cpu: &str| json!({"name": cpu, "resources": {"requests": {"cpu": cpu}}});
-        check(json!({"containers": [container("300m"), container("200m")], "initContainers": [container("400m")]}), |v| {
-            assert_eq!(v.requests.cpu, Millicores(500));
-            assert_eq!(v.nonzero_memory, Bytes(2 * 200 * 1024 * 1024), "two containers run at once, one before them");
-        });
+        check(
+            json!({"containers": [container("300m"), container("200m")], "initContainers": [container("400m")]}),
+            |v| {
+                assert_eq!(v.requests.cpu, Millicores(500));
+                assert_eq!(
+                    v.nonzero_memory,
+                    Bytes(2 * 200 * 1024 * 1024),
+                    "two containers run at once, one before them"
+                );
+            },
+        );
         let mut sidecar = container("100m");
         sidecar["restartPolicy"] = json!("Always");
         let spec = json!({"containers": [container("200m")], "initContainers": [sidecar, container("1")],
@@ -393,7 +400,8 @@ mod tests {
 
     #[test]
     fn affinity_terms_default_to_the_pods_namespace() {
-        let term = json!({"topologyKey": "zone", "labelSelector": {"matchLabels": {"app": "web"}}, "matchLabelKeys": ["app"]});
+        let term =
+            json!({"topologyKey": "zone", "labelSelector": {"matchLabels": {"app": "web"}}, "matchLabelKeys": ["app"]});
         let spec = json!({"containers": [], "affinity": {"podAntiAffinity":
             {"requiredDuringSchedulingIgnoredDuringExecution": [term]}}});
         check(spec, |v| {

@@ -95,7 +95,8 @@ pub fn run(document: &Value) -> Result<String, InputError> {
     let profile = Profile { percentage_of_nodes_to_score: percentage };
     let outcome = schedule(&cluster, &pod, &profile, &mut TieBreak::new(0));
     let output = output(outcome);
-    serde_json::to_string(&output).map_err(|error| InputError::new("", format!("the answer cannot be written: {error}")))
+    serde_json::to_string(&output)
+        .map_err(|error| InputError::new("", format!("the answer cannot be written: {error}")))
 }
 
 fn require_name(pod: &PodView, path: &str) -> Result<(), InputError> {
@@ -235,7 +236,10 @@ mod tests {
         for (document, expected) in [
             (json!({"nodes": [], "pod": pod("a", "1"), "pdb": []}), "pdb: unknown field"),
             (json!({"nodes": []}), "missing field `pod`"),
-            (json!({"nodes": [node("a", "1"), node("a", "1")], "pod": pod("a", "1")}), "nodes[1]: node `a` appears twice"),
+            (
+                json!({"nodes": [node("a", "1"), node("a", "1")], "pod": pod("a", "1")}),
+                "nodes[1]: node `a` appears twice",
+            ),
             (json!({"nodes": [], "pod": {"metadata": {}}}), "pod.metadata.name: a pod needs a name"),
         ] {
             assert_eq!(run(&document).unwrap_err().to_string(), expected);

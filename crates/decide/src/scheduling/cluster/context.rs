@@ -54,7 +54,7 @@ impl Context {
     pub(crate) fn default_selector(&self, pod: &PodView) -> Selector {
         let mut labels = BTreeMap::new();
         for service in self.services.get(&pod.namespace).into_iter().flatten() {
-            if Selector::from_labels(&service.selector).matches(&pod.labels) {
+            if service.selector.iter().all(|(key, value)| pod.labels.get(key) == Some(value)) {
                 labels.extend(service.selector.clone());
             }
         }

@@ -255,7 +255,8 @@ mod tests {
     use units::Millicores;
 
     fn pod(name: &str, node: Option<&str>, cpu: i64) -> PodView {
-        let mut view = PodView { namespace: "d".into(), name: name.into(), node: node.map(Into::into), ..PodView::default() };
+        let mut view =
+            PodView { namespace: "d".into(), name: name.into(), node: node.map(Into::into), ..PodView::default() };
         view.requests.cpu = Millicores(cpu);
         view
     }
@@ -282,7 +283,10 @@ mod tests {
         cluster.upsert_node(NodeView::new("a"));
         check(&cluster, "a", 200, 2);
         cluster.remove_pod("d", "other");
-        cluster.upsert_pod(PodView { phase: crate::scheduling::view::PodPhase::Succeeded, ..pod("early", Some("a"), 150) });
+        cluster.upsert_pod(PodView {
+            phase: crate::scheduling::view::PodPhase::Succeeded,
+            ..pod("early", Some("a"), 150)
+        });
         check(&cluster, "a", 0, 0);
         assert!(cluster.classes.matching(|_| true).iter().all(|taken| !taken), "classes are freed");
     }

@@ -211,7 +211,9 @@ impl State {
 
     fn selects_itself(&self) -> bool {
         let terms = &self.affinity;
-        terms.iter().all(|t| term_matches(&self.fixed.context, &t.term, &self.fixed.pod.namespace, &self.fixed.pod.labels))
+        terms
+            .iter()
+            .all(|t| term_matches(&self.fixed.context, &t.term, &self.fixed.pod.namespace, &self.fixed.pod.labels))
     }
 
     fn satisfies_anti_affinity(&self, node: &NodeState) -> bool {
@@ -224,9 +226,11 @@ impl State {
 
     fn satisfies_existing(&self, node: &NodeState) -> bool {
         self.repelled_by.occupied == 0
-            || self.repelled_by.keys.iter().all(|domains| {
-                node.label(domains.key).is_none_or(|value| domains.counts[value.0 as usize] <= 0)
-            })
+            || self
+                .repelled_by
+                .keys
+                .iter()
+                .all(|domains| node.label(domains.key).is_none_or(|value| domains.counts[value.0 as usize] <= 0))
     }
 }
 

@@ -20,8 +20,14 @@ pub(crate) struct NodeMatcher {
 enum Test {
     /// Neither key nor value needs a look at the node.
     Constant(bool),
-    In { key: Symbol, values: Vec<Symbol> },
-    NotIn { key: Symbol, values: Vec<Symbol> },
+    In {
+        key: Symbol,
+        values: Vec<Symbol>,
+    },
+    NotIn {
+        key: Symbol,
+        values: Vec<Symbol>,
+    },
     Exists(Symbol),
     Absent(Symbol),
     /// On the node's name, or a comparison of integers, which needs the label's text.

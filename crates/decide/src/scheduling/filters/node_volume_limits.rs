@@ -25,19 +25,14 @@ pub(super) fn prepare(cluster: &Cluster, pod: &PodView) -> Prepared {
         return Prepared::Skip;
     }
     let context = &cluster.context;
-    let wanted: BTreeMap<_, _> = pod
-        .claims()
-        .filter_map(|claim| driver(context, context.claim(&pod.namespace, claim)?))
-        .collect();
+    let wanted: BTreeMap<_, _> =
+        pod.claims().filter_map(|claim| driver(context, context.claim(&pod.namespace, claim)?)).collect();
     if wanted.is_empty() {
         return Prepared::Skip;
     }
     let limits = context.csi_nodes.values().map(|node| (node.node.clone(), node.limits.clone())).collect();
-    let volumes = context
-        .claims
-        .iter()
-        .filter_map(|(key, claim)| Some((key.clone(), driver(context, claim)?)))
-        .collect();
+    let volumes =
+        context.claims.iter().filter_map(|(key, claim)| Some((key.clone(), driver(context, claim)?))).collect();
     Prepared::Ready(Box::new(State { wanted, nodes: limits, volumes }))
 }
 
@@ -63,7 +58,8 @@ impl Filter for State {
             }
         }
         for (driver, limit) in limits {
-            let new = self.wanted.iter().filter(|(volume, of)| *of == driver && !attached.contains_key(volume.as_str()));
+            let new =
+                self.wanted.iter().filter(|(volume, of)| *of == driver && !attached.contains_key(volume.as_str()));
             let new = new.count() as i64;
             let used = attached.values().filter(|of| *of == driver).count() as i64;
             if new > 0 && used + new > *limit {

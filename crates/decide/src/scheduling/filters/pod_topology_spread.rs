@@ -28,9 +28,9 @@ impl Constraint {
     pub(crate) fn new(cluster: &Cluster, pod: &PodView, constraint: &SpreadConstraint) -> Constraint {
         // Upstream counts nothing for a selector without requirements.
         let counts = !constraint.selector.is_empty();
-        let matching = cluster.classes.matching(|class| {
-            counts && class.namespace == pod.namespace && constraint.selector.matches(&class.labels)
-        });
+        let matching = cluster
+            .classes
+            .matching(|class| counts && class.namespace == pod.namespace && constraint.selector.matches(&class.labels));
         Constraint {
             max_skew: constraint.max_skew,
             min_domains: constraint.min_domains,
@@ -159,9 +159,7 @@ impl State {
         }
         for counted in &mut self.counted {
             let Some(domain) = counted.constraint.domain(node) else { continue };
-            if !counted.constraint.selector.matches(&pod.labels)
-                || !counted.constraint.includes(node, &self.places)
-            {
+            if !counted.constraint.selector.matches(&pod.labels) || !counted.constraint.includes(node, &self.places) {
                 continue;
             }
             let slot = &mut counted.counts[domain.0 as usize];

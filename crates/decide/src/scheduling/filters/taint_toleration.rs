@@ -16,9 +16,7 @@ pub(super) fn prepare(cluster: &Cluster, pod: &PodView) -> Prepared {
     let tolerated: Vec<bool> = cluster
         .taint_lists
         .iter()
-        .map(|taints| {
-            taints.iter().all(|taint| taint.effect == TaintEffect::PreferNoSchedule || pod.tolerates(taint))
-        })
+        .map(|taints| taints.iter().all(|taint| taint.effect == TaintEffect::PreferNoSchedule || pod.tolerates(taint)))
         .collect();
     if tolerated.iter().all(|tolerated| *tolerated) {
         return Prepared::Skip;

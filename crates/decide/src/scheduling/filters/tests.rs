@@ -16,15 +16,19 @@ fn cluster() -> Cluster {
     let allocatable = json!({"cpu": "2", "memory": "4Gi", "ephemeral-storage": "10Gi", "pods": "3", "x.io/gpu": "1"});
     cluster.upsert_node(node_view(&from(json!({"metadata": {"name": "n", "labels": labels},
         "spec": {}, "status": {"allocatable": allocatable}}))));
-    cluster.upsert_pod(pod_view(&from(json!({"metadata": {"name": "old", "namespace": "d", "labels": {"app": "old"}},
+    cluster.upsert_pod(pod_view(&from(
+        json!({"metadata": {"name": "old", "namespace": "d", "labels": {"app": "old"}},
         "spec": {"nodeName": "n", "containers": [{"name": "c", "resources": {"requests": {"cpu": "500m"}},
             "ports": [{"containerPort": 80, "hostPort": 80}]}],
             "volumes": [{"name": "v", "persistentVolumeClaim": {"claimName": "once"}},
-                        {"name": "g", "gcePersistentDisk": {"pdName": "disk", "readOnly": true}}]}}))));
+                        {"name": "g", "gcePersistentDisk": {"pdName": "disk", "readOnly": true}}]}}),
+    )));
     let claim = |name: &str, spec: Value| {
         let bound = json!({"pv.kubernetes.io/bind-completed": "yes"});
         let annotations = if spec.get("volumeName").is_some() { bound } else { json!({}) };
-        claim_view(&from(json!({"metadata": {"name": name, "namespace": "d", "annotations": annotations}, "spec": spec})))
+        claim_view(&from(
+            json!({"metadata": {"name": name, "namespace": "d", "annotations": annotations}, "spec": spec}),
+        ))
     };
     cluster.set_claims([
         claim("once", json!({"accessModes": ["ReadWriteOncePod"], "volumeName": "here", "storageClassName": "wait"})),
@@ -54,10 +58,15 @@ fn cluster() -> Cluster {
         volume("zoned", json!({"topology.kubernetes.io/zone": "2__3"}), None, "wait"),
     ]);
     cluster.set_storage_classes(
-        [("wait", "csi", "WaitForFirstConsumer"), ("immediate", "csi", "Immediate"),
-         ("static", "kubernetes.io/no-provisioner", "WaitForFirstConsumer")]
+        [
+            ("wait", "csi", "WaitForFirstConsumer"),
+            ("immediate", "csi", "Immediate"),
+            ("static", "kubernetes.io/no-provisioner", "WaitForFirstConsumer"),
+        ]
         .map(|(name, provisioner, mode)| {
-            storage_class_view(&from(json!({"metadata": {"name": name}, "provisioner": provisioner, "volumeBindingMode": mode})))
+            storage_class_view(&from(
+                json!({"metadata": {"name": name}, "provisioner": provisioner, "volumeBindingMode": mode}),
+            ))
         }),
     );
     cluster
@@ -69,7 +78,8 @@ fn check_on(cluster: &Cluster, spec: &Value, expected: Option<&str>) {
     if spec.get("containers").is_none() {
         spec["containers"] = json!([]);
     }
-    let pod = json!({"metadata": {"name": "new", "namespace": "d", "uid": "u", "labels": {"app": "new"}}, "spec": spec});
+    let pod =
+        json!({"metadata": {"name": "new", "namespace": "d", "uid": "u", "labels": {"app": "new"}}, "spec": spec});
     assert_eq!(fits(cluster, &pod_view(&from(pod)), "n").err().as_deref(), expected, "{spec}");
 }
 
@@ -116,9 +126,7 @@ fn node_name_unschedulable_and_taints() {
 #[test]
 fn node_affinity() {
     let no_match = Some("node(s) didn't match Pod's node affinity/selector");
-    let required = |terms: Value| {
-        json!({"affinity": {"nodeAffinity": {"requiredDuringSchedulingIgnoredDuringExecution": {"nodeSelectorTerms": terms}}}})
-    };
+    let required = |terms: Value| json!({"affinity": {"nodeAffinity": {"requiredDuringSchedulingIgnoredDuringExecution": {"nodeSelectorTerms": terms}}}});
     check(json!({"nodeSelector": {"disk": "ssd"}}), None);
     check(json!({"nodeSelector": {"disk": "hdd"}}), no_match);
     check(required(json!([{"matchExpressions": [{"key": "gen", "operator": "Gt", "values": ["2"]}]}])), None);
@@ -175,8 +183,10 @@ fn pod_topology_spread() {
     let zone = "topology.kubernetes.io/zone";
     check(spread("rack", "new"), Some("node(s) didn't match pod topology spread constraints (missing required label)"));
     let mut two = cluster();
-    two.upsert_node(node_view(&from(json!({"metadata": {"name": "m", "labels": {"topology.kubernetes.io/zone": "2"}},
-        "status": {"allocatable": {"cpu": "1", "pods": "9"}}}))));
+    two.upsert_node(node_view(&from(
+        json!({"metadata": {"name": "m", "labels": {"topology.kubernetes.io/zone": "2"}},
+        "status": {"allocatable": {"cpu": "1", "pods": "9"}}}),
+    )));
     check_on(&two, &spread(zone, "new"), None);
     let mut both = two.clone();
     both.upsert_pod(pod_view(&from(json!({"metadata": {"name": "first", "namespace": "d", "labels": {"app": "new"}},

@@ -47,8 +47,12 @@ pub(super) fn prepare(cluster: &Cluster, pod: &PodView) -> Prepared {
     }
     waiting.sort_by_key(|claim| claim.bytes);
     let class_names: BTreeSet<_> = waiting.iter().map(|claim| claim.storage_class.as_str()).collect();
-    let volumes =
-        context.volumes.values().filter(|volume| class_names.contains(volume.storage_class.as_str())).cloned().collect();
+    let volumes = context
+        .volumes
+        .values()
+        .filter(|volume| class_names.contains(volume.storage_class.as_str()))
+        .cloned()
+        .collect();
     let classes = class_names.iter().filter_map(|name| context.storage_classes.get(*name).cloned()).collect();
     Prepared::Ready(Box::new(State { bound, waiting, volumes, classes }))
 }
@@ -71,16 +75,16 @@ fn claims<'a>(context: &'a Context, pod: &PodView) -> Result<Vec<&'a ClaimView>,
         };
         if claim.lost {
             let volume = &claim.volume;
-            return Err(format!("persistentvolumeclaim \"{name}\" bound to non-existent persistentvolume \"{volume}\""));
+            return Err(format!(
+                "persistentvolumeclaim \"{name}\" bound to non-existent persistentvolume \"{volume}\""
+            ));
         }
         if claim.deleting {
             return Err(format!("persistentvolumeclaim \"{name}\" is being deleted"));
         }
         if ephemeral && claim.owner_uid != pod.uid {
             let (namespace, pod) = (&pod.namespace, &pod.name);
-            return Err(format!(
-                "PVC {namespace}/{name} was not created for pod {namespace}/{pod} (pod is not owner)"
-            ));
+            return Err(format!("PVC {namespace}/{name} was not created for pod {namespace}/{pod} (pod is not owner)"));
         }
         found.push(claim);
     }
@@ -156,8 +160,7 @@ impl State {
         let Some(class) = self.classes.iter().find(|class| class.name == claim.storage_class) else { return false };
         let provisions = !class.provisioner.is_empty() && class.provisioner != "kubernetes.io/no-provisioner";
         let topologies = &class.allowed_topologies;
-        provisions
-            && (topologies.is_empty() || topologies.iter().any(|t| t.matches(node.name(), &node.view.labels)))
+        provisions && (topologies.is_empty() || topologies.iter().any(|t| t.matches(node.name(), &node.view.labels)))
     }
 }
 

@@ -66,9 +66,7 @@ fn conflict(wanted: &VolumeSource, used: &VolumeSource) -> bool {
 
 impl State {
     fn shared_claims(&self, pod: &PodView) -> i64 {
-        let shares = |volume: &&crate::scheduling::view::VolumeView| {
-            matches!(&volume.source, VolumeSource::Claim { name } if self.exclusive.contains(name))
-        };
+        let shares = |volume: &&crate::scheduling::view::VolumeView| matches!(&volume.source, VolumeSource::Claim { name } if self.exclusive.contains(name));
         pod.volumes.iter().filter(shares).count() as i64
     }
 }

@@ -36,9 +36,8 @@ fn ties(context: &Context, pod: &PodView) -> Result<Vec<Tie>, String> {
     let mut ties = Vec::new();
     for volume in &pod.volumes {
         let VolumeSource::Claim { name } = &volume.source else { continue };
-        let claim = context
-            .claim(&pod.namespace, name)
-            .ok_or_else(|| format!("persistentvolumeclaim \"{name}\" not found"))?;
+        let claim =
+            context.claim(&pod.namespace, name).ok_or_else(|| format!("persistentvolumeclaim \"{name}\" not found"))?;
         if claim.volume.is_empty() {
             let class = &claim.storage_class;
             if class.is_empty() {

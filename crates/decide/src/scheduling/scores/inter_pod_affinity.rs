@@ -80,7 +80,9 @@ impl Score for State {
     }
 
     fn normalize(&self, _: &[&NodeState], scores: &mut [i64]) {
-        let (Some(lowest), Some(highest)) = (scores.iter().copied().min(), scores.iter().copied().max()) else { return };
+        let (Some(lowest), Some(highest)) = (scores.iter().copied().min(), scores.iter().copied().max()) else {
+            return;
+        };
         let spread = highest - lowest;
         for score in scores {
             let fraction = if spread > 0 { (*score - lowest) as f64 / spread as f64 } else { 0.0 };

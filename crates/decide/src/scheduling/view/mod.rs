@@ -9,8 +9,8 @@ mod resources;
 mod selector;
 
 pub use context::{
-    BudgetView, ClaimView, CsiNodeView, NamespaceView, OwnerSelector, PriorityClassView, ServiceView, StorageClassView,
-    VolumeBindingMode, PersistentVolumeView,
+    BudgetView, ClaimView, CsiNodeView, NamespaceView, OwnerSelector, PersistentVolumeView, PriorityClassView,
+    ServiceView, StorageClassView, VolumeBindingMode,
 };
 pub use node::{ImageView, NodeView, Taint, TaintEffect};
 pub use pod::{

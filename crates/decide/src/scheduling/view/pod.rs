@@ -36,9 +36,8 @@ impl Serialize for PodKey {
 impl<'de> Deserialize<'de> for PodKey {
     fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> Result<PodKey, D::Error> {
         let text = <std::borrow::Cow<'de, str>>::deserialize(deserializer)?;
-        let (namespace, name) = text
-            .split_once('/')
-            .ok_or_else(|| serde::de::Error::custom(format!("`{text}` is not namespace/name")))?;
+        let (namespace, name) =
+            text.split_once('/').ok_or_else(|| serde::de::Error::custom(format!("`{text}` is not namespace/name")))?;
         Ok(PodKey::new(namespace, name))
     }
 }
@@ -170,15 +169,34 @@ pub struct SpreadConstraint {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub enum VolumeSource {
-    Claim { name: String },
+    Claim {
+        name: String,
+    },
     /// A generic ephemeral volume; its claim is named after pod and volume.
-    Ephemeral { claim: String },
-    EmptyDir { memory: bool },
+    Ephemeral {
+        claim: String,
+    },
+    EmptyDir {
+        memory: bool,
+    },
     HostPath,
-    GcePersistentDisk { disk: String, read_only: bool },
-    AwsElasticBlockStore { volume: String },
-    Iscsi { iqn: String, read_only: bool },
-    Rbd { monitors: Vec<String>, pool: String, image: String, read_only: bool },
+    GcePersistentDisk {
+        disk: String,
+        read_only: bool,
+    },
+    AwsElasticBlockStore {
+        volume: String,
+    },
+    Iscsi {
+        iqn: String,
+        read_only: bool,
+    },
+    Rbd {
+        monitors: Vec<String>,
+        pool: String,
+        image: String,
+        read_only: bool,
+    },
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]

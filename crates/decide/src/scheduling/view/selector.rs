@@ -74,9 +74,7 @@ impl Selector {
     pub fn matches(&self, labels: &BTreeMap<String, String>) -> bool {
         match self {
             Selector::Nothing => false,
-            Selector::All(requirements) => {
-                requirements.iter().all(|r| r.holds(labels.get(&r.key).map(String::as_str)))
-            }
+            Selector::All(requirements) => requirements.iter().all(|r| r.holds(labels.get(&r.key).map(String::as_str))),
         }
     }
 

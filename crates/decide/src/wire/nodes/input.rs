@@ -100,7 +100,10 @@ impl Plan {
         let mut groups = Vec::new();
         for (index, group) in input.groups.iter().enumerate() {
             if !names.insert(&group.name) {
-                return Err(InputError::new(format!("groups[{index}].name"), format!("`{}` appears twice", group.name)));
+                return Err(InputError::new(
+                    format!("groups[{index}].name"),
+                    format!("`{}` appears twice", group.name),
+                ));
             }
             groups.push(group_plan(index, group)?);
         }

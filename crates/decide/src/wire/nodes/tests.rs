@@ -210,8 +210,14 @@ fn refuses_documents_that_contradict_themselves() {
     for (document, expected) in [
         (json!({"groups": [], "duration": 1, "event": []}), "event: unknown field"),
         (json!({"groups": [group("a", 2, 1, 1)], "duration": 1}), "groups[0].max: min 2 and max 1 are no range"),
-        (json!({"groups": [group("a", 0, 1, 2)], "duration": 1}), "groups[0].size: 2 is not within 0 and the maximum, 1"),
-        (json!({"groups": [group("a", 0, 1, 1), group("a", 0, 1, 1)], "duration": 1}), "groups[1].name: `a` appears twice"),
+        (
+            json!({"groups": [group("a", 0, 1, 2)], "duration": 1}),
+            "groups[0].size: 2 is not within 0 and the maximum, 1",
+        ),
+        (
+            json!({"groups": [group("a", 0, 1, 1), group("a", 0, 1, 1)], "duration": 1}),
+            "groups[1].name: `a` appears twice",
+        ),
         (json!({"groups": [], "duration": -1}), "duration: -1 is not a number of seconds of 0 or more"),
         (
             json!({"groups": [], "duration": 1, "profile": {"scan-intervall": "1s"}}),

@@ -133,9 +133,8 @@ impl World {
     fn advance(&mut self) {
         let mut booted = Vec::new();
         for (plan, group) in self.plan.groups.iter().zip(&self.groups) {
-            let due = group.instances.iter().filter(|(name, ready)| {
-                **ready <= self.now && !self.nodes.contains_key(*name)
-            });
+            let due =
+                group.instances.iter().filter(|(name, ready)| **ready <= self.now && !self.nodes.contains_key(*name));
             booted.extend(due.map(|(name, _)| new_node(&plan.template, name, self.now)));
         }
         for node in booted {
