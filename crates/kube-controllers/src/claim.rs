@@ -3,8 +3,8 @@
 
 use std::sync::Arc;
 
-use k8s_openapi::{Metadata, Resource};
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::{LabelSelector, ObjectMeta};
+use k8s_openapi::{Metadata, Resource};
 use kube_server::{Client, Object};
 
 use crate::error::{Context as _, Error, ignore_gone};

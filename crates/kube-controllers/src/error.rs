@@ -18,7 +18,9 @@ impl Error {
     /// Worth no more than a retry: a stale read, or a namespace that is going away.
     pub(crate) fn is_transient(&self) -> bool {
         match self {
-            Error::Api { source, .. } => is_conflict(source) || is_not_found(source) || is_already_exists(source) || is_terminating(source),
+            Error::Api { source, .. } => {
+                is_conflict(source) || is_not_found(source) || is_already_exists(source) || is_terminating(source)
+            }
             Error::Invalid(_) => false,
         }
     }

@@ -59,7 +59,14 @@ impl Events {
         self.send(objects::reference(about), "Warning", component, reason, message.into());
     }
 
-    pub(crate) fn send(&self, about: ObjectReference, kind: &'static str, component: &'static str, reason: &str, message: String) {
+    pub(crate) fn send(
+        &self,
+        about: ObjectReference,
+        kind: &'static str,
+        component: &'static str,
+        reason: &str,
+        message: String,
+    ) {
         let event = Pending { about, kind, reason: reason.to_owned(), message, component };
         if self.queue.try_send(event).is_err() {
             tracing::debug!(reason, "too many events at once: one was dropped");

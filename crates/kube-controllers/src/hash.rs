@@ -13,7 +13,8 @@ const SAFE: &[u8; 27] = b"bcdfghjklmnpqrstvwxz2456789";
 /// # Errors
 /// When the content cannot be serialised.
 pub(crate) fn suffix<T: Serialize>(content: &T, collisions: Option<i32>) -> Result<String, Error> {
-    let json = serde_json::to_vec(content).map_err(|error| Error::Invalid(format!("cannot hash a template: {error}")))?;
+    let json =
+        serde_json::to_vec(content).map_err(|error| Error::Invalid(format!("cannot hash a template: {error}")))?;
     let mut hash = fnv1a(0x811c_9dc5, &json);
     if let Some(collisions) = collisions {
         hash = fnv1a(hash, &collisions.to_le_bytes());

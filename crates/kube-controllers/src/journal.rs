@@ -140,7 +140,13 @@ impl Files {
         fs::create_dir_all(directory).map_err(io_error("create journal directory", directory))?;
         let number = segments(directory)?.last().and_then(|path| segment_number(path)).unwrap_or(1);
         let (current, written) = Self::open_segment(directory, number)?;
-        Ok(Files { directory: directory.to_owned(), segment_bytes: (total_bytes / SEGMENTS).max(1 << 17), number, current, written })
+        Ok(Files {
+            directory: directory.to_owned(),
+            segment_bytes: (total_bytes / SEGMENTS).max(1 << 17),
+            number,
+            current,
+            written,
+        })
     }
 
     fn open_segment(directory: &Path, number: u64) -> Result<(File, u64), JournalError> {
@@ -237,7 +243,9 @@ impl Inner {
     }
 
     fn append(&mut self, line: &Line) -> Result<(), JournalError> {
-        let mut bytes = serde_json::to_vec(line).map_err(io::Error::from).map_err(io_error("serialise a decision for", &self.directory))?;
+        let mut bytes = serde_json::to_vec(line)
+            .map_err(io::Error::from)
+            .map_err(io_error("serialise a decision for", &self.directory))?;
         bytes.push(b'\n');
         if self.files.is_none() {
             self.open_files()?;
@@ -276,7 +284,8 @@ impl Recorder {
     /// is reported and does not stop the platform.
     pub(crate) fn open(directory: &Path, total_bytes: u64, capacity: usize) -> Recorder {
         let directory = directory.to_owned();
-        let mut inner = Inner { next_sequence: 1, directory, total_bytes, files: None, rings: BTreeMap::new(), capacity };
+        let mut inner =
+            Inner { next_sequence: 1, directory, total_bytes, files: None, rings: BTreeMap::new(), capacity };
         if let Err(error) = inner.open_files().and_then(|()| inner.load()) {
             complain(&error);
         }
@@ -376,7 +385,9 @@ impl Head {
     fn into_decisions(self) -> Vec<Decision> {
         let Head { sequence, at, kind, namespace, object, summary, acted, decision, report, items } = self;
         let reports: Vec<Value> = match (kind.as_str(), decision) {
-            (BATCH, Value::Array(decisions)) => decisions.into_iter().map(|decision| split_report(decision).1).collect(),
+            (BATCH, Value::Array(decisions)) => {
+                decisions.into_iter().map(|decision| split_report(decision).1).collect()
+            }
             (POOLS, _) => vec![report; items.len()],
             _ => return vec![Decision { sequence, at, kind, namespace, object, summary, acted, report }],
         };
@@ -394,7 +405,8 @@ impl Head {
 impl DecisionSource for Recorder {
     fn decisions(&self, filter: &DecisionFilter) -> Vec<Decision> {
         let inner = self.inner.lock();
-        let fits = |wanted: &Option<String>, value: Option<&str>| wanted.as_deref().is_none_or(|wanted| Some(wanted) == value);
+        let fits =
+            |wanted: &Option<String>, value: Option<&str>| wanted.as_deref().is_none_or(|wanted| Some(wanted) == value);
         let rings = inner.rings.iter().filter(|(kind, _)| fits(&filter.kind, Some(kind)));
         let mut found: Vec<&Decision> = rings
             .flat_map(|(_, ring)| ring.decisions.values())

@@ -12,7 +12,11 @@ const ATTEMPTS: usize = 20;
 ///
 /// # Errors
 /// When the node cannot be written.
-pub(crate) async fn change_taints(client: &Client, name: &str, change: impl Fn(&mut Vec<Taint>) + Send + Sync) -> Result<(), Error> {
+pub(crate) async fn change_taints(
+    client: &Client,
+    name: &str,
+    change: impl Fn(&mut Vec<Taint>) + Send + Sync,
+) -> Result<(), Error> {
     let mut attempt = 0;
     loop {
         let Some(node) = client.get::<Node>(None, name) else { return Ok(()) };

@@ -87,7 +87,8 @@ pub(crate) fn change_key(change: &ChangeEvent) -> Key {
 /// The key of the controller of the changed object, if it is of this kind.
 pub(crate) fn change_owner(change: &ChangeEvent, kind: &str) -> Option<Key> {
     let owner = owner_references(&change.object).find(|owner| owner["controller"] == Value::Bool(true))?;
-    (owner["kind"] == kind).then(|| Key::new(change.namespace.as_deref().unwrap_or_default(), owner["name"].as_str().unwrap_or_default()))
+    (owner["kind"] == kind)
+        .then(|| Key::new(change.namespace.as_deref().unwrap_or_default(), owner["name"].as_str().unwrap_or_default()))
 }
 
 pub(crate) fn owner_references(object: &Value) -> impl Iterator<Item = &Value> {

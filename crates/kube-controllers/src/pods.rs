@@ -47,7 +47,9 @@ pub(crate) fn ready_since(pod: &Pod) -> Option<Timestamp> {
 
 /// Ready for at least `min_ready_seconds`.
 pub(crate) fn is_available(pod: &Pod, min_ready_seconds: i32, now: Timestamp) -> bool {
-    is_ready(pod) && (min_ready_seconds <= 0 || available_in(pod, min_ready_seconds, now).is_some_and(|wait| wait <= Millis::ZERO))
+    is_ready(pod)
+        && (min_ready_seconds <= 0
+            || available_in(pod, min_ready_seconds, now).is_some_and(|wait| wait <= Millis::ZERO))
 }
 
 /// How long until a ready pod counts as available; nothing for a pod that is not ready.
@@ -56,15 +58,27 @@ pub(crate) fn available_in(pod: &Pod, min_ready_seconds: i32, now: Timestamp) ->
 }
 
 /// The soonest instant at which one more of the ready pods becomes available.
-pub(crate) fn next_available<'a>(pods: impl IntoIterator<Item = &'a Pod>, min_ready_seconds: i32, now: Timestamp) -> Option<Millis> {
+pub(crate) fn next_available<'a>(
+    pods: impl IntoIterator<Item = &'a Pod>,
+    min_ready_seconds: i32,
+    now: Timestamp,
+) -> Option<Millis> {
     if min_ready_seconds <= 0 {
         return None;
     }
-    pods.into_iter().filter_map(|pod| available_in(pod, min_ready_seconds, now)).filter(|wait| *wait > Millis::ZERO).min()
+    pods.into_iter()
+        .filter_map(|pod| available_in(pod, min_ready_seconds, now))
+        .filter(|wait| *wait > Millis::ZERO)
+        .min()
 }
 
 pub(crate) fn restarts(pod: &Pod) -> i32 {
-    pod.status.iter().flat_map(|status| status.container_statuses.iter().flatten()).map(|status| status.restart_count).max().unwrap_or(0)
+    pod.status
+        .iter()
+        .flat_map(|status| status.container_statuses.iter().flatten())
+        .map(|status| status.restart_count)
+        .max()
+        .unwrap_or(0)
 }
 
 /// A pod from a template, named by the server from `prefix` and owned by `owner`.

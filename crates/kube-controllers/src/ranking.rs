@@ -102,7 +102,12 @@ mod tests {
             status: Some(PodStatus {
                 phase: phase.map(Into::into),
                 conditions: ready.map(|at| {
-                    vec![PodCondition { type_: "Ready".into(), status: "True".into(), last_transition_time: Some(at), ..PodCondition::default() }]
+                    vec![PodCondition {
+                        type_: "Ready".into(),
+                        status: "True".into(),
+                        last_transition_time: Some(at),
+                        ..PodCondition::default()
+                    }]
                 }),
                 ..PodStatus::default()
             }),

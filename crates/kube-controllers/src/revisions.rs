@@ -18,7 +18,10 @@ use crate::objects::{Meta, controlled_by};
 pub(crate) const LABEL: &str = "controller-revision-hash";
 
 /// The revisions of `owner`, oldest first.
-pub(crate) fn history<O: Resource + Metadata<Ty = ObjectMeta>>(client: &Client, owner: &O) -> Vec<Arc<ControllerRevision>> {
+pub(crate) fn history<O: Resource + Metadata<Ty = ObjectMeta>>(
+    client: &Client,
+    owner: &O,
+) -> Vec<Arc<ControllerRevision>> {
     let mut revisions = client.list::<ControllerRevision>(Some(owner.namespace()));
     revisions.retain(|revision| revision.is_controlled_by(owner.uid()));
     revisions.sort_by(|a, b| (a.revision, a.name()).cmp(&(b.revision, b.name())));
@@ -27,7 +30,8 @@ pub(crate) fn history<O: Resource + Metadata<Ty = ObjectMeta>>(client: &Client, 
 
 /// As a strategic merge patch of the owner, so that `kubectl rollout undo` can apply it.
 fn data(template: &PodTemplateSpec) -> Result<Value, Error> {
-    let mut template = serde_json::to_value(template).map_err(|error| Error::Invalid(format!("cannot serialise a template: {error}")))?;
+    let mut template = serde_json::to_value(template)
+        .map_err(|error| Error::Invalid(format!("cannot serialise a template: {error}")))?;
     template["$patch"] = json!("replace");
     Ok(json!({"spec": {"template": template}}))
 }
@@ -72,7 +76,12 @@ where
     }
 }
 
-fn build<O>(owner: &O, template: &PodTemplateSpec, revision: i64, collisions: Option<i32>) -> Result<ControllerRevision, Error>
+fn build<O>(
+    owner: &O,
+    template: &PodTemplateSpec,
+    revision: i64,
+    collisions: Option<i32>,
+) -> Result<ControllerRevision, Error>
 where
     O: Resource + Metadata<Ty = ObjectMeta>,
 {
@@ -93,11 +102,19 @@ where
 }
 
 /// Deletes the oldest revisions beyond `limit` that are not in `live`.
-pub(crate) async fn truncate(client: &Client, history: &[Arc<ControllerRevision>], limit: Option<i32>, live: &[&str]) -> Result<(), Error> {
-    let idle: Vec<&Arc<ControllerRevision>> = history.iter().filter(|revision| !live.contains(&revision.name())).collect();
+pub(crate) async fn truncate(
+    client: &Client,
+    history: &[Arc<ControllerRevision>],
+    limit: Option<i32>,
+    live: &[&str],
+) -> Result<(), Error> {
+    let idle: Vec<&Arc<ControllerRevision>> =
+        history.iter().filter(|revision| !live.contains(&revision.name())).collect();
     let surplus = idle.len().saturating_sub(usize::try_from(limit.unwrap_or(10)).unwrap_or(0));
     for revision in &idle[..surplus] {
-        let outcome = client.delete::<ControllerRevision>(Some(revision.namespace()), revision.name(), &DeleteOptions::default()).await;
+        let outcome = client
+            .delete::<ControllerRevision>(Some(revision.namespace()), revision.name(), &DeleteOptions::default())
+            .await;
         ignore_gone(outcome).context(|| format!("delete revision {}", revision.key()))?;
     }
     Ok(())

@@ -61,7 +61,12 @@ impl Registered {
 }
 
 /// Starts every reconciler; they stop when `stop` turns true.
-pub(crate) fn run(client: &Client, reconcilers: Vec<Arc<dyn Reconciler>>, resync: Millis, stop: &watch::Receiver<bool>) {
+pub(crate) fn run(
+    client: &Client,
+    reconcilers: Vec<Arc<dyn Reconciler>>,
+    resync: Millis,
+    stop: &watch::Receiver<bool>,
+) {
     // Subscribing before the first listing, so that no change falls between the two.
     let changes = client.subscribe();
     let registered: Vec<Registered> =

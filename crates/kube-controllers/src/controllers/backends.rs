@@ -94,8 +94,10 @@ fn number(port: &ServicePort, pod: &Pod) -> Option<i32> {
         Some(IntOrString::Int(number)) => Some(*number),
         Some(IntOrString::String(name)) => {
             let spec = pod.spec.as_ref()?;
-            let sidecars = spec.init_containers.iter().flatten().filter(|one| one.restart_policy.as_deref() == Some("Always"));
-            let declared = spec.containers.iter().chain(sidecars).flat_map(|container| container.ports.iter().flatten());
+            let sidecars =
+                spec.init_containers.iter().flatten().filter(|one| one.restart_policy.as_deref() == Some("Always"));
+            let declared =
+                spec.containers.iter().chain(sidecars).flat_map(|container| container.ports.iter().flatten());
             declared
                 .filter(|declared| protocol(declared.protocol.as_deref()) == protocol(port.protocol.as_deref()))
                 .find(|declared| declared.name.as_deref() == Some(name))

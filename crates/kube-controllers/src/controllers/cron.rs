@@ -91,7 +91,9 @@ fn field(text: &str, least: u32, most: u32, names: &[&str]) -> Result<u64, Strin
     let mut bits = 0;
     for part in text.split(',') {
         let (range, step) = part.split_once('/').map_or((part, None), |(range, step)| (range, Some(step)));
-        let step_by = step.map_or(Ok(1), |step| step.parse::<u32>().ok().filter(|step| *step > 0).ok_or_else(|| format!("`{part}`: `{step}` is not a step")))?;
+        let step_by = step.map_or(Ok(1), |step| {
+            step.parse::<u32>().ok().filter(|step| *step > 0).ok_or_else(|| format!("`{part}`: `{step}` is not a step"))
+        })?;
         let value = |word: &str| value(word, least, names).ok_or_else(|| format!("`{part}`: `{word}` is not a value"));
         let (first, last) = match range.split_once('-') {
             _ if matches!(range, "*" | "?") => (least, most.min(if names.len() == 7 { 6 } else { most })),

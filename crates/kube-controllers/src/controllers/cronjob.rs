@@ -59,7 +59,8 @@ impl Reconciler for CronJobController {
         let outcome = self.run(&cron, spec, &mut status).await;
         if cron.status.as_ref() != Some(&status) {
             let updated = CronJob { status: Some(status), ..(*cron).clone() };
-            ignore_gone(client.update_status(&updated).await).context(|| format!("write the status of cron job {key}"))?;
+            ignore_gone(client.update_status(&updated).await)
+                .context(|| format!("write the status of cron job {key}"))?;
         }
         outcome
     }
@@ -86,7 +87,12 @@ impl CronJobController {
     }
 
     /// Starts what is due and returns when the next job is.
-    async fn run(&self, cron: &CronJob, spec: &CronJobSpec, status: &mut CronJobStatus) -> Result<Option<Millis>, Error> {
+    async fn run(
+        &self,
+        cron: &CronJob,
+        spec: &CronJobSpec,
+        status: &mut CronJobStatus,
+    ) -> Result<Option<Millis>, Error> {
         if spec.suspend == Some(true) {
             return Ok(None);
         }
@@ -110,7 +116,14 @@ impl CronJobController {
         Ok(schedule.next_after(now).map(|next| next - now))
     }
 
-    async fn start(&self, cron: &CronJob, spec: &CronJobSpec, status: &mut CronJobStatus, due: Timestamp, now: Timestamp) -> Result<(), Error> {
+    async fn start(
+        &self,
+        cron: &CronJob,
+        spec: &CronJobSpec,
+        status: &mut CronJobStatus,
+        due: Timestamp,
+        now: Timestamp,
+    ) -> Result<(), Error> {
         if spec.starting_deadline_seconds.is_some_and(|seconds| due + Millis::from_secs(seconds) < now) {
             let message = format!("Missed scheduled time to start a job: {}", due.rfc3339());
             self.context.events.warning(cron, COMPONENT, "MissSchedule", message);
@@ -131,7 +144,12 @@ impl CronJobController {
         let job = build(cron, spec, due);
         match self.context.client.create(Some(cron.namespace()), &job).await {
             Ok(created) => {
-                self.context.events.normal(cron, COMPONENT, "SuccessfulCreate", format!("Created job {}", created.name()));
+                self.context.events.normal(
+                    cron,
+                    COMPONENT,
+                    "SuccessfulCreate",
+                    format!("Created job {}", created.name()),
+                );
                 status.active.get_or_insert_default().push(reference(&created));
             }
             // Started before, though the status was not written: the name says for which time.
@@ -159,10 +177,14 @@ impl CronJobController {
 
     /// Keeps as many finished jobs as the history limits say.
     async fn clean_up(&self, cron: &CronJob, spec: &CronJobSpec) -> Result<(), Error> {
-        let finished: Vec<Arc<Job>> = self.jobs(cron).into_iter().filter(|job| finished_at(job).is_some() && !job.is_deleted()).collect();
+        let finished: Vec<Arc<Job>> =
+            self.jobs(cron).into_iter().filter(|job| finished_at(job).is_some() && !job.is_deleted()).collect();
         let succeeded = |job: &Arc<Job>| job.status.as_ref().is_some_and(|status| status.completion_time.is_some());
         let (good, bad): (Vec<_>, Vec<_>) = finished.into_iter().partition(succeeded);
-        let limits = [(good, spec.successful_jobs_history_limit.unwrap_or(3)), (bad, spec.failed_jobs_history_limit.unwrap_or(1))];
+        let limits = [
+            (good, spec.successful_jobs_history_limit.unwrap_or(3)),
+            (bad, spec.failed_jobs_history_limit.unwrap_or(1)),
+        ];
         for (mut jobs, limit) in limits {
             jobs.sort_by_key(|job| job.status.as_ref().and_then(|status| status.start_time.clone()));
             let surplus = jobs.len().saturating_sub(usize::try_from(limit).unwrap_or(0));
@@ -178,7 +200,13 @@ impl CronJobController {
 const MOST_MISSED: usize = 100_000;
 
 /// The latest time that is due and not started.
-fn due(cron: &CronJob, spec: &CronJobSpec, status: &CronJobStatus, schedule: &Schedule, now: Timestamp) -> Option<Timestamp> {
+fn due(
+    cron: &CronJob,
+    spec: &CronJobSpec,
+    status: &CronJobStatus,
+    schedule: &Schedule,
+    now: Timestamp,
+) -> Option<Timestamp> {
     let created = cron.metadata.creation_timestamp.as_ref().map(clock::from_kube).unwrap_or_default();
     let mut since = status.last_schedule_time.as_ref().map(clock::from_kube).unwrap_or(created);
     if let Some(seconds) = spec.starting_deadline_seconds {

@@ -9,10 +9,8 @@ use decide::scheduling::view::{NodeView, PodView, TaintEffect};
 use decide::wire;
 use futures::future::join_all;
 use k8s_openapi::api::apps::v1::{ControllerRevision, DaemonSet, DaemonSetSpec, DaemonSetStatus};
-use k8s_openapi::api::core::v1::{
-    NodeSelector, NodeSelectorRequirement, NodeSelectorTerm, Pod, PodSpec, Toleration,
-};
 use k8s_openapi::api::core::v1::Node;
+use k8s_openapi::api::core::v1::{NodeSelector, NodeSelectorRequirement, NodeSelectorTerm, Pod, PodSpec, Toleration};
 use kube_server::{ChangeEvent, ChangeKind, DeleteOptions};
 use units::{Millis, Timestamp};
 
@@ -131,7 +129,8 @@ impl DaemonSetController {
 
     fn fit(&self, set: &DaemonSet) -> BTreeMap<String, Fit> {
         let mut view = wire::context::daemon_set_pod(set);
-        let host_network = set.spec.as_ref().and_then(|spec| spec.template.spec.as_ref()).and_then(|spec| spec.host_network);
+        let host_network =
+            set.spec.as_ref().and_then(|spec| spec.template.spec.as_ref()).and_then(|spec| spec.host_network);
         let pod = Pod {
             spec: Some(PodSpec { tolerations: Some(tolerations(host_network == Some(true))), ..PodSpec::default() }),
             ..Pod::default()
@@ -141,7 +140,13 @@ impl DaemonSetController {
         nodes.iter().map(|node| (node.name().to_owned(), fit(&view, &wire::node::node_view(node)))).collect()
     }
 
-    async fn carry_out(&self, set: &DaemonSet, spec: &DaemonSetSpec, revision: &ControllerRevision, plan: Plan) -> Result<(), Error> {
+    async fn carry_out(
+        &self,
+        set: &DaemonSet,
+        spec: &DaemonSetSpec,
+        revision: &ControllerRevision,
+        plan: Plan,
+    ) -> Result<(), Error> {
         let mut deletions = Vec::new();
         for pod in &plan.delete {
             deletions.push(self.delete(set, pod));
@@ -154,14 +159,25 @@ impl DaemonSetController {
         deleted.into_iter().chain(created).collect()
     }
 
-    async fn create(&self, set: &DaemonSet, spec: &DaemonSetSpec, revision: &ControllerRevision, node: &str) -> Result<(), Error> {
+    async fn create(
+        &self,
+        set: &DaemonSet,
+        spec: &DaemonSetSpec,
+        revision: &ControllerRevision,
+        node: &str,
+    ) -> Result<(), Error> {
         let mut pod = pods::from_template(&spec.template, set.namespace(), set.name(), controlled_by(set));
         let hash = revision.labels().get(revisions::LABEL).cloned().unwrap_or_default();
         pod.metadata.labels.get_or_insert_default().insert(revisions::LABEL.to_owned(), hash);
         aim(pod.spec.get_or_insert_default(), node);
         match self.context.client.create(Some(set.namespace()), &pod).await {
             Ok(created) => {
-                self.context.events.normal(set, COMPONENT, "SuccessfulCreate", format!("Created pod: {}", created.name()));
+                self.context.events.normal(
+                    set,
+                    COMPONENT,
+                    "SuccessfulCreate",
+                    format!("Created pod: {}", created.name()),
+                );
                 Ok(())
             }
             Err(error) => {
@@ -204,8 +220,13 @@ fn tolerations(host_network: bool) -> Vec<Toleration> {
 
 fn fit(pod: &PodView, node: &NodeView) -> Fit {
     let selected = pod.node_selector.iter().all(|(key, value)| node.labels.get(key) == Some(value))
-        && pod.node_affinity.as_ref().is_none_or(|terms| terms.iter().any(|term| term.matches(&node.name, &node.labels)));
-    let bears = |effect: TaintEffect| node.taints.iter().filter(|taint| taint.effect == effect).all(|taint| pod.tolerates(taint));
+        && pod
+            .node_affinity
+            .as_ref()
+            .is_none_or(|terms| terms.iter().any(|term| term.matches(&node.name, &node.labels)));
+    let bears = |effect: TaintEffect| {
+        node.taints.iter().filter(|taint| taint.effect == effect).all(|taint| pod.tolerates(taint))
+    };
     let may_stay = selected && bears(TaintEffect::NoExecute);
     Fit { should_run: may_stay && bears(TaintEffect::NoSchedule), may_stay }
 }
@@ -218,7 +239,10 @@ fn target_node(pod: &Pod) -> Option<String> {
     let affinity = pod.spec.as_ref()?.affinity.as_ref()?.node_affinity.as_ref()?;
     let terms = &affinity.required_during_scheduling_ignored_during_execution.as_ref()?.node_selector_terms;
     let fields = terms.iter().flat_map(|term| term.match_fields.iter().flatten());
-    fields.into_iter().find(|field| field.key == NODE_NAME_FIELD).and_then(|field| field.values.as_ref()?.first().cloned())
+    fields
+        .into_iter()
+        .find(|field| field.key == NODE_NAME_FIELD)
+        .and_then(|field| field.values.as_ref()?.first().cloned())
 }
 
 /// Replaces required node affinity, which this controller has checked itself, by the node's name.
@@ -232,7 +256,8 @@ fn aim(spec: &mut PodSpec, node: &str) {
         match_expressions: None,
     };
     let affinity = spec.affinity.get_or_insert_default().node_affinity.get_or_insert_default();
-    affinity.required_during_scheduling_ignored_during_execution = Some(NodeSelector { node_selector_terms: vec![term] });
+    affinity.required_during_scheduling_ignored_during_execution =
+        Some(NodeSelector { node_selector_terms: vec![term] });
     let host_network = spec.host_network == Some(true);
     let own = spec.tolerations.get_or_insert_default();
     for toleration in tolerations(host_network) {
@@ -247,7 +272,8 @@ fn plan(fit: &BTreeMap<String, Fit>, by_node: &ByNode) -> Plan {
     let mut plan = Plan::default();
     for (node, fit) in fit {
         let here = by_node.get(node).map(Vec::as_slice).unwrap_or_default();
-        let (finished, mut living): (Vec<_>, Vec<_>) = here.iter().filter(|pod| !pod.is_deleted()).cloned().partition(|pod| pods::is_finished(pod));
+        let (finished, mut living): (Vec<_>, Vec<_>) =
+            here.iter().filter(|pod| !pod.is_deleted()).cloned().partition(|pod| pods::is_finished(pod));
         plan.delete.extend(finished);
         if !fit.may_stay {
             plan.delete.append(&mut living);
@@ -269,21 +295,35 @@ fn is_current(pod: &Pod, revision: &ControllerRevision) -> bool {
 
 /// The pods of old revisions that a rolling update may take away now. `maxSurge` counts as `maxUnavailable`: two daemons
 /// are never run on one node at once.
-fn outdated(spec: &DaemonSetSpec, fit: &BTreeMap<String, Fit>, by_node: &ByNode, revision: &ControllerRevision) -> Result<Vec<Arc<Pod>>, Error> {
+fn outdated(
+    spec: &DaemonSetSpec,
+    fit: &BTreeMap<String, Fit>,
+    by_node: &ByNode,
+    revision: &ControllerRevision,
+) -> Result<Vec<Arc<Pod>>, Error> {
     let strategy = spec.update_strategy.clone().unwrap_or_default();
     if strategy.type_.as_deref() == Some("OnDelete") {
         return Ok(Vec::new());
     }
     let desired = fit.values().filter(|fit| fit.should_run).count();
     let rolling = strategy.rolling_update.unwrap_or_default();
-    let scaled = |value: &_| pods::scaled(value, i32::try_from(desired).unwrap_or(i32::MAX), true).map_err(Error::Invalid);
-    let limits = [rolling.max_unavailable.as_ref().map(scaled).transpose()?, rolling.max_surge.as_ref().map(scaled).transpose()?];
+    let scaled =
+        |value: &_| pods::scaled(value, i32::try_from(desired).unwrap_or(i32::MAX), true).map_err(Error::Invalid);
+    let limits = [
+        rolling.max_unavailable.as_ref().map(scaled).transpose()?,
+        rolling.max_surge.as_ref().map(scaled).transpose()?,
+    ];
     let most = limits.into_iter().flatten().max().unwrap_or(1).max(1);
     let now = clock::now();
     let min_ready = spec.min_ready_seconds.unwrap_or(0);
     let is_up = |pod: &Pod| pods::is_active(pod) && pods::is_available(pod, min_ready, now);
-    let should_run = || fit.iter().filter(|(_, fit)| fit.should_run).map(|(node, _)| by_node.get(node).map(Vec::as_slice).unwrap_or_default());
-    let mut room = most - i32::try_from(should_run().filter(|pods| !pods.iter().any(|pod| is_up(pod))).count()).unwrap_or(i32::MAX);
+    let should_run = || {
+        fit.iter()
+            .filter(|(_, fit)| fit.should_run)
+            .map(|(node, _)| by_node.get(node).map(Vec::as_slice).unwrap_or_default())
+    };
+    let mut room = most
+        - i32::try_from(should_run().filter(|pods| !pods.iter().any(|pod| is_up(pod))).count()).unwrap_or(i32::MAX);
     let mut chosen = Vec::new();
     for pod in should_run().flatten().filter(|pod| pods::is_active(pod) && !is_current(pod, revision)) {
         if !is_up(pod) {
@@ -305,11 +345,13 @@ fn status_of(
     now: Timestamp,
 ) -> DaemonSetStatus {
     let min_ready = set.spec.as_ref().and_then(|spec| spec.min_ready_seconds).unwrap_or(0);
-    let mut status = DaemonSetStatus { observed_generation: set.metadata.generation, collision_count, ..DaemonSetStatus::default() };
+    let mut status =
+        DaemonSetStatus { observed_generation: set.metadata.generation, collision_count, ..DaemonSetStatus::default() };
     let (mut available, mut updated) = (0, 0);
     for (node, fit) in fit {
         let here = by_node.get(node).map(Vec::as_slice).unwrap_or_default();
-        let newest = here.iter().filter(|pod| pods::is_active(pod)).max_by_key(|pod| pod.metadata.creation_timestamp.clone());
+        let newest =
+            here.iter().filter(|pod| pods::is_active(pod)).max_by_key(|pod| pod.metadata.creation_timestamp.clone());
         match (fit.should_run, newest) {
             (true, Some(pod)) => {
                 status.desired_number_scheduled += 1;

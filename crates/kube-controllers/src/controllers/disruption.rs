@@ -58,7 +58,9 @@ impl Reconciler for DisruptionController {
     }
 
     async fn reconcile(&self, key: &Key) -> Result<Option<Millis>, Error> {
-        let Some(budget) = self.context.client.get::<PodDisruptionBudget>(key.namespace(), &key.name) else { return Ok(None) };
+        let Some(budget) = self.context.client.get::<PodDisruptionBudget>(key.namespace(), &key.name) else {
+            return Ok(None);
+        };
         let now = clock::now();
         let pods = self.selected(&budget);
         let (granted, recheck) = granted(&budget, &pods, now);
@@ -67,7 +69,12 @@ impl Reconciler for DisruptionController {
             Err(error) => (failed(&budget, &error, now), Some(error)),
         };
         if let Some(error) = failure {
-            self.context.events.warning(&*budget, COMPONENT, "CalculateExpectedPodCountFailed", format!("Failed to calculate the number of expected pods: {error}"));
+            self.context.events.warning(
+                &*budget,
+                COMPONENT,
+                "CalculateExpectedPodCountFailed",
+                format!("Failed to calculate the number of expected pods: {error}"),
+            );
         }
         if budget.status.as_ref() != Some(&status) {
             let updated = PodDisruptionBudget { status: Some(status), ..(*budget).clone() };
@@ -102,7 +109,9 @@ impl DisruptionController {
             return Ok(Expected { pods: expected, healthy });
         }
         match &spec.min_available {
-            Some(IntOrString::Int(least)) => Ok(Expected { pods: i32::try_from(pods.len()).unwrap_or(i32::MAX), healthy: *least }),
+            Some(IntOrString::Int(least)) => {
+                Ok(Expected { pods: i32::try_from(pods.len()).unwrap_or(i32::MAX), healthy: *least })
+            }
             Some(percent) => {
                 let expected = self.expected_scale(pods).await?;
                 Ok(Expected { pods: expected, healthy: scaled(percent, expected)? })
@@ -116,16 +125,19 @@ impl DisruptionController {
         let mut sizes: BTreeMap<String, i32> = BTreeMap::new();
         for pod in pods {
             let owner = self.top_controller(pod)?;
-            if !sizes.contains_key(&owner.uid) {
-                let size = self.size_of(pod.namespace(), &owner).await?;
-                sizes.insert(owner.uid, size);
-            }
+            let size = match sizes.get(&owner.uid) {
+                Some(known) => *known,
+                None => self.size_of(pod.namespace(), &owner).await?,
+            };
+            sizes.insert(owner.uid, size);
         }
         Ok(sizes.values().sum())
     }
 
     fn top_controller(&self, pod: &Pod) -> Result<OwnerReference, Error> {
-        let owner = pod.controller().ok_or_else(|| Error::Invalid(format!("found no controller ref for pod \"{}\"", pod.name())))?;
+        let owner = pod
+            .controller()
+            .ok_or_else(|| Error::Invalid(format!("found no controller ref for pod \"{}\"", pod.name())))?;
         if owner.kind != "ReplicaSet" {
             return Ok(owner.clone());
         }
@@ -145,11 +157,16 @@ impl DisruptionController {
 }
 
 /// Evictions that were granted and whose deletion is not seen yet, and when the next of them lapses.
-fn granted(budget: &PodDisruptionBudget, pods: &[Arc<Pod>], now: Timestamp) -> (BTreeMap<String, Time>, Option<Millis>) {
+fn granted(
+    budget: &PodDisruptionBudget,
+    pods: &[Arc<Pod>],
+    now: Timestamp,
+) -> (BTreeMap<String, Time>, Option<Millis>) {
     let known = budget.status.as_ref().and_then(|status| status.disrupted_pods.clone()).unwrap_or_default();
     let standing = |name: &String| pods.iter().any(|pod| pod.name() == name && !pod.is_deleted());
     let left = |since: &Time| clock::from_kube(since) + GRANTED - now;
-    let granted: BTreeMap<String, Time> = known.into_iter().filter(|(name, since)| standing(name) && left(since) > Millis(0)).collect();
+    let granted: BTreeMap<String, Time> =
+        known.into_iter().filter(|(name, since)| standing(name) && left(since) > Millis(0)).collect();
     let recheck = granted.values().map(left).min();
     (granted, recheck)
 }
@@ -161,7 +178,8 @@ fn counted(
     granted: BTreeMap<String, Time>,
     now: Timestamp,
 ) -> PodDisruptionBudgetStatus {
-    let healthy = pods.iter().filter(|pod| !pod.is_deleted() && !granted.contains_key(pod.name()) && pods::is_ready(pod)).count();
+    let healthy =
+        pods.iter().filter(|pod| !pod.is_deleted() && !granted.contains_key(pod.name()) && pods::is_ready(pod)).count();
     let healthy = i32::try_from(healthy).unwrap_or(i32::MAX);
     let allowed = if expected.pods <= 0 { 0 } else { (healthy - expected.healthy).max(0) };
     let (status, reason) = if allowed > 0 { ("True", "SufficientPods") } else { ("False", "InsufficientPods") };
@@ -186,9 +204,18 @@ fn failed(budget: &PodDisruptionBudget, error: &Error, now: Timestamp) -> PodDis
     }
 }
 
-fn conditions(budget: &PodDisruptionBudget, status: &str, reason: &str, message: &str, now: Timestamp) -> Vec<Condition> {
+fn conditions(
+    budget: &PodDisruptionBudget,
+    status: &str,
+    reason: &str,
+    message: &str,
+    now: Timestamp,
+) -> Vec<Condition> {
     let current = budget.status.as_ref().and_then(|status| status.conditions.clone()).unwrap_or_default();
-    let since = current.iter().find(|one| one.type_ == "DisruptionAllowed" && one.status == status).map(|one| one.last_transition_time.clone());
+    let since = current
+        .iter()
+        .find(|one| one.type_ == "DisruptionAllowed" && one.status == status)
+        .map(|one| one.last_transition_time.clone());
     let mut conditions: Vec<Condition> = current.into_iter().filter(|one| one.type_ != "DisruptionAllowed").collect();
     conditions.push(Condition {
         type_: "DisruptionAllowed".to_owned(),

@@ -3,7 +3,9 @@
 use std::collections::BTreeMap;
 
 use async_trait::async_trait;
-use k8s_openapi::api::core::v1::{EndpointAddress, EndpointPort, EndpointSubset, Endpoints, ObjectReference, Pod, Service};
+use k8s_openapi::api::core::v1::{
+    EndpointAddress, EndpointPort, EndpointSubset, Endpoints, ObjectReference, Pod, Service,
+};
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
 use kube_server::{ChangeEvent, DeleteOptions};
 use units::Millis;
@@ -52,7 +54,8 @@ impl Reconciler for EndpointsController {
         let operation = || format!("write the endpoints of service {key}");
         let Some(service) = client.get::<Service>(key.namespace(), &key.name) else {
             // Without an owner reference, only the label says that nobody else wrote them.
-            if current.is_some_and(|current| current.labels().get(MANAGED_BY).is_some_and(|manager| manager == MANAGER)) {
+            if current.is_some_and(|current| current.labels().get(MANAGED_BY).is_some_and(|manager| manager == MANAGER))
+            {
                 let outcome = client.delete::<Endpoints>(key.namespace(), &key.name, &DeleteOptions::default()).await;
                 ignore_gone(outcome).context(operation)?;
             }
@@ -122,7 +125,12 @@ fn labels(service: &Service) -> Labels {
 }
 
 fn port(port: &Port) -> EndpointPort {
-    EndpointPort { name: port.name.clone(), port: port.number, protocol: Some(port.protocol.clone()), app_protocol: port.app_protocol.clone() }
+    EndpointPort {
+        name: port.name.clone(),
+        port: port.number,
+        protocol: Some(port.protocol.clone()),
+        app_protocol: port.app_protocol.clone(),
+    }
 }
 
 fn address(service: &Service, pod: &Pod) -> EndpointAddress {

@@ -103,7 +103,11 @@ fn endpoint(client: &Client, service: &Service, pod: &Pod) -> Endpoint {
     let node = pods::node_name(pod).and_then(|name| client.get::<Node>(None, name));
     Endpoint {
         addresses: backends::address(pod).map(ToOwned::to_owned).into_iter().collect(),
-        conditions: Some(EndpointConditions { ready: Some(ready), serving: Some(serving), terminating: Some(terminating) }),
+        conditions: Some(EndpointConditions {
+            ready: Some(ready),
+            serving: Some(serving),
+            terminating: Some(terminating),
+        }),
         hostname: backends::hostname(service, pod),
         node_name: pods::node_name(pod).map(ToOwned::to_owned),
         target_ref: Some(ObjectReference {
@@ -154,12 +158,24 @@ fn keep_placeholder(service: &Service, unused: &mut Vec<&Arc<EndpointSlice>>, pl
     }
 }
 
-fn plan_group(service: &Service, ports: &[EndpointPort], endpoints: Vec<Endpoint>, slices: Vec<&Arc<EndpointSlice>>, plan: &mut Plan) {
+fn plan_group(
+    service: &Service,
+    ports: &[EndpointPort],
+    endpoints: Vec<Endpoint>,
+    slices: Vec<&Arc<EndpointSlice>>,
+    plan: &mut Plan,
+) {
     let uid = |endpoint: &Endpoint| endpoint.target_ref.as_ref().and_then(|target| target.uid.clone());
-    let mut left: BTreeMap<_, Endpoint> = endpoints.into_iter().map(|endpoint| ((uid(&endpoint), endpoint.addresses.clone()), endpoint)).collect();
+    let mut left: BTreeMap<_, Endpoint> =
+        endpoints.into_iter().map(|endpoint| ((uid(&endpoint), endpoint.addresses.clone()), endpoint)).collect();
     let mut kept: Vec<(&Arc<EndpointSlice>, Vec<Endpoint>)> = Vec::new();
     for slice in slices {
-        let stay = slice.endpoints.iter().flatten().filter_map(|old| left.remove(&(uid(old), old.addresses.clone()))).collect();
+        let stay = slice
+            .endpoints
+            .iter()
+            .flatten()
+            .filter_map(|old| left.remove(&(uid(old), old.addresses.clone())))
+            .collect();
         kept.push((slice, stay));
     }
     let mut left = left.into_values();
@@ -208,7 +224,12 @@ fn changed(slice: &EndpointSlice, next: EndpointSlice) -> Option<EndpointSlice> 
         return None;
     }
     let metadata = ObjectMeta { labels: next.metadata.labels, ..slice.metadata.clone() };
-    Some(EndpointSlice { metadata, endpoints: next.endpoints, ports: next.ports, address_type: slice.address_type.clone() })
+    Some(EndpointSlice {
+        metadata,
+        endpoints: next.endpoints,
+        ports: next.ports,
+        address_type: slice.address_type.clone(),
+    })
 }
 
 impl EndpointSliceController {
@@ -225,7 +246,8 @@ impl EndpointSliceController {
             ignore_gone(outcome).context(operation)?;
         }
         for slice in plan.delete {
-            let outcome = client.delete::<EndpointSlice>(Some(slice.namespace()), slice.name(), &DeleteOptions::default()).await;
+            let outcome =
+                client.delete::<EndpointSlice>(Some(slice.namespace()), slice.name(), &DeleteOptions::default()).await;
             ignore_gone(outcome).context(operation)?;
         }
         Ok(())
@@ -246,7 +268,14 @@ mod tests {
     }
 
     fn service() -> Service {
-        Service { metadata: ObjectMeta { name: Some("web".into()), namespace: Some("default".into()), ..ObjectMeta::default() }, ..Service::default() }
+        Service {
+            metadata: ObjectMeta {
+                name: Some("web".into()),
+                namespace: Some("default".into()),
+                ..ObjectMeta::default()
+            },
+            ..Service::default()
+        }
     }
 
     fn port() -> Port {
@@ -293,7 +322,11 @@ mod tests {
 
     #[test]
     fn a_changed_condition_updates_in_place() {
-        let plan = check(vec![endpoint(1, false), endpoint(2, true)], &[stored(vec![endpoint(2, true), endpoint(1, true)])], (0, 1, 0));
+        let plan = check(
+            vec![endpoint(1, false), endpoint(2, true)],
+            &[stored(vec![endpoint(2, true), endpoint(1, true)])],
+            (0, 1, 0),
+        );
         let names: Vec<_> = plan.update[0].endpoints.iter().flatten().map(|one| one.addresses[0].clone()).collect();
         assert_eq!(names, ["10.0.0.2", "10.0.0.1"]);
     }

@@ -207,7 +207,9 @@ impl GarbageCollector {
             let owner = known.and_then(|item| self.read(&item)).filter(|owner| owner["metadata"]["uid"] == uid);
             match owner {
                 None => owners.gone.push(reference),
-                Some(owner) if is_deleted(&owner) && has_finalizer(&owner, FOREGROUND) => owners.waiting.push(reference),
+                Some(owner) if is_deleted(&owner) && has_finalizer(&owner, FOREGROUND) => {
+                    owners.waiting.push(reference)
+                }
                 Some(_) => owners.solid.push(reference),
             }
         }
@@ -241,7 +243,8 @@ impl GarbageCollector {
             propagation: Some(propagation.to_owned()),
             ..DeleteOptions::default()
         };
-        let outcome = self.context.client.delete_raw(&item.resource, item.namespace.as_deref(), &item.name, &options).await;
+        let outcome =
+            self.context.client.delete_raw(&item.resource, item.namespace.as_deref(), &item.name, &options).await;
         ignore_gone(outcome).context(|| format!("delete {} {}", item.resource, item.name))?;
         Ok(())
     }
@@ -257,7 +260,8 @@ impl GarbageCollector {
         metadata["uid"] = object["metadata"]["uid"].clone();
         let patch = json!({"metadata": metadata});
         let client = &self.context.client;
-        let outcome = client.patch_raw(&item.resource, item.namespace.as_deref(), &item.name, PatchKind::Merge, &patch).await;
+        let outcome =
+            client.patch_raw(&item.resource, item.namespace.as_deref(), &item.name, PatchKind::Merge, &patch).await;
         ignore_gone(outcome).context(|| format!("patch {} {}", item.resource, item.name))?;
         Ok(())
     }
@@ -297,7 +301,10 @@ impl GarbageCollector {
         if !dependents.iter().any(|(_, dependent)| blocks(dependent)) {
             return self.remove_finalizer(item, object, FOREGROUND).await;
         }
-        let judged = dependents.iter().filter(|(_, dependent)| !is_deleted(dependent)).map(async |(item, dependent)| self.judge(item, dependent).await);
+        let judged = dependents
+            .iter()
+            .filter(|(_, dependent)| !is_deleted(dependent))
+            .map(async |(item, dependent)| self.judge(item, dependent).await);
         join_all(judged).await.into_iter().collect::<Result<Vec<()>, Error>>()?;
         Ok(())
     }

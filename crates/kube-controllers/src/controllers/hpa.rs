@@ -102,7 +102,14 @@ impl HpaController {
         self.write_status(hpa, &decision).await
     }
 
-    async fn rescale(&self, hpa: &HorizontalPodAutoscaler, snapshot: &Snapshot, decision: &mut Decision, memory: &mut Memory, before: &Memory) {
+    async fn rescale(
+        &self,
+        hpa: &HorizontalPodAutoscaler,
+        snapshot: &Snapshot,
+        decision: &mut Decision,
+        memory: &mut Memory,
+        before: &Memory,
+    ) {
         let Some(rescale) = decision.rescale.clone() else { return };
         let outcome = match self.target_resource(hpa) {
             Ok(resource) => {
@@ -113,7 +120,9 @@ impl HpaController {
             Err(error) => Err(error),
         };
         match outcome {
-            Ok(()) => tracing::info!(hpa = %hpa.key(), from = rescale.from, to = rescale.to, reason = rescale.reason, "rescaled"),
+            Ok(()) => {
+                tracing::info!(hpa = %hpa.key(), from = rescale.from, to = rescale.to, reason = rescale.reason, "rescaled")
+            }
             Err(error) => decide::hpa::rescale_failed(snapshot, decision, memory, before, &error),
         }
     }
@@ -131,7 +140,8 @@ impl HpaController {
     }
 
     async fn snapshot(&self, hpa: &HorizontalPodAutoscaler) -> Result<Snapshot, Error> {
-        let invalid = |error| Error::Invalid(format!("autoscaler {} has a quantity that does not parse: {error}", hpa.key()));
+        let invalid =
+            |error| Error::Invalid(format!("autoscaler {} has a quantity that does not parse: {error}", hpa.key()));
         let now = clock::now();
         let scale = self.scale(hpa).await;
         let selector = scale.as_ref().ok().map(|scale| LabelSelector::parse(&scale.selector));
@@ -139,7 +149,8 @@ impl HpaController {
             Some(Ok(selector)) => self.pods(hpa, selector),
             _ => Vec::new(),
         };
-        let views = pods.iter().map(|pod| wire::hpa::pod_view(pod)).collect::<Result<Vec<PodView>, _>>().map_err(invalid)?;
+        let views =
+            pods.iter().map(|pod| wire::hpa::pod_view(pod)).collect::<Result<Vec<PodView>, _>>().map_err(invalid)?;
         let selecting_autoscalers = self.selecting(hpa, &pods).await;
         Ok(Snapshot {
             now,
@@ -198,7 +209,8 @@ impl HpaController {
         let Some(agent) = self.context.client.node_agent() else {
             return Err("unable to fetch metrics from resource metrics API: the server is currently unable to handle the request (get pods.metrics.k8s.io)".to_owned());
         };
-        let of_target = |usage: &PodUsage| usage.namespace == hpa.namespace() && pods.iter().any(|pod| pod.name() == usage.pod);
+        let of_target =
+            |usage: &PodUsage| usage.namespace == hpa.namespace() && pods.iter().any(|pod| pod.name() == usage.pod);
         Ok(agent.pod_usage().into_iter().filter(of_target).map(pod_metrics).collect())
     }
 }
@@ -216,5 +228,10 @@ fn pod_metrics(usage: PodUsage) -> PodMetrics {
             ("memory".to_owned(), container.memory.0.saturating_mul(1000)),
         ]),
     });
-    PodMetrics { pod: usage.pod, at: Timestamp::truncated(usage.at), window: usage.window, containers: containers.collect() }
+    PodMetrics {
+        pod: usage.pod,
+        at: Timestamp::truncated(usage.at),
+        window: usage.window,
+        containers: containers.collect(),
+    }
 }

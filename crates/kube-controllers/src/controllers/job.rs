@@ -90,11 +90,21 @@ impl Reconciler for JobController {
                 Some(wait) => next = Some(next.map_or(wait, |next: Millis| next.min(wait))),
                 None => outcome = self.scale(&job, spec, &status, &active).await,
             }
-            self.context.client.list::<Pod>(key.namespace()).iter().filter(|pod| pod.is_controlled_by(job.uid()) && pods::is_active(pod)).count()
+            self.context
+                .client
+                .list::<Pod>(key.namespace())
+                .iter()
+                .filter(|pod| pod.is_controlled_by(job.uid()) && pods::is_active(pod))
+                .count()
         };
         status.active = non_zero(i32::try_from(remaining).unwrap_or(i32::MAX));
-        status.ready = Some(i32::try_from(active.iter().filter(|pod| pods::is_ready(pod)).count()).unwrap_or(i32::MAX).min(status.active.unwrap_or(0)));
-        status.terminating = Some(i32::try_from(pods.iter().filter(|pod| pods::is_terminating(pod)).count()).unwrap_or(i32::MAX));
+        status.ready = Some(
+            i32::try_from(active.iter().filter(|pod| pods::is_ready(pod)).count())
+                .unwrap_or(i32::MAX)
+                .min(status.active.unwrap_or(0)),
+        );
+        status.terminating =
+            Some(i32::try_from(pods.iter().filter(|pod| pods::is_terminating(pod)).count()).unwrap_or(i32::MAX));
         note_suspension(&mut status, suspended, now);
         self.finish(&job, &mut status, verdict, now);
         self.settle(&job, status, &pods).await?;
@@ -115,7 +125,8 @@ impl JobController {
         let wanted = wanted(spec, status);
         if active.len() > wanted {
             let mut surplus: Vec<&Arc<Pod>> = active.to_vec();
-            surplus.sort_by_key(|pod| (pods::is_ready(pod), std::cmp::Reverse(pod.metadata.creation_timestamp.clone())));
+            surplus
+                .sort_by_key(|pod| (pods::is_ready(pod), std::cmp::Reverse(pod.metadata.creation_timestamp.clone())));
             return self.remove(job, &surplus[..active.len() - wanted]).await;
         }
         let missing = wanted - active.len();
@@ -140,7 +151,12 @@ impl JobController {
         }
         match self.context.client.create(Some(job.namespace()), &pod).await {
             Ok(created) => {
-                self.context.events.normal(job, COMPONENT, "SuccessfulCreate", format!("Created pod: {}", created.name()));
+                self.context.events.normal(
+                    job,
+                    COMPONENT,
+                    "SuccessfulCreate",
+                    format!("Created pod: {}", created.name()),
+                );
                 Ok(())
             }
             Err(error) => {
@@ -245,7 +261,9 @@ fn is_indexed(spec: &JobSpec) -> bool {
 
 pub(super) fn finished_at(job: &Job) -> Option<Timestamp> {
     let conditions = job.status.as_ref()?.conditions.iter().flatten();
-    let end = conditions.into_iter().find(|condition| matches!(condition.type_.as_str(), "Complete" | "Failed") && condition.status == "True")?;
+    let end = conditions
+        .into_iter()
+        .find(|condition| matches!(condition.type_.as_str(), "Complete" | "Failed") && condition.status == "True")?;
     end.last_transition_time.as_ref().map(clock::from_kube)
 }
 
@@ -263,7 +281,10 @@ fn mark_index(pod: &mut Pod, job: &str, index: i32) {
     let spec = pod.spec.get_or_insert_default();
     spec.hostname = Some(format!("{job}-{index}"));
     let path = format!("metadata.annotations['{INDEX}']");
-    let source = EnvVarSource { field_ref: Some(ObjectFieldSelector { field_path: path, api_version: None }), ..EnvVarSource::default() };
+    let source = EnvVarSource {
+        field_ref: Some(ObjectFieldSelector { field_path: path, api_version: None }),
+        ..EnvVarSource::default()
+    };
     for container in spec.containers.iter_mut().chain(spec.init_containers.iter_mut().flatten()) {
         let env = container.env.get_or_insert_default();
         env.push(EnvVar { name: "JOB_COMPLETION_INDEX".to_owned(), value: None, value_from: Some(source.clone()) });
@@ -295,7 +316,8 @@ fn count_finished(status: &mut JobStatus, spec: &JobSpec, pods: &[Arc<Pod>]) {
 
 fn successes(spec: &JobSpec, status: &JobStatus) -> i32 {
     if is_indexed(spec) {
-        return i32::try_from(parse_indexes(status.completed_indexes.as_deref().unwrap_or_default()).len()).unwrap_or(i32::MAX);
+        return i32::try_from(parse_indexes(status.completed_indexes.as_deref().unwrap_or_default()).len())
+            .unwrap_or(i32::MAX);
     }
     status.succeeded.unwrap_or(0) + uncounted(status, |pods| pods.succeeded.as_ref())
 }
@@ -305,7 +327,11 @@ fn failures(status: &JobStatus) -> i32 {
 }
 
 fn uncounted(status: &JobStatus, list: impl Fn(&UncountedTerminatedPods) -> Option<&Vec<String>>) -> i32 {
-    status.uncounted_terminated_pods.as_ref().and_then(list).map_or(0, |list| i32::try_from(list.len()).unwrap_or(i32::MAX))
+    status
+        .uncounted_terminated_pods
+        .as_ref()
+        .and_then(list)
+        .map_or(0, |list| i32::try_from(list.len()).unwrap_or(i32::MAX))
 }
 
 fn verdict(spec: &JobSpec, status: &JobStatus, pods: &[Arc<Pod>], now: Timestamp) -> Option<Verdict> {
@@ -363,10 +389,13 @@ fn wanted(spec: &JobSpec, status: &JobStatus) -> usize {
 fn backoff(pods: &[Arc<Pod>], now: Timestamp) -> Option<Millis> {
     let ends = |pod: &Pod| {
         let statuses = pod.status.iter().flat_map(|status| status.container_statuses.iter().flatten());
-        let ends = statuses.filter_map(|status| status.state.as_ref()?.terminated.as_ref()?.finished_at.as_ref().map(clock::from_kube));
+        let ends = statuses.filter_map(|status| {
+            status.state.as_ref()?.terminated.as_ref()?.finished_at.as_ref().map(clock::from_kube)
+        });
         ends.max().or_else(|| pod.metadata.creation_timestamp.as_ref().map(clock::from_kube))
     };
-    let failed: Vec<Timestamp> = pods.iter().filter(|pod| pods::phase(pod) == "Failed").filter_map(|pod| ends(pod)).collect();
+    let failed: Vec<Timestamp> =
+        pods.iter().filter(|pod| pods::phase(pod) == "Failed").filter_map(|pod| ends(pod)).collect();
     let last = failed.iter().max()?;
     let doublings = u32::try_from(failed.len() - 1).unwrap_or(u32::MAX).min(16);
     let delay = FIRST_BACKOFF.0.saturating_mul(1_i64 << doublings).min(LAST_BACKOFF.0);
@@ -426,7 +455,8 @@ fn note_suspension(status: &mut JobStatus, suspended: bool, now: Timestamp) {
     match known {
         Some(condition) if condition.status != wanted => {
             condition.status = wanted.to_owned();
-            let (reason, message) = if suspended { ("JobSuspended", "Job suspended") } else { ("JobResumed", "Job resumed") };
+            let (reason, message) =
+                if suspended { ("JobSuspended", "Job suspended") } else { ("JobResumed", "Job resumed") };
             condition.reason = Some(reason.to_owned());
             condition.message = Some(message.to_owned());
             condition.last_transition_time = Some(clock::kube_time(now));

@@ -47,7 +47,8 @@ impl Reconciler for NamespaceController {
         if &*change.resource == "namespaces" {
             dirty.push(change_key(change));
         } else if let (ChangeKind::Deleted, Some(namespace)) = (change.kind, &change.namespace) {
-            let terminating = self.context.client.get::<Namespace>(None, namespace).is_some_and(|namespace| namespace.is_deleted());
+            let terminating =
+                self.context.client.get::<Namespace>(None, namespace).is_some_and(|namespace| namespace.is_deleted());
             if terminating {
                 dirty.push(Key::cluster(&**namespace));
             }
@@ -108,7 +109,10 @@ impl NamespaceController {
             if !objects.is_empty() {
                 remaining.objects += objects.len();
                 remaining.by_resource.push(format!("{} has {} resource instances", info.resource, objects.len()));
-                remaining.with_finalizers += objects.iter().filter(|object| object["metadata"]["finalizers"].as_array().is_some_and(|list| !list.is_empty())).count();
+                remaining.with_finalizers += objects
+                    .iter()
+                    .filter(|object| object["metadata"]["finalizers"].as_array().is_some_and(|list| !list.is_empty()))
+                    .count();
             }
         }
         remaining
@@ -118,7 +122,14 @@ impl NamespaceController {
         let now = clock::kube_time(clock::now());
         let current = namespace.status.as_ref().and_then(|status| status.conditions.clone()).unwrap_or_default();
         let finalizers = if remaining.with_finalizers > 0 {
-            ("True", "SomeFinalizersRemain", format!("Some content in the namespace has finalizers remaining: {} resource instances", remaining.with_finalizers))
+            (
+                "True",
+                "SomeFinalizersRemain",
+                format!(
+                    "Some content in the namespace has finalizers remaining: {} resource instances",
+                    remaining.with_finalizers
+                ),
+            )
         } else {
             ("False", "ContentHasNoFinalizers", "All content-preserving finalizers finished".to_owned())
         };
@@ -130,7 +141,10 @@ impl NamespaceController {
         let conditions: Vec<NamespaceCondition> = wanted
             .into_iter()
             .map(|(kind, (status, reason, message))| {
-                let since = current.iter().find(|one| one.type_ == kind && one.status == status).and_then(|one| one.last_transition_time.clone());
+                let since = current
+                    .iter()
+                    .find(|one| one.type_ == kind && one.status == status)
+                    .and_then(|one| one.last_transition_time.clone());
                 NamespaceCondition {
                     type_: kind.to_owned(),
                     status: status.to_owned(),

@@ -65,11 +65,18 @@ impl Reconciler for NodeLifecycleController {
     fn affected(&self, change: &ChangeEvent, dirty: &mut Vec<Key>) {
         match &*change.resource {
             "nodes" => dirty.push(change_key(change)),
-            "leases.coordination.k8s.io" if change.namespace.as_deref() == Some(LEASES) => dirty.push(Key::cluster(&*change.name)),
+            "leases.coordination.k8s.io" if change.namespace.as_deref() == Some(LEASES) => {
+                dirty.push(Key::cluster(&*change.name))
+            }
             // A pod that comes to a tainted node after the taint.
             "pods" => {
-                let node = change.object["spec"]["nodeName"].as_str().and_then(|name| self.context.client.get::<Node>(None, name));
-                dirty.extend(node.filter(|node| taints(node).iter().any(|taint| taint.effect == "NoExecute")).map(|node| node.key()));
+                let node = change.object["spec"]["nodeName"]
+                    .as_str()
+                    .and_then(|name| self.context.client.get::<Node>(None, name));
+                dirty.extend(
+                    node.filter(|node| taints(node).iter().any(|taint| taint.effect == "NoExecute"))
+                        .map(|node| node.key()),
+                );
             }
             _ => {}
         }
@@ -106,7 +113,8 @@ impl NodeLifecycleController {
     fn silent_in(&self, node: &Node, now: Timestamp) -> Millis {
         let lease = self.context.client.get::<Lease>(Some(LEASES), node.name());
         let renewed = lease.and_then(|lease| lease.spec.as_ref()?.renew_time.as_ref().map(clock::from_micro));
-        let heartbeat = condition(node, "Ready").and_then(|ready| ready.last_heartbeat_time.as_ref()).map(clock::from_kube);
+        let heartbeat =
+            condition(node, "Ready").and_then(|ready| ready.last_heartbeat_time.as_ref()).map(clock::from_kube);
         let mut signs = self.signs.lock();
         let sign = signs.entry(node.name().to_owned()).or_insert_with(|| Sign { renewed, heartbeat, seen: now });
         if sign.renewed != renewed || sign.heartbeat != heartbeat {
@@ -140,7 +148,9 @@ impl NodeLifecycleController {
         for pod in self.pods_on(node.name()) {
             let mut updated = (*pod).clone();
             let conditions = updated.status.get_or_insert_default().conditions.get_or_insert_default();
-            let Some(ready) = conditions.iter_mut().find(|one| one.type_ == "Ready" && one.status == "True") else { continue };
+            let Some(ready) = conditions.iter_mut().find(|one| one.type_ == "Ready" && one.status == "True") else {
+                continue;
+            };
             ready.status = "False".to_owned();
             ready.last_transition_time = Some(clock::kube_time(clock::now()));
             let outcome = ignore_gone(self.context.client.update_status(&updated).await);
@@ -181,7 +191,14 @@ impl NodeLifecycleController {
         let client = &self.context.client;
         let message = format!("Marking for deletion Pod {}", pod.key());
         self.context.events.normal(pod, "taint-eviction-controller", "TaintManagerEviction", message);
-        disruption_target::mark(client, pod, "DeletionByTaintManager", "Taint manager: deleting due to NoExecute taint", false).await?;
+        disruption_target::mark(
+            client,
+            pod,
+            "DeletionByTaintManager",
+            "Taint manager: deleting due to NoExecute taint",
+            false,
+        )
+        .await?;
         let options = DeleteOptions { uid: Some(pod.uid().to_owned()), ..DeleteOptions::default() };
         let outcome = client.delete::<Pod>(Some(pod.namespace()), pod.name(), &options).await;
         ignore_gone(outcome).context(|| format!("evict pod {}", pod.key()))?;
@@ -269,7 +286,9 @@ fn taint_tolerated_until(tolerations: &[Toleration], taint: &Taint, now: Timesta
 }
 
 fn tolerates(toleration: &Toleration, taint: &Taint) -> bool {
-    let fits = |wanted: &Option<String>, value: &str| wanted.as_deref().is_none_or(|wanted| wanted.is_empty() || wanted == value);
+    let fits = |wanted: &Option<String>, value: &str| {
+        wanted.as_deref().is_none_or(|wanted| wanted.is_empty() || wanted == value)
+    };
     fits(&toleration.effect, &taint.effect)
         && fits(&toleration.key, &taint.key)
         && match toleration.operator.as_deref() {
@@ -297,7 +316,8 @@ mod tests {
                 value: None,
             })
             .collect();
-        let pod = Pod { spec: Some(PodSpec { tolerations: Some(tolerations), ..PodSpec::default() }), ..Pod::default() };
+        let pod =
+            Pod { spec: Some(PodSpec { tolerations: Some(tolerations), ..PodSpec::default() }), ..Pod::default() };
         let taint = Taint {
             key: UNREACHABLE.to_owned(),
             effect: "NoExecute".to_owned(),
@@ -321,15 +341,23 @@ mod tests {
     fn taints_follow_the_conditions() {
         let node = |status: &str| Node {
             status: Some(k8s_openapi::api::core::v1::NodeStatus {
-                conditions: Some(vec![NodeCondition { type_: "Ready".into(), status: status.into(), ..NodeCondition::default() }]),
+                conditions: Some(vec![NodeCondition {
+                    type_: "Ready".into(),
+                    status: status.into(),
+                    ..NodeCondition::default()
+                }]),
                 ..Default::default()
             }),
             ..Node::default()
         };
         let mut taints = vec![Taint { key: "own".into(), effect: "NoSchedule".into(), ..Taint::default() }];
-        let keys = |taints: &[Taint]| taints.iter().map(|taint| format!("{}:{}", taint.key, taint.effect)).collect::<Vec<_>>();
+        let keys =
+            |taints: &[Taint]| taints.iter().map(|taint| format!("{}:{}", taint.key, taint.effect)).collect::<Vec<_>>();
         set_taints(&node("Unknown"), &mut taints, false, NOW);
-        assert_eq!(keys(&taints), ["own:NoSchedule", "node.kubernetes.io/unreachable:NoSchedule", "node.kubernetes.io/unreachable:NoExecute"]);
+        assert_eq!(
+            keys(&taints),
+            ["own:NoSchedule", "node.kubernetes.io/unreachable:NoSchedule", "node.kubernetes.io/unreachable:NoExecute"]
+        );
         set_taints(&node("Unknown"), &mut taints, true, NOW);
         assert_eq!(keys(&taints), ["own:NoSchedule", "node.kubernetes.io/unreachable:NoSchedule"]);
         set_taints(&node("True"), &mut taints, false, NOW);

@@ -105,16 +105,22 @@ impl PodGarbageCollector {
 
     async fn remove(&self, pod: &Pod, orphaned: bool) -> Result<(), Error> {
         if orphaned && !pods::is_finished(pod) {
-            disruption_target::mark(&self.context.client, pod, "DeletionByPodGC", "PodGC: node no longer exists", true).await?;
+            disruption_target::mark(&self.context.client, pod, "DeletionByPodGC", "PodGC: node no longer exists", true)
+                .await?;
         }
-        let options = DeleteOptions { grace_period_seconds: Some(0), uid: Some(pod.uid().to_owned()), ..DeleteOptions::default() };
+        let options = DeleteOptions {
+            grace_period_seconds: Some(0),
+            uid: Some(pod.uid().to_owned()),
+            ..DeleteOptions::default()
+        };
         let outcome = self.context.client.delete::<Pod>(Some(pod.namespace()), pod.name(), &options).await;
         ignore_gone(outcome).context(|| format!("delete pod {}", pod.key()))?;
         Ok(())
     }
 
     async fn remove_finished(&self, pods: &[Arc<Pod>]) -> Result<(), Error> {
-        let mut finished: Vec<&Arc<Pod>> = pods.iter().filter(|pod| pods::is_finished(pod) && !pod.is_deleted()).collect();
+        let mut finished: Vec<&Arc<Pod>> =
+            pods.iter().filter(|pod| pods::is_finished(pod) && !pod.is_deleted()).collect();
         let surplus = finished.len().saturating_sub(self.context.config.terminated_pods);
         finished.sort_by_key(|pod| pod.metadata.creation_timestamp.clone());
         for pod in finished.into_iter().take(surplus) {

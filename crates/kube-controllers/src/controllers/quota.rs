@@ -38,7 +38,8 @@ impl Reconciler for QuotaController {
             ("resourcequotas", _) => dirty.push(change_key(change)),
             ("events" | "events.events.k8s.io" | "leases.coordination.k8s.io", _) | (_, None) => {}
             (_, Some(namespace)) => {
-                dirty.extend(self.context.client.list::<ResourceQuota>(Some(namespace)).iter().map(|quota| quota.key()));
+                dirty
+                    .extend(self.context.client.list::<ResourceQuota>(Some(namespace)).iter().map(|quota| quota.key()));
             }
         }
     }
@@ -118,7 +119,8 @@ impl QuotaController {
     fn requested_storage(&self, quota: &ResourceQuota) -> Result<Quantity, Error> {
         let mut total = 0;
         for claim in self.context.client.list::<PersistentVolumeClaim>(Some(quota.namespace())) {
-            let requests = claim.spec.as_ref().and_then(|spec| spec.resources.as_ref()?.requests.clone()).unwrap_or_default();
+            let requests =
+                claim.spec.as_ref().and_then(|spec| spec.resources.as_ref()?.requests.clone()).unwrap_or_default();
             total += requests.get("storage").map_or(Ok(0), millis)?;
         }
         Ok(quantity("storage", total))
@@ -145,7 +147,8 @@ fn millis(quantity: &WireQuantity) -> Result<i64, Error> {
 fn amount(pod: &Pod, resource: &str, limits: bool) -> Result<i64, Error> {
     let Some(spec) = &pod.spec else { return Ok(0) };
     let of = |resources: Option<&k8s_openapi::api::core::v1::ResourceRequirements>| {
-        let list = resources.and_then(|resources| if limits { resources.limits.as_ref() } else { resources.requests.as_ref() });
+        let list = resources
+            .and_then(|resources| if limits { resources.limits.as_ref() } else { resources.requests.as_ref() });
         list.and_then(|list| list.get(resource)).map_or(Ok(0), millis)
     };
     let mut sum = 0;
@@ -167,7 +170,12 @@ fn amount(pod: &Pod, resource: &str, limits: bool) -> Result<i64, Error> {
 fn in_scope(pod: &Pod, scope: &str) -> bool {
     let terminating = pod.spec.as_ref().is_some_and(|spec| spec.active_deadline_seconds.is_some());
     let view = || wire::pod::pod_view(pod);
-    let best_effort = || pod.status.as_ref().and_then(|status| status.qos_class.as_deref()).map_or_else(|| view().requests.is_zero(), |class| class == "BestEffort");
+    let best_effort = || {
+        pod.status
+            .as_ref()
+            .and_then(|status| status.qos_class.as_deref())
+            .map_or_else(|| view().requests.is_zero(), |class| class == "BestEffort")
+    };
     match scope {
         "Terminating" => terminating,
         "NotTerminating" => !terminating,

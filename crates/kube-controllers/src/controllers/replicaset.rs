@@ -80,7 +80,12 @@ impl Reconciler for ReplicaSetController {
 type Failure = (&'static str, Error);
 
 impl ReplicaSetController {
-    async fn manage(&self, set: &ReplicaSet, template: Option<&PodTemplateSpec>, owned: &[Arc<Pod>]) -> Option<Failure> {
+    async fn manage(
+        &self,
+        set: &ReplicaSet,
+        template: Option<&PodTemplateSpec>,
+        owned: &[Arc<Pod>],
+    ) -> Option<Failure> {
         let active: Vec<Arc<Pod>> = owned.iter().filter(|pod| pods::is_active(pod)).cloned().collect();
         let wanted = usize::try_from(replicas(set)).unwrap_or(0);
         if active.len() < wanted {
@@ -181,17 +186,25 @@ pub(crate) fn replicas(set: &ReplicaSet) -> i32 {
 fn status(set: &ReplicaSet, owned: &[Arc<Pod>], failure: Option<&Failure>) -> ReplicaSetStatus {
     let now = clock::now();
     let spec = set.spec.clone().unwrap_or_default();
-    let template_labels =
-        spec.template.as_ref().and_then(|template| template.metadata.as_ref()).and_then(|meta| meta.labels.clone()).unwrap_or_default();
+    let template_labels = spec
+        .template
+        .as_ref()
+        .and_then(|template| template.metadata.as_ref())
+        .and_then(|meta| meta.labels.clone())
+        .unwrap_or_default();
     let min_ready = spec.min_ready_seconds.unwrap_or(0);
     let active: Vec<&Arc<Pod>> = owned.iter().filter(|pod| pods::is_active(pod)).collect();
-    let count = |wanted: &dyn Fn(&Pod) -> bool| i32::try_from(active.iter().filter(|pod| wanted(pod)).count()).unwrap_or(i32::MAX);
+    let count = |wanted: &dyn Fn(&Pod) -> bool| {
+        i32::try_from(active.iter().filter(|pod| wanted(pod)).count()).unwrap_or(i32::MAX)
+    };
     ReplicaSetStatus {
         replicas: count(&|_| true),
         fully_labeled_replicas: non_zero(count(&|pod| selector::includes(pod.labels(), &template_labels))),
         ready_replicas: non_zero(count(&|pod| pods::is_ready(pod))),
         available_replicas: non_zero(count(&|pod| pods::is_available(pod, min_ready, now))),
-        terminating_replicas: Some(i32::try_from(owned.iter().filter(|pod| pods::is_terminating(pod)).count()).unwrap_or(i32::MAX)),
+        terminating_replicas: Some(
+            i32::try_from(owned.iter().filter(|pod| pods::is_terminating(pod)).count()).unwrap_or(i32::MAX),
+        ),
         observed_generation: set.metadata.generation,
         conditions: conditions(set, failure),
     }

@@ -47,7 +47,11 @@ impl Reconciler for ServiceAccountController {
             return Ok(None);
         }
         let account = ServiceAccount {
-            metadata: ObjectMeta { name: Some("default".to_owned()), namespace: Some(key.name.clone()), ..ObjectMeta::default() },
+            metadata: ObjectMeta {
+                name: Some("default".to_owned()),
+                namespace: Some(key.name.clone()),
+                ..ObjectMeta::default()
+            },
             ..ServiceAccount::default()
         };
         match client.create(Some(&key.name), &account).await {

@@ -29,11 +29,18 @@ impl Autoscaler {
     pub(super) async fn remove_node(&self, down: &ScaleDown) -> Result<(), Error> {
         let outcome = self.drain_and_delete(down).await;
         if let Err(error) = &outcome {
-            let removed = change_taints(&self.context.client, &down.node, |taints| taints.retain(|taint| taint.key != DELETION_TAINT));
+            let removed = change_taints(&self.context.client, &down.node, |taints| {
+                taints.retain(|taint| taint.key != DELETION_TAINT)
+            });
             if let Err(error) = removed.await {
                 tracing::warn!(node = down.node, error = %error.chain(), "a node that stays could not be given back to the scheduler");
             }
-            self.node_event(&down.node, "Warning", "ScaleDownFailed", format!("failed to drain the node: {}", error.chain()));
+            self.node_event(
+                &down.node,
+                "Warning",
+                "ScaleDownFailed",
+                format!("failed to drain the node: {}", error.chain()),
+            );
         }
         outcome
     }
@@ -45,10 +52,9 @@ impl Autoscaler {
         self.node_event(&down.node, "Normal", "ScaleDown", "marked the node as toBeDeleted/unschedulable".to_owned());
         self.evict_all(down).await?;
         let group = &self.context.node_groups;
-        group
-            .delete_nodes(&down.group, std::slice::from_ref(&down.node))
-            .await
-            .map_err(|error| Error::Invalid(format!("cannot delete node {} of group {}: {error}", down.node, down.group)))?;
+        group.delete_nodes(&down.group, std::slice::from_ref(&down.node)).await.map_err(|error| {
+            Error::Invalid(format!("cannot delete node {} of group {}: {error}", down.node, down.group))
+        })?;
         self.node_event(&down.node, "Normal", "ScaleDown", "node removed by cluster autoscaler".to_owned());
         if down.reason == ScaleDownReason::Empty {
             self.status_event("Normal", "ScaleDownEmpty", format!("Scale-down: empty node {} removed", down.node));
@@ -96,7 +102,9 @@ impl Autoscaler {
             match client.evict(&key.namespace, &key.name).await {
                 Ok(()) => return Ok(()),
                 Err(error) if is_not_found(&error) => return Ok(()),
-                Err(error) if is_too_many_requests(&error) && clock::monotonic() < deadline => clock::sleep(EVICTION_RETRY).await,
+                Err(error) if is_too_many_requests(&error) && clock::monotonic() < deadline => {
+                    clock::sleep(EVICTION_RETRY).await
+                }
                 Err(error) => return Err(error).context(|| format!("evict pod {key} from node {node}")),
             }
         }
@@ -110,7 +118,8 @@ impl Autoscaler {
     async fn wait_until_gone(&self, node: &str, pods: &[PodKey], deadline: Instant) -> Result<(), Error> {
         let mut changes = self.context.client.subscribe();
         loop {
-            let left: BTreeSet<String> = pods.iter().filter(|pod| self.is_on(pod, node)).map(ToString::to_string).collect();
+            let left: BTreeSet<String> =
+                pods.iter().filter(|pod| self.is_on(pod, node)).map(ToString::to_string).collect();
             if left.is_empty() {
                 return Ok(());
             }

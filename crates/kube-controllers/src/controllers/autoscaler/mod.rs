@@ -84,7 +84,8 @@ impl Reconciler for Autoscaler {
     }
 
     async fn reconcile(&self, _: &Key) -> Result<Option<Millis>, Error> {
-        let groups: Vec<NodeGroup> = self.context.node_groups.groups().into_iter().filter(|group| group.autoscaling).collect();
+        let groups: Vec<NodeGroup> =
+            self.context.node_groups.groups().into_iter().filter(|group| group.autoscaling).collect();
         let snapshot = snapshot::read(&self.context.client, &groups, clock::now());
         let decision = self.decide(&snapshot);
         for up in &decision.scale_ups {
@@ -108,7 +109,10 @@ impl Reconciler for Autoscaler {
 fn is_unschedulable(pod: &Value) -> bool {
     let conditions = pod["status"]["conditions"].as_array();
     pod["spec"]["nodeName"].is_null()
-        && conditions.into_iter().flatten().any(|condition| condition["type"] == "PodScheduled" && condition["reason"] == "Unschedulable")
+        && conditions
+            .into_iter()
+            .flatten()
+            .any(|condition| condition["type"] == "PodScheduled" && condition["reason"] == "Unschedulable")
 }
 
 impl Autoscaler {
@@ -137,7 +141,11 @@ impl Autoscaler {
     async fn grow(&self, up: &ScaleUp, groups: &[NodeGroup], snapshot: &Snapshot) {
         let max = groups.iter().find(|group| group.name == up.group).map_or(0, |group| group.max);
         let (name, from, to) = (&up.group, up.from, up.to);
-        self.status_event("Normal", "ScaledUpGroup", format!("Scale-up: setting group {name} size to {to} instead of {from} (max: {max})"));
+        self.status_event(
+            "Normal",
+            "ScaledUpGroup",
+            format!("Scale-up: setting group {name} size to {to} instead of {from} (max: {max})"),
+        );
         let outcome = self.context.node_groups.increase(name, u32::try_from(to).unwrap_or(0)).await;
         if let Err(error) = outcome {
             tracing::warn!(group = name, from, to, %error, "a group could not grow");
@@ -146,7 +154,11 @@ impl Autoscaler {
             return;
         }
         tracing::info!(group = name, from, to, pods = up.pods.len(), "group grows");
-        self.status_event("Normal", "ScaledUpGroup", format!("Scale-up: group {name} size set to {to} instead of {from} (max: {max})"));
+        self.status_event(
+            "Normal",
+            "ScaledUpGroup",
+            format!("Scale-up: group {name} size set to {to} instead of {from} (max: {max})"),
+        );
         for key in &up.pods {
             if let Some(pod) = self.context.client.get::<Pod>(Some(&key.namespace), &key.name) {
                 let message = format!("pod triggered scale-up: [{{{name} {from}->{to} (max: {max})}}]");
@@ -216,7 +228,11 @@ fn candidate(unneeded: &Unneeded) -> Taint {
 
 /// What the decision means for one group.
 fn item(group: &str, decision: &Decision) -> Item {
-    let ups = decision.scale_ups.iter().filter(|up| up.group == group).map(|up| format!("grows from {} to {} nodes", up.from, up.to));
+    let ups = decision
+        .scale_ups
+        .iter()
+        .filter(|up| up.group == group)
+        .map(|up| format!("grows from {} to {} nodes", up.from, up.to));
     let downs = decision.scale_downs.iter().filter(|down| down.group == group);
     let downs = downs.map(|down| format!("shrinks from {} to {} nodes: {} goes", down.from, down.to, down.node));
     let changes: Vec<String> = ups.chain(downs).collect();

@@ -20,7 +20,11 @@ pub(super) fn read(client: &Client, groups: &[NodeGroup], now: Timestamp) -> Sna
         groups: groups.iter().map(group_view).collect(),
         nodes: client.list::<Node>(None).iter().map(|node| Arc::new(wire::node::node_view(node))).collect(),
         pods: pods.filter(|pod: &Arc<PodView>| !pod.is_terminal()).collect(),
-        daemon_sets: client.list::<DaemonSet>(None).iter().map(|set| Arc::new(wire::context::daemon_set_pod(set))).collect(),
+        daemon_sets: client
+            .list::<DaemonSet>(None)
+            .iter()
+            .map(|set| Arc::new(wire::context::daemon_set_pod(set)))
+            .collect(),
         budgets: surroundings::budgets(client),
         surroundings: surroundings::read(client),
     }
@@ -49,7 +53,8 @@ fn instance_view(instance: &Instance) -> InstanceView {
         node_groups::InstanceState::Running => (InstanceState::Running, None),
         node_groups::InstanceState::Deleting => (InstanceState::Deleting, None),
         node_groups::InstanceState::Failed { out_of_resources, code, message } => {
-            let error = InstanceError { out_of_resources: *out_of_resources, code: code.clone(), message: message.clone() };
+            let error =
+                InstanceError { out_of_resources: *out_of_resources, code: code.clone(), message: message.clone() };
             (InstanceState::Creating, Some(error))
         }
     };

@@ -28,7 +28,12 @@ pub(super) fn reference(client: &Client) -> ObjectReference {
 }
 
 /// Writes the status where it changed. Upstream writes it with every loop; here an idle cloud stays idle.
-pub(super) async fn write(client: &Client, snapshot: &Snapshot, decision: &Decision, memory: &Memory) -> Result<(), Error> {
+pub(super) async fn write(
+    client: &Client,
+    snapshot: &Snapshot,
+    decision: &Decision,
+    memory: &Memory,
+) -> Result<(), Error> {
     let body = body(snapshot, decision, memory);
     let current = client.get::<ConfigMap>(Some(NAMESPACE), NAME);
     let written = current.as_ref().and_then(|map| map.data.as_ref()).and_then(|data| data.get("status"));
@@ -38,7 +43,11 @@ pub(super) async fn write(client: &Client, snapshot: &Snapshot, decision: &Decis
     let time = snapshot.now.rfc3339();
     let data = [("status".to_owned(), format!("time: {time}\n{body}"))].into();
     let mut map = current.map(|map| (*map).clone()).unwrap_or_else(|| ConfigMap {
-        metadata: ObjectMeta { name: Some(NAME.to_owned()), namespace: Some(NAMESPACE.to_owned()), ..ObjectMeta::default() },
+        metadata: ObjectMeta {
+            name: Some(NAME.to_owned()),
+            namespace: Some(NAMESPACE.to_owned()),
+            ..ObjectMeta::default()
+        },
         ..ConfigMap::default()
     });
     map.data = Some(data);

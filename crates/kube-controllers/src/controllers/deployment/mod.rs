@@ -142,7 +142,8 @@ impl DeploymentController {
         let delayed = spec.min_ready_seconds.unwrap_or(0) != min_ready.unwrap_or(0);
         spec.min_ready_seconds = min_ready;
         if annotated || delayed {
-            *new = self.context.client.update(&updated).await.context(|| format!("update replica set {}", new.key()))?;
+            *new =
+                self.context.client.update(&updated).await.context(|| format!("update replica set {}", new.key()))?;
         }
         status::note_new_set(&mut rollout.deployment, new.name(), true, clock::now());
         Ok(())
@@ -191,20 +192,35 @@ impl DeploymentController {
 
     async fn clean_up(&self, rollout: &Rollout) -> Result<(), Error> {
         for set in revisions::beyond_history(&rollout.deployment, &rollout.old) {
-            let outcome = self.context.client.delete::<ReplicaSet>(Some(set.namespace()), set.name(), &DeleteOptions::default()).await;
+            let outcome = self
+                .context
+                .client
+                .delete::<ReplicaSet>(Some(set.namespace()), set.name(), &DeleteOptions::default())
+                .await;
             ignore_gone(outcome).context(|| format!("delete old replica set {}", set.key()))?;
         }
         Ok(())
     }
 
     /// Writes the revision, which is an annotation, and the status, each only if it differs from what is stored.
-    async fn write_status(&self, stored: &Deployment, rollout: &Rollout, status: DeploymentStatus) -> Result<(), Error> {
+    async fn write_status(
+        &self,
+        stored: &Deployment,
+        rollout: &Rollout,
+        status: DeploymentStatus,
+    ) -> Result<(), Error> {
         let operation = || format!("write the status of deployment {}", stored.key());
         let mut updated = Deployment { status: Some(status), ..stored.clone() };
         let revision = rollout.new.as_ref().and_then(|new| new.annotations().get(revisions::REVISION));
-        if let Some(revision) = revision.filter(|revision| stored.annotations().get(revisions::REVISION) != Some(revision)) {
+        if let Some(revision) =
+            revision.filter(|revision| stored.annotations().get(revisions::REVISION) != Some(revision))
+        {
             let patch = json!({"metadata": {"annotations": {revisions::REVISION: revision}}});
-            let patched = self.context.client.patch::<Deployment>(Some(stored.namespace()), stored.name(), PatchKind::Merge, &patch).await;
+            let patched = self
+                .context
+                .client
+                .patch::<Deployment>(Some(stored.namespace()), stored.name(), PatchKind::Merge, &patch)
+                .await;
             let Some(patched) = ignore_gone(patched).context(operation)? else { return Ok(()) };
             updated.metadata = patched.metadata;
         }

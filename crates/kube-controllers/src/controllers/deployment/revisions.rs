@@ -86,7 +86,10 @@ pub(super) fn build(deployment: &Deployment, old: &[ReplicaSet], collisions: Opt
         spec: Some(ReplicaSetSpec {
             replicas: Some(size),
             min_ready_seconds: spec.min_ready_seconds,
-            selector: LabelSelector { match_labels: Some(match_labels), match_expressions: spec.selector.match_expressions },
+            selector: LabelSelector {
+                match_labels: Some(match_labels),
+                match_expressions: spec.selector.match_expressions,
+            },
             template: Some(template),
         }),
         status: None,

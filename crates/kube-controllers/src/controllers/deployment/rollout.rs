@@ -16,7 +16,8 @@ pub(super) fn wanted(deployment: &Deployment) -> i32 {
 }
 
 pub(super) fn is_recreate(deployment: &Deployment) -> bool {
-    deployment.spec.as_ref().and_then(|spec| spec.strategy.as_ref()).and_then(|strategy| strategy.type_.as_deref()) == Some("Recreate")
+    deployment.spec.as_ref().and_then(|spec| spec.strategy.as_ref()).and_then(|strategy| strategy.type_.as_deref())
+        == Some("Recreate")
 }
 
 /// How many pods beyond the wanted ones, and how many fewer available ones, a rollout may have.
@@ -49,7 +50,11 @@ fn surge_of_nothing(deployment: &Deployment) -> Result<i32, Error> {
 
 fn parameters(deployment: &Deployment) -> (IntOrString, IntOrString) {
     let quarter = || IntOrString::String("25%".to_owned());
-    let rolling = deployment.spec.as_ref().and_then(|spec| spec.strategy.as_ref()).and_then(|strategy| strategy.rolling_update.as_ref());
+    let rolling = deployment
+        .spec
+        .as_ref()
+        .and_then(|spec| spec.strategy.as_ref())
+        .and_then(|strategy| strategy.rolling_update.as_ref());
     let surge = rolling.and_then(|rolling| rolling.max_surge.clone()).unwrap_or_else(quarter);
     let unavailable = rolling.and_then(|rolling| rolling.max_unavailable.clone()).unwrap_or_else(quarter);
     (surge, unavailable)
@@ -124,7 +129,10 @@ mod tests {
                 replicas: Some(replicas),
                 strategy: Some(DeploymentStrategy {
                     type_: Some("RollingUpdate".into()),
-                    rolling_update: Some(RollingUpdateDeployment { max_surge: Some(value(surge)), max_unavailable: Some(value(unavailable)) }),
+                    rolling_update: Some(RollingUpdateDeployment {
+                        max_surge: Some(value(surge)),
+                        max_unavailable: Some(value(unavailable)),
+                    }),
                 }),
                 ..DeploymentSpec::default()
             }),

@@ -15,7 +15,12 @@ use crate::objects::Meta;
 use crate::pods;
 
 /// Gives a replica set a size; true if it had another one.
-pub(super) async fn resize(context: &Context, deployment: &Deployment, set: &mut ReplicaSet, size: i32) -> Result<bool, Error> {
+pub(super) async fn resize(
+    context: &Context,
+    deployment: &Deployment,
+    set: &mut ReplicaSet,
+    size: i32,
+) -> Result<bool, Error> {
     let before = replicas(set);
     let mut updated = set.clone();
     updated.spec.get_or_insert_default().replicas = Some(size);
@@ -33,7 +38,12 @@ pub(super) async fn resize(context: &Context, deployment: &Deployment, set: &mut
     Ok(true)
 }
 
-async fn resize_lazily(context: &Context, deployment: &Deployment, set: &mut ReplicaSet, size: i32) -> Result<bool, Error> {
+async fn resize_lazily(
+    context: &Context,
+    deployment: &Deployment,
+    set: &mut ReplicaSet,
+    size: i32,
+) -> Result<bool, Error> {
     if replicas(set) == size {
         return Ok(false);
     }
@@ -41,7 +51,12 @@ async fn resize_lazily(context: &Context, deployment: &Deployment, set: &mut Rep
 }
 
 /// One step of a rolling update; true if anything was resized.
-pub(super) async fn roll(context: &Context, deployment: &Deployment, new: &mut ReplicaSet, old: &mut [ReplicaSet]) -> Result<bool, Error> {
+pub(super) async fn roll(
+    context: &Context,
+    deployment: &Deployment,
+    new: &mut ReplicaSet,
+    old: &mut [ReplicaSet],
+) -> Result<bool, Error> {
     let size = match replicas(new) {
         now if now >= wanted(deployment) => wanted(deployment),
         now => rollout::new_size(deployment, rollout::total(old.iter().chain([&*new])), now)?,
@@ -52,7 +67,12 @@ pub(super) async fn roll(context: &Context, deployment: &Deployment, new: &mut R
     shrink_old(context, deployment, new, old).await
 }
 
-async fn shrink_old(context: &Context, deployment: &Deployment, new: &ReplicaSet, old: &mut [ReplicaSet]) -> Result<bool, Error> {
+async fn shrink_old(
+    context: &Context,
+    deployment: &Deployment,
+    new: &ReplicaSet,
+    old: &mut [ReplicaSet],
+) -> Result<bool, Error> {
     let old_total = rollout::total(old.iter());
     if old_total == 0 {
         return Ok(false);
@@ -72,7 +92,12 @@ async fn shrink_old(context: &Context, deployment: &Deployment, new: &ReplicaSet
 }
 
 /// Pods of old sets that are not available go first: they serve nobody.
-async fn remove_unhealthy(context: &Context, deployment: &Deployment, old: &mut [ReplicaSet], most: i32) -> Result<i32, Error> {
+async fn remove_unhealthy(
+    context: &Context,
+    deployment: &Deployment,
+    old: &mut [ReplicaSet],
+    most: i32,
+) -> Result<i32, Error> {
     let mut removed = 0;
     for set in old {
         let count = (most - removed).min(replicas(set) - available_of(set));
@@ -85,7 +110,12 @@ async fn remove_unhealthy(context: &Context, deployment: &Deployment, old: &mut 
     Ok(removed)
 }
 
-async fn remove_spare(context: &Context, deployment: &Deployment, old: &mut [ReplicaSet], spare: i32) -> Result<i32, Error> {
+async fn remove_spare(
+    context: &Context,
+    deployment: &Deployment,
+    old: &mut [ReplicaSet],
+    spare: i32,
+) -> Result<i32, Error> {
     let mut removed = 0;
     for set in old {
         let count = (spare - removed).min(replicas(set));
@@ -99,7 +129,11 @@ async fn remove_spare(context: &Context, deployment: &Deployment, old: &mut [Rep
 }
 
 /// Scales every old set to nothing; true if one had replicas.
-pub(super) async fn stop_old(context: &Context, deployment: &Deployment, old: &mut [ReplicaSet]) -> Result<bool, Error> {
+pub(super) async fn stop_old(
+    context: &Context,
+    deployment: &Deployment,
+    old: &mut [ReplicaSet],
+) -> Result<bool, Error> {
     let mut scaled = false;
     for set in old {
         scaled |= resize_lazily(context, deployment, set, 0).await?;
@@ -196,7 +230,10 @@ mod tests {
             spec: Some(DeploymentSpec {
                 replicas: Some(wanted),
                 strategy: Some(DeploymentStrategy {
-                    rolling_update: Some(RollingUpdateDeployment { max_surge: Some(IntOrString::Int(3)), max_unavailable: Some(IntOrString::Int(2)) }),
+                    rolling_update: Some(RollingUpdateDeployment {
+                        max_surge: Some(IntOrString::Int(3)),
+                        max_unavailable: Some(IntOrString::Int(2)),
+                    }),
                     ..DeploymentStrategy::default()
                 }),
                 ..DeploymentSpec::default()

@@ -73,7 +73,8 @@ pub(super) fn note_pause(deployment: &mut Deployment, now: Timestamp) {
     if reason.as_deref() == Some(TIMED_OUT) || paused == noted {
         return;
     }
-    let (reason, message) = if paused { (PAUSED, "Deployment is paused") } else { ("DeploymentResumed", "Deployment is resumed") };
+    let (reason, message) =
+        if paused { (PAUSED, "Deployment is paused") } else { ("DeploymentResumed", "Deployment is resumed") };
     set_condition(status, new_condition(PROGRESSING, "Unknown", reason, message.to_owned(), now));
 }
 
@@ -99,7 +100,12 @@ pub(super) fn note_create_failure(deployment: &mut Deployment, message: &str, no
 }
 
 /// The counters and the Available condition.
-pub(super) fn counted(deployment: &Deployment, new: Option<&ReplicaSet>, old: &[ReplicaSet], now: Timestamp) -> Result<DeploymentStatus, Error> {
+pub(super) fn counted(
+    deployment: &Deployment,
+    new: Option<&ReplicaSet>,
+    old: &[ReplicaSet],
+    now: Timestamp,
+) -> Result<DeploymentStatus, Error> {
     let all = || new.into_iter().chain(old);
     let sum = |count: &dyn Fn(&ReplicaSet) -> i32| all().map(count).sum::<i32>();
     let stored = |set: &ReplicaSet| set.status.clone().unwrap_or_default();
@@ -118,16 +124,33 @@ pub(super) fn counted(deployment: &Deployment, new: Option<&ReplicaSet>, old: &[
     };
     let enough = available >= rollout::wanted(deployment) - rollout::fenceposts(deployment)?.unavailable;
     let available = if enough {
-        new_condition(AVAILABLE, "True", "MinimumReplicasAvailable", "Deployment has minimum availability.".to_owned(), now)
+        new_condition(
+            AVAILABLE,
+            "True",
+            "MinimumReplicasAvailable",
+            "Deployment has minimum availability.".to_owned(),
+            now,
+        )
     } else {
-        new_condition(AVAILABLE, "False", "MinimumReplicasUnavailable", "Deployment does not have minimum availability.".to_owned(), now)
+        new_condition(
+            AVAILABLE,
+            "False",
+            "MinimumReplicasUnavailable",
+            "Deployment does not have minimum availability.".to_owned(),
+            now,
+        )
     };
     set_condition(&mut status, available);
     Ok(status)
 }
 
 /// The status during a rollout: the counters, whether it progresses, and the failures of its replica sets.
-pub(super) fn rolled(deployment: &Deployment, new: Option<&ReplicaSet>, old: &[ReplicaSet], now: Timestamp) -> Result<DeploymentStatus, Error> {
+pub(super) fn rolled(
+    deployment: &Deployment,
+    new: Option<&ReplicaSet>,
+    old: &[ReplicaSet],
+    now: Timestamp,
+) -> Result<DeploymentStatus, Error> {
     let mut status = counted(deployment, new, old, now)?;
     let before = deployment.status.clone().unwrap_or_default();
     let progressing = condition(&before, PROGRESSING).cloned();
@@ -161,7 +184,8 @@ fn note_progress(
         let message = format!("{subject} has successfully progressed.");
         set_condition(status, new_condition(PROGRESSING, "True", NEW_SET_AVAILABLE, message, now));
     } else if has_progressed(before, status) {
-        let mut next = new_condition(PROGRESSING, "True", "ReplicaSetUpdated", format!("{subject} is progressing."), now);
+        let mut next =
+            new_condition(PROGRESSING, "True", "ReplicaSetUpdated", format!("{subject} is progressing."), now);
         // Every step renews the update time, from which the deadline counts, though status and reason stay.
         if let Some(current) = condition(before, PROGRESSING) {
             if current.status == "True" {
@@ -178,7 +202,9 @@ fn note_progress(
 
 pub(super) fn is_complete(deployment: &Deployment, status: &DeploymentStatus) -> bool {
     let wanted = rollout::wanted(deployment);
-    [status.updated_replicas, status.replicas, status.available_replicas].iter().all(|count| count.unwrap_or(0) == wanted)
+    [status.updated_replicas, status.replicas, status.available_replicas]
+        .iter()
+        .all(|count| count.unwrap_or(0) == wanted)
         && status.observed_generation >= deployment.metadata.generation
 }
 
@@ -212,7 +238,10 @@ pub(super) fn check_again(deployment: &Deployment, status: &DeploymentStatus, no
 
 /// The first failure, of the new set rather than of an old one.
 fn failure(new: Option<&ReplicaSet>, old: &[ReplicaSet]) -> Option<DeploymentCondition> {
-    let conditions = new.into_iter().chain(old).flat_map(|set| set.status.iter().flat_map(|status| status.conditions.iter().flatten()));
+    let conditions = new
+        .into_iter()
+        .chain(old)
+        .flat_map(|set| set.status.iter().flat_map(|status| status.conditions.iter().flatten()));
     let failed = conditions.into_iter().find(|condition| condition.type_ == REPLICA_FAILURE)?;
     Some(DeploymentCondition {
         type_: failed.type_.clone(),

@@ -23,7 +23,12 @@ pub(crate) struct Snapshot {
 }
 
 /// Decides on each pod, and gives it its place in the cluster before the next one.
-pub(crate) fn decide(cluster: &mut Cluster, pending: &[Arc<PodView>], profile: &Profile, tie: &mut TieBreak) -> Vec<Outcome> {
+pub(crate) fn decide(
+    cluster: &mut Cluster,
+    pending: &[Arc<PodView>],
+    profile: &Profile,
+    tie: &mut TieBreak,
+) -> Vec<Outcome> {
     let mut outcomes = Vec::with_capacity(pending.len());
     for pod in pending {
         let outcome = schedule(cluster, pod, profile, tie);

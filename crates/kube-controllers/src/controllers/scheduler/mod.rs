@@ -70,7 +70,7 @@ impl Reconciler for Scheduler {
             }
             _ => return,
         }
-        if state.queue.ready() > 0 || state.queue.next_deadline().is_some_and(|deadline| deadline <= now) {
+        if state.has_news() {
             dirty.push(Self::key());
         }
     }
@@ -82,8 +82,8 @@ impl Reconciler for Scheduler {
 
     async fn reconcile(&self, _: &Key) -> Result<Option<Millis>, Error> {
         while self.run_batch().await {}
-        let now = clock::now();
-        Ok(self.state.lock().queue.next_deadline().map(|deadline| (deadline - now).max(Millis(1))))
+        let deadline = self.state.lock().announce_deadline();
+        Ok(deadline.map(|deadline| (deadline - clock::now()).max(Millis(1))))
     }
 }
 
@@ -193,7 +193,12 @@ impl Scheduler {
         let options = DeleteOptions { uid: Some(stored.uid().to_owned()), ..DeleteOptions::default() };
         let outcome = client.delete::<Pod>(Some(&victim.namespace), &victim.name, &options).await;
         ignore_gone(outcome).context(|| format!("preempt pod {victim}"))?;
-        self.context.events.normal(&*stored, SCHEDULER, "Preempted", format!("Preempted by pod {} on node {node}", pod.uid));
+        self.context.events.normal(
+            &*stored,
+            SCHEDULER,
+            "Preempted",
+            format!("Preempted by pod {} on node {node}", pod.uid),
+        );
         Ok(())
     }
 
@@ -211,8 +216,13 @@ impl Scheduler {
             status.nominated_node_name = Some(preemption.node.clone());
         }
         let conditions = status.conditions.get_or_insert_default();
-        let current = conditions.iter().position(|condition| condition.type_ == "PodScheduled").map(|index| conditions.remove(index));
-        let since = current.filter(|condition| condition.status == "False").and_then(|condition| condition.last_transition_time);
+        let current = conditions
+            .iter()
+            .position(|condition| condition.type_ == "PodScheduled")
+            .map(|index| conditions.remove(index));
+        let since = current
+            .filter(|condition| condition.status == "False")
+            .and_then(|condition| condition.last_transition_time);
         conditions.push(PodCondition {
             type_: "PodScheduled".to_owned(),
             status: "False".to_owned(),
@@ -224,7 +234,8 @@ impl Scheduler {
         if updated.status == stored.status {
             return Ok(());
         }
-        ignore_gone(client.update_status(&updated).await).context(|| format!("write the status of pod {}", pod.key()))?;
+        ignore_gone(client.update_status(&updated).await)
+            .context(|| format!("write the status of pod {}", pod.key()))?;
         Ok(())
     }
 }
@@ -234,6 +245,9 @@ fn item(pod: &PodView, outcome: &Outcome) -> Item {
         namespace: Some(pod.namespace.clone()),
         object: pod.name.clone(),
         summary: outcome.report.summary.clone(),
-        acted: !matches!(outcome.placement, Placement::Unschedulable { preemption: None, .. } | Placement::Gated { .. }),
+        acted: !matches!(
+            outcome.placement,
+            Placement::Unschedulable { preemption: None, .. } | Placement::Gated { .. }
+        ),
     }
 }

@@ -33,6 +33,8 @@ pub(super) struct State {
     budgets: Vec<BudgetView>,
     /// Surroundings changed since they were read.
     stale: bool,
+    /// When the loop will look at the queue again by itself.
+    announced: Option<Timestamp>,
 }
 
 impl State {
@@ -48,7 +50,20 @@ impl State {
             surroundings: Surroundings::default(),
             budgets: Vec::new(),
             stale: true,
+            announced: None,
         }
+    }
+
+    /// Whether the queue has something for the loop before it would look by itself: a new pod, or one that an event
+    /// brought back.
+    pub(super) fn has_news(&self) -> bool {
+        let next = self.queue.next_deadline();
+        next.is_some_and(|next| self.announced.is_none_or(|announced| next < announced))
+    }
+
+    pub(super) fn announce_deadline(&mut self) -> Option<Timestamp> {
+        self.announced = self.queue.next_deadline();
+        self.announced
     }
 
     pub(super) fn surroundings_changed(&mut self, storage: bool, now: Timestamp) {

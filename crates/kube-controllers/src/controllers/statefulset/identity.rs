@@ -1,7 +1,9 @@
 //! The lasting identity of a stateful set's pods: names, labels, host names and claims.
 
 use k8s_openapi::api::apps::v1::StatefulSet;
-use k8s_openapi::api::core::v1::{PersistentVolumeClaim, PersistentVolumeClaimVolumeSource, Pod, PodTemplateSpec, Volume};
+use k8s_openapi::api::core::v1::{
+    PersistentVolumeClaim, PersistentVolumeClaimVolumeSource, Pod, PodTemplateSpec, Volume,
+};
 
 use crate::objects::{Meta, controlled_by};
 use crate::pods;
@@ -43,7 +45,10 @@ pub(super) fn pod(set: &StatefulSet, template: &PodTemplateSpec, revision: &str,
         volumes.retain(|volume| volume.name != claim.name());
         volumes.push(Volume {
             name: claim.name().to_owned(),
-            persistent_volume_claim: Some(PersistentVolumeClaimVolumeSource { claim_name: claim_name(set, claim, ordinal), read_only: None }),
+            persistent_volume_claim: Some(PersistentVolumeClaimVolumeSource {
+                claim_name: claim_name(set, claim, ordinal),
+                read_only: None,
+            }),
             ..Volume::default()
         });
     }

@@ -86,7 +86,11 @@ impl Reconciler for StatefulSetController {
             }
         };
         let history = revisions::history(client, &*set);
-        let current = history.iter().find(|one| status.current_revision.as_deref() == Some(one.name())).unwrap_or(&update).clone();
+        let current = history
+            .iter()
+            .find(|one| status.current_revision.as_deref() == Some(one.name()))
+            .unwrap_or(&update)
+            .clone();
         let pods = self.pods(&set, spec).await?;
         let mut members = Members { set: &set, spec, pods, current, update };
         let outcome = self.advance(&members).await;
@@ -139,7 +143,12 @@ impl StatefulSetController {
                 continue;
             }
             client.create(Some(set.namespace()), &claim).await.context(|| format!("create claim {}", claim.key()))?;
-            let message = format!("create Claim {} Pod {} in StatefulSet {} success", claim.name(), identity::pod_name(set, ordinal), set.name());
+            let message = format!(
+                "create Claim {} Pod {} in StatefulSet {} success",
+                claim.name(),
+                identity::pod_name(set, ordinal),
+                set.name()
+            );
             self.context.events.normal(set, COMPONENT, "SuccessfulCreate", message);
         }
         let (revision, template) = members.revision_for(ordinal);
@@ -260,7 +269,8 @@ impl Members<'_> {
     /// The lowest ordinal that is updated; nothing with `OnDelete`.
     fn partition(&self) -> Option<i32> {
         let strategy = self.spec.update_strategy.clone().unwrap_or_default();
-        (strategy.type_.as_deref() != Some("OnDelete")).then(|| strategy.rolling_update.and_then(|rolling| rolling.partition).unwrap_or(0))
+        (strategy.type_.as_deref() != Some("OnDelete"))
+            .then(|| strategy.rolling_update.and_then(|rolling| rolling.partition).unwrap_or(0))
     }
 
     fn max_unavailable(&self) -> Result<i32, Error> {
@@ -284,7 +294,9 @@ impl Members<'_> {
 
 fn status_of(members: &Members<'_>, collision_count: Option<i32>, now: Timestamp) -> StatefulSetStatus {
     let min_ready = members.spec.min_ready_seconds.unwrap_or(0);
-    let count = |wanted: &dyn Fn(&Pod) -> bool| i32::try_from(members.pods.values().filter(|pod| wanted(pod)).count()).unwrap_or(i32::MAX);
+    let count = |wanted: &dyn Fn(&Pod) -> bool| {
+        i32::try_from(members.pods.values().filter(|pod| wanted(pod)).count()).unwrap_or(i32::MAX)
+    };
     let updated = count(&|pod| members.is_of(pod, &members.update) && pods::is_active(pod));
     let ready = count(&|pod| pods::is_active(pod) && pods::is_ready(pod));
     let replicas = count(&|pod| !pods::is_finished(pod));

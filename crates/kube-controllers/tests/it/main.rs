@@ -1,0 +1,9 @@
+//! The controllers against a real API server in process.
+
+mod agent;
+mod autoscaling;
+mod groups;
+mod harness;
+mod lifecycle;
+mod server;
+mod workloads;
