@@ -155,6 +155,9 @@ impl Engine {
     /// Returns whether the resource was created and whether anything changed.
     fn put_checked(&mut self, id: &ResourceId, kind: &'static Kind, request: &Value, conditions: &Conditions) -> Result<(bool, bool), Fault> {
         let existing = self.resources.get(id.key()).cloned();
+        // A resource keeps the case that it was made with.
+        let kept = existing.as_ref().and_then(|existing| ResourceId::parse(&existing.id).ok());
+        let id = kept.as_ref().unwrap_or(id);
         check_conditions(existing.as_ref(), conditions)?;
         let (body, inline) = split_inline(id, kind, prepared(kind, request, existing.as_ref())?)?;
         check_location(id, kind, &body, existing.as_ref())?;

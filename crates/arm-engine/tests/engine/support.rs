@@ -220,7 +220,7 @@ pub fn stack_body(template: Value) -> Value {
 }
 
 const SUBSCRIPTION_SCHEMA: &str = "https://schema.management.azure.com/schemas/2018-05-01/subscriptionDeploymentTemplate.json#";
-const GROUP_SCHEMA: &str = "https://schema.management.azure.com/schemas/2019-04-01/deploymentTemplate.json#";
+pub const GROUP_SCHEMA: &str = "https://schema.management.azure.com/schemas/2019-04-01/deploymentTemplate.json#";
 
 fn nested(group: &str, depends_on: Value, parameters: Value, template: Value) -> Value {
     json!({

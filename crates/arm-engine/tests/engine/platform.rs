@@ -1,9 +1,8 @@
 //! The platform's own path: stacks at subscription scope that make their group, nested deployments and everything in it.
 
-mod support;
 
 use serde_json::{Value, json};
-use support::{Cloud, SUBSCRIPTION, base_template, cluster_id, db_template, stack_body};
+use crate::support::{Cloud, SUBSCRIPTION, base_template, cluster_id, db_template, stack_body};
 
 #[test]
 fn a_stack_makes_its_group_and_cluster_and_gives_outputs() {
