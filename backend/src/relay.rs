@@ -21,11 +21,13 @@ impl Relay {
     /// # Errors
     /// When no private directory can be made under the temporary directory.
     pub fn start(target: SocketAddr) -> anyhow::Result<Relay> {
-        let directory = std::env::temp_dir().join(format!("marea-pg-{}", uuid::Uuid::new_v4().simple()));
-        std::fs::DirBuilder::new()
-            .mode(0o700)
-            .create(&directory)
-            .with_context(|| format!("cannot create {} for the connection to PostgreSQL; set TMPDIR to a writable directory", directory.display()))?;
+        let directory = roomy_folder(std::env::temp_dir()).join(format!("marea-pg-{}", uuid::Uuid::new_v4().simple()));
+        std::fs::DirBuilder::new().mode(0o700).create(&directory).with_context(|| {
+            format!(
+                "cannot create {} for the connection to PostgreSQL; set TMPDIR to a writable directory",
+                directory.display()
+            )
+        })?;
         let listener = UnixListener::bind(directory.join(format!(".s.PGSQL.{}", target.port())))?;
         let accepting = tokio::spawn(accept(listener, target));
         Ok(Relay { directory, accepting })
@@ -34,6 +36,18 @@ impl Relay {
     /// What libpq calls a socket directory.
     pub fn directory(&self) -> &Path {
         &self.directory
+    }
+}
+
+/// A Unix socket's address holds 107 bytes, and a pod's temporary directory may be deeper than that where pods are plain
+/// processes of the host.
+fn roomy_folder(preferred: PathBuf) -> PathBuf {
+    const SOCKET_ADDRESS_BYTES: usize = 107;
+    const OWN_NAMES_BYTES: usize = "/marea-pg-00000000000000000000000000000000/.s.PGSQL.65535".len();
+    if preferred.as_os_str().len() + OWN_NAMES_BYTES <= SOCKET_ADDRESS_BYTES {
+        preferred
+    } else {
+        PathBuf::from("/tmp")
     }
 }
 
@@ -64,5 +78,17 @@ async fn carry(mut client: UnixStream, target: SocketAddr) {
             let _ = tokio::io::copy_bidirectional(&mut client, &mut server).await;
         }
         Err(error) => tracing::warn!(%error, "PostgreSQL does not accept a connection"),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_deep_temporary_directory_is_not_used() {
+        let deep = PathBuf::from(format!("/{}", "d".repeat(90)));
+        assert_eq!(roomy_folder(deep), PathBuf::from("/tmp"));
+        assert_eq!(roomy_folder(PathBuf::from("/run/user/1000")), PathBuf::from("/run/user/1000"));
     }
 }

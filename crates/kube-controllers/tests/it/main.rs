@@ -4,6 +4,7 @@ mod agent;
 mod autoscaling;
 mod groups;
 mod harness;
+mod hpa;
 mod lifecycle;
 mod server;
 mod workloads;

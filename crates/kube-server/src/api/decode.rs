@@ -85,7 +85,10 @@ fn canonical(value: &mut Value) {
 fn canonical_quantities(value: &mut Value) {
     match value {
         Value::Object(map) => {
-            let metric_target = map.get("type").is_some_and(Value::is_string) && map.contains_key("value");
+            // A scaling policy has a type and a value too, but its value is a plain number.
+            let metric_target = map.get("type").is_some_and(Value::is_string)
+                && map.contains_key("value")
+                && !map.contains_key("periodSeconds");
             for (key, child) in map.iter_mut() {
                 if QUANTITIES.contains(&key.as_str()) || (metric_target && key == "value") {
                     canonical(child);
