@@ -16,6 +16,7 @@ mod field;
 mod http;
 mod json;
 pub mod node_agent;
+mod openapi;
 mod registry;
 mod server;
 mod settings;

@@ -73,7 +73,7 @@ impl Server {
         let client = Client::new(api.clone());
         bootstrap::run(&api, &client, config.advertise.unwrap_or(address)).await?;
         let (stop, stopped) = watch::channel(false);
-        let listener = tokio::spawn(http::serve(socket, tls, http::Shared { api: api.clone(), tokens }, stopped));
+        let listener = tokio::spawn(http::serve(socket, tls, http::Shared { api: api.clone(), tokens, stopped }));
         let sweeper = tokio::spawn(crate::api::events::expire(client.clone()));
         Ok(Server { api, client, address, stop, listener, sweeper })
     }

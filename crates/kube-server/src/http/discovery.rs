@@ -15,8 +15,8 @@ use crate::registry::ResourceDef;
 const AGGREGATED: &str = "application/json;g=apidiscovery.k8s.io;v=v2;as=APIGroupDiscoveryList";
 
 /// A resource without storage: group, version, plural, singular, kind, namespaced, verbs.
-type Computed = (&'static str, &'static str, &'static str, &'static str, &'static str, bool, &'static [&'static str]);
-const COMPUTED: &[Computed] = &[
+pub type Computed = (&'static str, &'static str, &'static str, &'static str, &'static str, bool, &'static [&'static str]);
+pub const COMPUTED: &[Computed] = &[
     ("authentication.k8s.io", "v1", "tokenreviews", "tokenreview", "TokenReview", false, &["create"]),
     ("authentication.k8s.io", "v1", "selfsubjectreviews", "selfsubjectreview", "SelfSubjectReview", false, &["create"]),
     ("authorization.k8s.io", "v1", "localsubjectaccessreviews", "localsubjectaccessreview", "LocalSubjectAccessReview", true, &["create"]),

@@ -4,9 +4,11 @@ mod access;
 mod body;
 mod discovery;
 mod objects;
+mod openapi;
 mod path;
 mod reviews;
 mod respond;
+mod streams;
 pub mod tls;
 mod watching;
 
@@ -29,10 +31,13 @@ use respond::Reply;
 pub struct Shared {
     pub api: Arc<Api>,
     pub tokens: StaticTokens,
+    /// Turns true when the server stops; streams that left their connection end with it.
+    pub stopped: watch::Receiver<bool>,
 }
 
 /// Accepts until told to stop; then every open connection ends with its current response.
-pub async fn serve(socket: TcpListener, tls: TlsAcceptor, shared: Shared, mut stopped: watch::Receiver<bool>) {
+pub async fn serve(socket: TcpListener, tls: TlsAcceptor, shared: Shared) {
+    let mut stopped = shared.stopped.clone();
     let shared = Arc::new(shared);
     let mut connections = tokio::task::JoinSet::new();
     loop {
@@ -99,5 +104,8 @@ async fn route(shared: &Arc<Shared>, peer: Option<Caller>, request: Request<Inco
         return objects::handle(shared, &caller, wanted, request).await;
     }
     access::path(shared, &caller, &request)?;
+    if path == "/openapi" || path.starts_with("/openapi/") {
+        return openapi::handle(shared, &path, &path::Query::parse(request.uri().query()));
+    }
     discovery::handle(shared, &path, &request)
 }

@@ -11,7 +11,7 @@ use kube_store::selector::Selector;
 
 use super::path::{Query, ResourcePath};
 use super::respond::{self, Reply};
-use super::{Shared, access, body, reviews, watching};
+use super::{Shared, access, body, reviews, streams, watching};
 use crate::api::{Caller, FieldValidation, ListOptions, Part, WatchOptions, WriteOptions, Written, scale_object};
 use crate::client::{DeleteOptions, PatchKind};
 use crate::error::ApiError;
@@ -74,6 +74,9 @@ pub async fn handle(shared: &Arc<Shared>, caller: &Caller, wanted: ResourcePath,
         let bytes = body::read(request.into_body()).await?;
         return reviews::handle(shared, caller, &wanted, &body::parse(&bytes, "application/json")?);
     }
+    if streams::is_stream(&wanted) {
+        return streams::handle(shared, caller, &wanted, &query, request);
+    }
     if let Some(reply) = super::reviews::virtual_resource(shared, &wanted, &query)? {
         return Ok(respond::json(200, &reply));
     }
@@ -94,9 +97,9 @@ impl Call<'_> {
             "status" if self.def.status => Ok(Part::Status),
             "scale" if self.def.scale.is_some() => Ok(Part::Scale),
             "finalize" if &*self.def.resource == "namespaces" => Ok(Part::Finalize),
-            "ephemeralcontainers" | "attach" => Err(ApiError::method_not_allowed(format!(
-                "this server does not serve pods/{}; use exec instead",
-                self.wanted.subresource
+            "ephemeralcontainers" | "attach" | "proxy" => Err(ApiError::method_not_allowed(format!(
+                "this server does not serve {}/{}; there are pods/exec and pods/portforward",
+                self.def.plural, self.wanted.subresource
             ))),
             _ => Err(ApiError::no_such_path()),
         }
@@ -130,6 +133,9 @@ impl Call<'_> {
         }
         if self.wanted.subresource == "log" {
             return super::reviews::log(self.shared, &self.wanted, &self.query).await;
+        }
+        if &*self.def.resource == "nodes" && self.wanted.subresource == "proxy" {
+            return reviews::node_proxy(self.shared, &self.wanted);
         }
         let part = self.part()?;
         let object = api.get(&self.def, self.namespace(), &self.wanted.name)?;
@@ -240,11 +246,10 @@ impl Call<'_> {
                 let written = api.create(self.caller, &self.def, self.namespace(), value, &self.options).await?;
                 Ok(self.written(&written))
             }
-            (_, "exec" | "portforward" | "attach" | "proxy") => Err(ApiError::bad_request(format!(
-                "this server does not serve SPDY for {}; use a client that speaks WebSocket (kubectl 1.31 or newer)",
-                self.wanted.subresource
-            ))),
-            _ => Err(ApiError::method_not_allowed("the server does not allow this method on the requested resource")),
+            // The part's refusal says more when there is one.
+            _ => Err(self.part().err().unwrap_or_else(|| {
+                ApiError::method_not_allowed("the server does not allow this method on the requested resource")
+            })),
         }
     }
 

@@ -219,7 +219,7 @@ pub fn agent_error(error: NodeAgentError) -> ApiError {
 }
 
 /// The container that a request means: the one it names, or the only one.
-fn container(pod: &Value, stated: Option<&str>) -> Result<String, ApiError> {
+pub fn container(pod: &Value, stated: Option<&str>) -> Result<String, ApiError> {
     let known = json::items(pod, "/spec/initContainers").iter().chain(json::items(pod, "/spec/containers"));
     if let Some(stated) = stated {
         return match known.clone().any(|c| c["name"] == stated) {
@@ -239,6 +239,19 @@ fn container(pod: &Value, stated: Option<&str>) -> Result<String, ApiError> {
             )))
         }
     }
+}
+
+/// What the kubelet of a node reports under `nodes/<name>/proxy`.
+///
+/// # Errors
+/// 404 for an unknown node or path.
+pub fn node_proxy(shared: &Shared, wanted: &ResourcePath) -> Result<Response<Reply>, ApiError> {
+    if shared.api.cache().get("nodes", None, &wanted.name).is_none() {
+        return Err(ApiError::not_found("nodes", &wanted.name));
+    }
+    let agent = shared.api.node_agent().ok_or_else(|| ApiError::unavailable("no node serves metrics yet; try again"))?;
+    let metrics = agent.node_metrics(&wanted.name, &format!("/{}", wanted.rest)).ok_or_else(ApiError::no_such_path)?;
+    Ok(respond::stream("text/plain; version=0.0.4; charset=utf-8", respond::full(metrics)))
 }
 
 pub async fn log(shared: &Shared, wanted: &ResourcePath, query: &Query) -> Result<Response<Reply>, ApiError> {

@@ -108,19 +108,12 @@ fn core_rows() -> Vec<Row> {
             .short(&["po"])
             .all()
             .status()
-            .sub("attach", "PodAttachOptions", &["create", "get"])
             .sub("binding", "Binding", &["create"])
-            .sub("ephemeralcontainers", "Pod", &["get", "patch", "update"])
             .sub("eviction", "Eviction", &["create"])
             .sub("exec", "PodExecOptions", &["create", "get"])
             .sub("log", "Pod", &["get"])
-            .sub("portforward", "PodPortForwardOptions", &["create", "get"])
-            .sub("proxy", "PodProxyOptions", &["create", "delete", "get", "patch", "update"]),
-        row::<core::Service>("service", &service::SERVICE).short(&["svc"]).all().status().sub(
-            "proxy",
-            "ServiceProxyOptions",
-            &["create", "delete", "get", "patch", "update"],
-        ),
+            .sub("portforward", "PodPortForwardOptions", &["create", "get"]),
+        row::<core::Service>("service", &service::SERVICE).short(&["svc"]).all().status(),
         row::<core::Endpoints>("endpoints", &PLAIN).short(&["ep"]),
         row::<core::ConfigMap>("configmap", &config::CONFIG_MAP).short(&["cm"]),
         row::<core::Secret>("secret", &secret::SECRET),
