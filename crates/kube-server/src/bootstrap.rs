@@ -4,8 +4,8 @@
 use serde_json::{Value, json};
 
 use crate::api::Api;
-use crate::authz::bootstrap as roles;
-use crate::client::Client;
+use crate::authz::{aggregation, bootstrap as roles, covers};
+use crate::client::{Client, PatchKind};
 use crate::error::ApiError;
 use crate::json;
 
@@ -21,6 +21,21 @@ async fn ensure(client: &Client, resource: &str, namespace: Option<&str>, object
     }
 }
 
+/// Adds what this server's default role allows and the stored one does not, unless the cluster's owner switched that off.
+async fn default_role(client: &Client, role: Value) -> Result<(), ApiError> {
+    const ROLES: &str = "clusterroles.rbac.authorization.k8s.io";
+    let name = json::name(&role).to_owned();
+    let Some(stored) = client.get_raw(ROLES, None, &name) else { return ensure(client, ROLES, None, role).await };
+    let wants_updates = json::text(&stored, "/metadata/annotations/rbac.authorization.kubernetes.io~1autoupdate") != Some("false");
+    let mut rules = json::items(&stored, "/rules").to_vec();
+    let missing: Vec<Value> = json::items(&role, "/rules").iter().filter(|rule| !covers(&rules, rule)).cloned().collect();
+    if !wants_updates || missing.is_empty() {
+        return Ok(());
+    }
+    rules.extend(missing);
+    client.patch_raw(ROLES, None, &name, PatchKind::Merge, &json!({"rules": rules})).await.map(drop)
+}
+
 pub async fn run(api: &Api, client: &Client, advertise: std::net::SocketAddr) -> Result<(), ApiError> {
     for name in NAMESPACES {
         ensure(client, "namespaces", None, json!({"metadata": {"name": name}})).await?;
@@ -32,8 +47,9 @@ pub async fn run(api: &Api, client: &Client, advertise: std::net::SocketAddr) ->
         ensure(client, "configmaps", Some(name), ca).await?;
     }
     for role in roles::cluster_roles() {
-        ensure(client, "clusterroles.rbac.authorization.k8s.io", None, role).await?;
+        default_role(client, role).await?;
     }
+    aggregation::reconcile(client).await?;
     for binding in roles::cluster_role_bindings() {
         ensure(client, "clusterrolebindings.rbac.authorization.k8s.io", None, binding).await?;
     }
@@ -62,8 +78,7 @@ async fn api_service(api: &Api, client: &Client, advertise: std::net::SocketAddr
     match client.get_raw(resource, Some("default"), "kubernetes") {
         None => client.create_raw(resource, Some("default"), slice).await.map(drop),
         Some(_) => {
-            let kind = crate::client::PatchKind::Merge;
-            client.patch_raw(resource, Some("default"), "kubernetes", kind, &slice).await.map(drop)
+            client.patch_raw(resource, Some("default"), "kubernetes", PatchKind::Merge, &slice).await.map(drop)
         }
     }
 }

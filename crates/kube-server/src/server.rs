@@ -46,7 +46,8 @@ pub struct Server {
     address: SocketAddr,
     stop: watch::Sender<bool>,
     listener: tokio::task::JoinHandle<()>,
-    sweeper: tokio::task::JoinHandle<()>,
+    /// Work that goes on until the server stops.
+    background: [tokio::task::JoinHandle<()>; 2],
 }
 
 impl Server {
@@ -74,8 +75,11 @@ impl Server {
         bootstrap::run(&api, &client, config.advertise.unwrap_or(address)).await?;
         let (stop, stopped) = watch::channel(false);
         let listener = tokio::spawn(http::serve(socket, tls, http::Shared { api: api.clone(), tokens, stopped }));
-        let sweeper = tokio::spawn(crate::api::events::expire(client.clone()));
-        Ok(Server { api, client, address, stop, listener, sweeper })
+        let background = [
+            tokio::spawn(crate::api::events::expire(client.clone())),
+            tokio::spawn(crate::authz::aggregation::follow(client.clone())),
+        ];
+        Ok(Server { api, client, address, stop, listener, background })
     }
 
     pub fn client(&self) -> Client {
@@ -96,7 +100,9 @@ impl Server {
 
     /// Stops listening and ends open requests. Everything that was acknowledged is on disk already.
     pub async fn shutdown(self) {
-        self.sweeper.abort();
+        for task in &self.background {
+            task.abort();
+        }
         self.stop.send_replace(true);
         if let Err(error) = self.listener.await {
             tracing::warn!(%error, "the API's listener did not end cleanly");

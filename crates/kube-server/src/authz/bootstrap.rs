@@ -1,35 +1,11 @@
-//! The roles that every cluster has (upstream: `plugin/pkg/auth/authorizer/rbac/bootstrappolicy/policy.go`, v1.36.3),
-//! and aggregation of roles by label.
+//! The roles that every cluster has (upstream: `plugin/pkg/auth/authorizer/rbac/bootstrappolicy/policy.go`, v1.36.3).
 
 use serde_json::{Value, json};
-
-use kube_store::selector::LabelSelector;
-
-use crate::api::Api;
-use crate::json;
 
 const GROUP: &str = "rbac.authorization.k8s.io";
 const READ: &[&str] = &["get", "list", "watch"];
 const WRITE: &[&str] = &["create", "delete", "deletecollection", "patch", "update"];
 const ALL: &[&str] = &["*"];
-
-/// A role's rules; those of an aggregated role are the rules of the roles that its selectors pick, at this moment.
-pub fn effective_rules(api: &Api, role: &Value) -> Vec<Value> {
-    let selectors: Vec<LabelSelector> = json::items(role, "/aggregationRule/clusterRoleSelectors")
-        .iter()
-        .filter_map(|selector| LabelSelector::from_value(selector).ok())
-        .collect();
-    if selectors.is_empty() {
-        return json::items(role, "/rules").to_vec();
-    }
-    let mut rules = Vec::new();
-    for other in api.cache().list("clusterroles.rbac.authorization.k8s.io", None) {
-        if other["metadata"]["name"] != role["metadata"]["name"] && selectors.iter().any(|s| s.matches(&other)) {
-            rules.extend(effective_rules(api, &other));
-        }
-    }
-    rules
-}
 
 fn rule(verbs: &[&str], groups: &[&str], resources: &[&str]) -> Value {
     json!({"verbs": verbs, "apiGroups": groups, "resources": resources})

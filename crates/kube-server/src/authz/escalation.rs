@@ -2,7 +2,7 @@
 
 use serde_json::Value;
 
-use super::{Attributes, allowed, bootstrap, covers, role_of, rules_of};
+use super::{Attributes, allowed, covers, role_of, rules_of};
 use crate::api::Transaction;
 use crate::error::ApiError;
 use crate::json;
@@ -20,12 +20,38 @@ fn may(tx: &Transaction<'_>, verb: &str, resource: &str, namespace: &str, name: 
     tx.caller.in_process || allowed(tx.api(), tx.caller, &wanted)
 }
 
+/// `["get" "list"]`, as Go prints quoted lists.
+fn quoted(texts: &[&str]) -> String {
+    let texts: Vec<String> = texts.iter().map(|text| format!("{text:?}")).collect();
+    format!("[{}]", texts.join(" "))
+}
+
+/// A rule in one line (`CompactString` of `pkg/apis/rbac/v1/helpers.go`).
+fn compact(rule: &Value) -> String {
+    const PARTS: [(&str, &str); 5] = [
+        ("APIGroups", "/apiGroups"),
+        ("Resources", "/resources"),
+        ("NonResourceURLs", "/nonResourceURLs"),
+        ("ResourceNames", "/resourceNames"),
+        ("Verbs", "/verbs"),
+    ];
+    let stated = PARTS.iter().filter(|(_, field)| !json::items(rule, field).is_empty());
+    let parts: Vec<String> = stated
+        .map(|(name, field)| {
+            let texts: Vec<&str> = json::items(rule, field).iter().filter_map(Value::as_str).collect();
+            format!("{name}:{}", quoted(&texts))
+        })
+        .collect();
+    format!("{{{}}}", parts.join(", "))
+}
+
 fn refuse(tx: &Transaction<'_>, resource: &str, object: &Value, missing: &[Value]) -> ApiError {
-    let listed: Vec<String> = missing.iter().map(ToString::to_string).collect();
+    let listed: Vec<String> = missing.iter().map(compact).collect();
+    let groups: Vec<&str> = tx.caller.groups.iter().map(String::as_str).collect();
     let why = format!(
-        "user {:?} (groups={:?}) is attempting to grant RBAC permissions not currently held:\n{}",
+        "user {:?} (groups={}) is attempting to grant RBAC permissions not currently held:\n{}",
         tx.caller.name,
-        tx.caller.groups,
+        quoted(&groups),
         listed.join("\n")
     );
     ApiError::forbidden(resource, json::name(object), &why)
@@ -57,6 +83,6 @@ pub fn check_binding(tx: &Transaction<'_>, resource: &str, binding: &Value) -> R
         return Ok(());
     }
     let Some(role) = role_of(tx.api(), binding) else { return Err(ApiError::not_found(roles, name)) };
-    let missing = missing(tx, namespace, bootstrap::effective_rules(tx.api(), &role));
+    let missing = missing(tx, namespace, json::items(&role, "/rules").to_vec());
     if missing.is_empty() { Ok(()) } else { Err(refuse(tx, resource, binding, &missing)) }
 }
