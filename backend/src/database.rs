@@ -52,7 +52,9 @@ impl Database {
         loop {
             match MIGRATOR.run(&self.pool).await {
                 Ok(()) => break,
-                Err(error) => tracing::warn!(%error, retry_ms = pause.as_millis() as u64, "cannot apply the migrations yet"),
+                Err(error) => {
+                    tracing::warn!(%error, retry_ms = pause.as_millis() as u64, "cannot apply the migrations yet")
+                }
             }
             tokio::time::sleep(pause).await;
             pause = (pause * 2).min(Duration::from_secs(3));
@@ -113,7 +115,9 @@ impl Database {
     /// # Errors
     /// When PostgreSQL does not answer or the migrations are not applied yet.
     pub async fn visits(&self) -> Result<u64, sqlx::Error> {
-        let visits = sqlx::query_scalar!(r#"SELECT coalesce(sum(count), 0)::bigint AS "visits!" FROM visits"#).fetch_one(&self.pool).await?;
+        let visits = sqlx::query_scalar!(r#"SELECT coalesce(sum(count), 0)::bigint AS "visits!" FROM visits"#)
+            .fetch_one(&self.pool)
+            .await?;
         Ok(visits.try_into().unwrap_or_default())
     }
 }

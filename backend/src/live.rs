@@ -37,7 +37,8 @@ struct State {
 
 impl Live {
     pub fn new(replica: &str) -> Live {
-        let state = State { current: Arc::default(), history: VecDeque::new(), sender: broadcast::Sender::new(REMEMBERED) };
+        let state =
+            State { current: Arc::default(), history: VecDeque::new(), sender: broadcast::Sender::new(REMEMBERED) };
         Live { epoch: format!("{replica}-{}", uuid::Uuid::new_v4().simple()), state: Mutex::new(state) }
     }
 
@@ -94,7 +95,8 @@ impl Live {
     fn missed_since(&self, state: &State, id: &str) -> Option<Vec<Arc<Batch>>> {
         let revision: u64 = id.strip_prefix(&self.epoch)?.strip_prefix('.')?.parse().ok()?;
         let missed: Vec<_> = state.history.iter().filter(|batch| batch.revision > revision).cloned().collect();
-        let complete = revision == state.current.revision || missed.first().is_some_and(|batch| batch.revision == revision + 1);
+        let complete =
+            revision == state.current.revision || missed.first().is_some_and(|batch| batch.revision == revision + 1);
         complete.then_some(missed)
     }
 }
@@ -116,7 +118,9 @@ mod tests {
         live.publish(named("two"));
         live.publish(named("two"));
         live.publish(named("three"));
-        let (Start::Missed(missed), _) = live.follow(Some(&id)) else { panic!("a snapshot instead of what was missed") };
+        let (Start::Missed(missed), _) = live.follow(Some(&id)) else {
+            panic!("a snapshot instead of what was missed")
+        };
         assert_eq!(missed.iter().map(|batch| batch.revision).collect::<Vec<_>>(), [2, 3]);
     }
 

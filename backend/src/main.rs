@@ -2,7 +2,9 @@
 
 use anyhow::Context as _;
 use clap::Parser as _;
-use marea_backend::{cluster, config::Config, database::Database, http, lifecycle::Lifecycle, live::Live, metrics::Metrics};
+use marea_backend::{
+    cluster, config::Config, database::Database, http, lifecycle::Lifecycle, live::Live, metrics::Metrics,
+};
 use std::sync::Arc;
 use tokio::net::TcpListener;
 
@@ -31,7 +33,13 @@ async fn run(config: Config) -> anyhow::Result<()> {
     let migrations = tokio::spawn(database.clone().migrate_until_done());
     let watching = tokio::spawn(cluster::watch(config.cluster_name.clone(), live.clone()));
     tracing::info!(address = %listener.local_addr()?, pod = config.pod_name, "serving");
-    let application = http::Application { database: database.clone(), live, metrics, lifecycle: lifecycle.clone(), pod: config.pod_name.clone().into() };
+    let application = http::Application {
+        database: database.clone(),
+        live,
+        metrics,
+        lifecycle: lifecycle.clone(),
+        pod: config.pod_name.clone().into(),
+    };
     http::serve(listener, application, config.drain()).await?;
 
     watching.abort();

@@ -40,13 +40,18 @@ impl Metrics {
     pub fn new() -> Metrics {
         let mut registry = Registry::default();
         let requests = Family::new_with_constructor(buckets as fn() -> Histogram);
-        let (waiting, streams, shed, connections, connections_idle) = (Gauge::default(), Gauge::default(), Counter::default(), Gauge::default(), Gauge::default());
+        let (waiting, streams, shed, connections, connections_idle) =
+            (Gauge::default(), Gauge::default(), Counter::default(), Gauge::default(), Gauge::default());
         registry.register_with_unit("http_request_duration", "Time to answer", Unit::Seconds, requests.clone());
         registry.register("http_requests_waiting", "Requests that wait for their turn", waiting.clone());
         registry.register("http_streams", "Open event streams", streams.clone());
         registry.register("http_requests_shed", "Requests refused because too many wait", shed.clone());
         registry.register("database_connections", "Connections of the pool", connections.clone());
-        registry.register("database_connections_idle", "Connections of the pool that nobody uses", connections_idle.clone());
+        registry.register(
+            "database_connections_idle",
+            "Connections of the pool that nobody uses",
+            connections_idle.clone(),
+        );
         registry.register("marea_build", "Build information", Info::new([("version", env!("CARGO_PKG_VERSION"))]));
         Metrics { registry, requests, waiting, streams, shed, connections, connections_idle }
     }

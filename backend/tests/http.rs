@@ -24,7 +24,9 @@ fn config(port: u16, more: &[&str]) -> Config {
     if !more.iter().any(|argument| argument.starts_with("--pg-ssl-mode")) {
         arguments.push("--pg-ssl-mode=disable");
     }
-    arguments.retain(|argument| !(*argument == "--pg-host=127.0.0.1" && more.iter().any(|other| other.starts_with("--pg-host="))));
+    arguments.retain(|argument| {
+        !(*argument == "--pg-host=127.0.0.1" && more.iter().any(|other| other.starts_with("--pg-host=")))
+    });
     arguments.extend(more);
     Config::parse_from(arguments)
 }
@@ -41,7 +43,9 @@ fn application(config: &Config) -> http::Application {
 
 async fn migrated(config: &Config) -> http::Application {
     let application = application(config);
-    tokio::time::timeout(DEADLINE, application.database.clone().migrate_until_done()).await.expect("migrations within the deadline");
+    tokio::time::timeout(DEADLINE, application.database.clone().migrate_until_done())
+        .await
+        .expect("migrations within the deadline");
     application
 }
 
@@ -64,7 +68,11 @@ fn pools(count: u32) -> Snapshot {
 async fn the_overview_is_made_of_the_cluster_and_of_postgresql() {
     let postgres = Postgres::start(None);
     let application = migrated(&config(postgres.port, &[])).await;
-    assert_eq!(get(&application, "/api/v1/overview").await.status(), StatusCode::SERVICE_UNAVAILABLE, "the cluster is not read yet");
+    assert_eq!(
+        get(&application, "/api/v1/overview").await.status(),
+        StatusCode::SERVICE_UNAVAILABLE,
+        "the cluster is not read yet"
+    );
     application.live.publish(pools(2));
     let first: Overview = json(get(&application, "/api/v1/overview").await).await;
     let second: Overview = json(get(&application, "/api/v1/overview").await).await;
@@ -83,10 +91,16 @@ async fn every_route_of_the_document_is_served() {
         assert_eq!(get(&application, route.path).await.status(), StatusCode::OK, "{}", route.path);
     }
     let missing = get(&application, "/api/v1/secrets").await;
-    assert_eq!((missing.status(), missing.headers()["content-type"].to_str().ok()), (StatusCode::NOT_FOUND, Some("application/problem+json")));
+    assert_eq!(
+        (missing.status(), missing.headers()["content-type"].to_str().ok()),
+        (StatusCode::NOT_FOUND, Some("application/problem+json"))
+    );
     let metrics = get(&application, "/metrics").await.into_body().collect().await.expect("a body").to_bytes();
     let metrics = String::from_utf8_lossy(&metrics);
-    assert!(metrics.contains(r#"http_request_duration_seconds_count{route="/api/v1/work",status="200"} 1"#), "{metrics}");
+    assert!(
+        metrics.contains(r#"http_request_duration_seconds_count{route="/api/v1/work",status="200"} 1"#),
+        "{metrics}"
+    );
 }
 
 #[tokio::test]
@@ -144,9 +158,14 @@ async fn work_is_bounded_and_the_same_for_the_same_units() {
 
 /// One server-sent event: its name, id and data.
 async fn next_event(body: &mut Body) -> (String, String, String) {
-    let frame = tokio::time::timeout(DEADLINE, body.frame()).await.expect("an event within the deadline").expect("an open stream").expect("no error");
+    let frame = tokio::time::timeout(DEADLINE, body.frame())
+        .await
+        .expect("an event within the deadline")
+        .expect("an open stream")
+        .expect("no error");
     let text = String::from_utf8(frame.into_data().expect("data").to_vec()).expect("text");
-    let field = |name: &str| text.lines().find_map(|line| line.strip_prefix(name)).unwrap_or_default().trim().to_owned();
+    let field =
+        |name: &str| text.lines().find_map(|line| line.strip_prefix(name)).unwrap_or_default().trim().to_owned();
     (field("event:"), field("id:"), field("data:"))
 }
 
@@ -208,7 +227,12 @@ async fn tls_is_verified_against_the_name_while_the_address_is_dialled() {
     let trusted = directory.path().join("trusted.pem");
     std::fs::write(&trusted, &tls.certificate).expect("written");
     let root = format!("--pg-ssl-root-cert={}", trusted.display());
-    let with_name = |name: &str| config(postgres.port, &[&format!("--pg-host={name}"), "--pg-host-address=127.0.0.1", "--pg-ssl-mode=verify-full", &root]);
+    let with_name = |name: &str| {
+        config(
+            postgres.port,
+            &[&format!("--pg-host={name}"), "--pg-host-address=127.0.0.1", "--pg-ssl-mode=verify-full", &root],
+        )
+    };
 
     let right = migrated(&with_name("marea-db.private.test")).await;
     assert_eq!(get(&right, "/ready").await.status(), StatusCode::OK);

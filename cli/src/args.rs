@@ -42,10 +42,14 @@ pub enum Command {
     /// Pools, autoscalers and stacks as they are.
     Status(Status),
     /// Why an autoscaler, a pod or a pool is as it is.
-    #[command(after_help = "Examples:\n  marea explain hpa/backend\n  marea explain pod/backend-6d5f9c7b4-x2x8z\n  marea explain pool/backend --last 20")]
+    #[command(
+        after_help = "Examples:\n  marea explain hpa/backend\n  marea explain pod/backend-6d5f9c7b4-x2x8z\n  marea explain pool/backend --last 20"
+    )]
     Explain(Explain),
     /// Decide from JSON of real Kubernetes objects on standard input; JSON lines on standard output.
-    #[command(after_help = "Examples:\n  marea decide hpa < scenario.json\n  kubectl get nodes,pods -A -o json | jq … | marea decide schedule")]
+    #[command(
+        after_help = "Examples:\n  marea decide hpa < scenario.json\n  kubectl get nodes,pods -A -o json | jq … | marea decide schedule"
+    )]
     Decide(Decide),
     /// Print the stacks in another tool's format.
     Export(Export),

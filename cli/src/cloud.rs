@@ -4,10 +4,10 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use arm_client::{Connection, Credential};
+use local_cloud::ServeConfig;
 use local_cloud::connection::Connection as CloudConnection;
 use local_cloud::daemon::{self, DaemonError};
 use local_cloud::folder::{Folder, FolderError};
-use local_cloud::ServeConfig;
 use stack::Reporter;
 
 use crate::error::{CliError, Result};
@@ -33,7 +33,8 @@ pub fn data_dir() -> PathBuf {
 
 pub fn folder_error(error: &FolderError) -> CliError {
     let cause = std::error::Error::source(error).map(|source| format!(": {source}")).unwrap_or_default();
-    CliError::failed(format!("{error}{cause}")).advice("Check the disk's free space and the permissions of the data directory (MAREA_DATA_DIR).")
+    CliError::failed(format!("{error}{cause}"))
+        .advice("Check the disk's free space and the permissions of the data directory (MAREA_DATA_DIR).")
 }
 
 /// The cloud of the data directory if it runs.
@@ -44,8 +45,10 @@ pub fn find() -> Result<Option<Cloud>> {
     if !CloudConnection::is_alive(&folder).map_err(|error| folder_error(&error))? {
         return Ok(None);
     }
-    let certificate_authority = std::fs::read_to_string(&connection.ca_file)
-        .map_err(|error| CliError::failed(format!("{} cannot be read: {error}", connection.ca_file.display())).advice("`marea local stop`, then `marea local start`, makes it again."))?;
+    let certificate_authority = std::fs::read_to_string(&connection.ca_file).map_err(|error| {
+        CliError::failed(format!("{} cannot be read: {error}", connection.ca_file.display()))
+            .advice("`marea local stop`, then `marea local start`, makes it again.")
+    })?;
     Ok(Some(Cloud {
         certificate_authority,
         console_url: Some(connection.console_url.clone()).filter(|url| !url.is_empty()),
@@ -56,7 +59,10 @@ pub fn find() -> Result<Option<Cloud>> {
 
 /// The running cloud, or an error that says how to start it.
 pub fn running() -> Result<Cloud> {
-    find()?.ok_or_else(|| CliError::failed(format!("no local cloud runs in {}", data_dir().display())).advice("Start it with `marea local start`, or `marea up` for everything."))
+    find()?.ok_or_else(|| {
+        CliError::failed(format!("no local cloud runs in {}", data_dir().display()))
+            .advice("Start it with `marea local start`, or `marea up` for everything.")
+    })
 }
 
 /// The running cloud, started if it is not.
@@ -92,7 +98,8 @@ impl Cloud {
 
 /// Starts the cloud in the background and returns when it answers.
 pub async fn start(realistic: bool) -> Result<()> {
-    let program = std::env::current_exe().map_err(|error| CliError::failed(format!("this program's own path cannot be read: {error}")))?;
+    let program = std::env::current_exe()
+        .map_err(|error| CliError::failed(format!("this program's own path cannot be read: {error}")))?;
     let root = repository(&program)?;
     let root = root.to_str().ok_or_else(|| CliError::bad_input(format!("the path {} is not UTF-8", root.display())))?;
     let mut arguments = vec!["local", "serve", "--root", root];
@@ -115,13 +122,16 @@ const SHORT_BOOT: Duration = Duration::from_millis(250);
 
 /// The cloud itself, until it is told to stop. `MAREA_LOG` sets what it logs.
 pub async fn serve(root: &Path, realistic: bool) -> Result<()> {
-    let filter = tracing_subscriber::EnvFilter::try_from_env("MAREA_LOG").unwrap_or_else(|_| tracing_subscriber::EnvFilter::new("info"));
+    let filter = tracing_subscriber::EnvFilter::try_from_env("MAREA_LOG")
+        .unwrap_or_else(|_| tracing_subscriber::EnvFilter::new("info"));
     tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).with_ansi(false).init();
-    let program = std::env::current_exe().map_err(|error| CliError::failed(format!("this program's own path cannot be read: {error}")))?;
+    let program = std::env::current_exe()
+        .map_err(|error| CliError::failed(format!("this program's own path cannot be read: {error}")))?;
     let bin_dir = program.parent().unwrap_or(Path::new("/")).to_owned();
     let own_shim = bin_dir.join("marea-shim");
     // One of them lives beside every container: the small program is preferred to this large one.
-    let shim = if own_shim.is_file() { vec![own_shim.into()] } else { vec![program.into(), "local".into(), "shim".into()] };
+    let shim =
+        if own_shim.is_file() { vec![own_shim.into()] } else { vec![program.into(), "local".into(), "shim".into()] };
     let config = ServeConfig {
         folder: folder()?,
         repo_root: root.to_owned(),
@@ -132,7 +142,8 @@ pub async fn serve(root: &Path, realistic: bool) -> Result<()> {
     };
     local_cloud::serve(config).await.map_err(|error| {
         let cause = std::error::Error::source(&error).map(|source| format!(": {source}")).unwrap_or_default();
-        CliError::failed(format!("{error}{cause}")).advice("`marea local status` shows whether another cloud runs here; MAREA_DATA_DIR names another place.")
+        CliError::failed(format!("{error}{cause}"))
+            .advice("`marea local status` shows whether another cloud runs here; MAREA_DATA_DIR names another place.")
     })
 }
 
@@ -150,5 +161,6 @@ fn daemon_error(error: &DaemonError) -> CliError {
         return folder_error(error);
     }
     let cause = std::error::Error::source(error).map(|source| format!(": {source}")).unwrap_or_default();
-    CliError::failed(format!("{error}{cause}")).advice("`marea local logs` prints the whole log; correct what it names and run the command again.")
+    CliError::failed(format!("{error}{cause}"))
+        .advice("`marea local logs` prints the whole log; correct what it names and run the command again.")
 }

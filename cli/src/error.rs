@@ -115,7 +115,8 @@ impl From<RolloutError> for CliError {
 
 impl From<ConfigError> for CliError {
     fn from(error: ConfigError) -> CliError {
-        CliError::bad_input(error.to_string()).advice("Correct the file; its JSON Schema (stack.schema.json) lists every key.")
+        CliError::bad_input(error.to_string())
+            .advice("Correct the file; its JSON Schema (stack.schema.json) lists every key.")
     }
 }
 
@@ -129,7 +130,8 @@ impl From<DeployError> for CliError {
     fn from(error: DeployError) -> CliError {
         match error {
             DeployError::Manifest(error) => error.into(),
-            other => CliError::bad_input(other.to_string()).advice("Correct infrastructure-k8s-deploy's stack file, or the manifest."),
+            other => CliError::bad_input(other.to_string())
+                .advice("Correct infrastructure-k8s-deploy's stack file, or the manifest."),
         }
     }
 }
@@ -149,7 +151,8 @@ mod tests {
 
     #[test]
     fn the_root_cause_of_a_deployment_is_told() {
-        let body = ErrorBody::new("DeploymentFailed", "See details.").details(vec![ErrorBody::new("SkuNotAvailable", "Standard_B2s is not available")]);
+        let body = ErrorBody::new("DeploymentFailed", "See details.")
+            .details(vec![ErrorBody::new("SkuNotAvailable", "Standard_B2s is not available")]);
         let error = CliError::from(ArmClientError::Failed { path: "/stack".into(), body: Box::new(body) });
         assert_eq!(
             error.to_string(),

@@ -33,7 +33,11 @@ fn main() -> ExitCode {
         return kubelet::shim::main(arguments.into_iter());
     }
     let serves = matches!(cli.command, Command::Local(Local::Serve { .. }) | Command::Load(_));
-    let mut runtime = if serves { tokio::runtime::Builder::new_multi_thread() } else { tokio::runtime::Builder::new_current_thread() };
+    let mut runtime = if serves {
+        tokio::runtime::Builder::new_multi_thread()
+    } else {
+        tokio::runtime::Builder::new_current_thread()
+    };
     let result = match runtime.enable_all().build() {
         Ok(runtime) => runtime.block_on(run_until_interrupted(cli.command)),
         Err(error) => Err(CliError::failed(format!("the program's runtime could not be started: {error}"))),

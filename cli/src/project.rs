@@ -17,7 +17,8 @@ pub struct Project {
 impl Project {
     /// Looks upwards from the current folder; `MAREA_ROOT` says it outright.
     pub fn find() -> Result<Project> {
-        let current = std::env::current_dir().map_err(|error| CliError::failed(format!("the current folder cannot be read: {error}")))?;
+        let current = std::env::current_dir()
+            .map_err(|error| CliError::failed(format!("the current folder cannot be read: {error}")))?;
         if let Some(root) = std::env::var_os("MAREA_ROOT").filter(|root| !root.is_empty()) {
             return Ok(Project { root: PathBuf::from(root), here: None });
         }
@@ -45,7 +46,8 @@ impl Project {
         let file = self.file(stack, environment);
         if !file.exists() {
             let known = environments(&self.root.join(stack.folder())).join(", ");
-            return Err(CliError::bad_input(format!("{} does not exist", file.display())).advice(format!("Environments are: {known}.")));
+            return Err(CliError::bad_input(format!("{} does not exist", file.display()))
+                .advice(format!("Environments are: {known}.")));
         }
         Ok(stack::config::load(&file)?)
     }
@@ -58,7 +60,12 @@ fn is_root(folder: &Path) -> bool {
 fn environments(folder: &Path) -> Vec<String> {
     let entries = std::fs::read_dir(folder).into_iter().flatten().flatten();
     let mut names: Vec<String> = entries
-        .filter_map(|entry| entry.file_name().to_str().and_then(|name| Some(name.strip_prefix("stack.")?.strip_suffix(".yaml")?.to_owned())))
+        .filter_map(|entry| {
+            entry
+                .file_name()
+                .to_str()
+                .and_then(|name| Some(name.strip_prefix("stack.")?.strip_suffix(".yaml")?.to_owned()))
+        })
         .collect();
     names.sort();
     names

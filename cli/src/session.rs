@@ -37,15 +37,28 @@ impl Session {
                 (cloud.arm_connection(), Some(cloud.certificate_authority.clone()), cloud.console_url.clone())
             }
             Target::Azure(azure) => {
-                let subscription = azure.subscription.clone().or_else(|| std::env::var("AZURE_SUBSCRIPTION_ID").ok()).ok_or_else(|| {
-                    CliError::bad_input(format!("no Azure subscription is named for `{environment}`"))
-                        .advice("Set AZURE_SUBSCRIPTION_ID, or `target: {azure: {subscription: …}}` in the stacks' files.")
+                let subscription = azure
+                    .subscription
+                    .clone()
+                    .or_else(|| std::env::var("AZURE_SUBSCRIPTION_ID").ok())
+                    .ok_or_else(|| {
+                    CliError::bad_input(format!("no Azure subscription is named for `{environment}`")).advice(
+                        "Set AZURE_SUBSCRIPTION_ID, or `target: {azure: {subscription: …}}` in the stacks' files.",
+                    )
                 })?;
                 (Connection::azure(&subscription)?, None, None)
             }
         };
         let arm = ArmClient::new(&connection)?;
-        Ok(Session { project, environment: environment.to_owned(), target, arm, certificate_authority, console_url, commit })
+        Ok(Session {
+            project,
+            environment: environment.to_owned(),
+            target,
+            arm,
+            certificate_authority,
+            console_url,
+            commit,
+        })
     }
 
     pub fn driver(&self) -> Driver<'_> {
@@ -66,14 +79,18 @@ impl Session {
     }
 
     pub async fn kubeconfig(&self, cluster_id: &str) -> Result<String> {
-        let answer = self.arm.post(&format!("{cluster_id}/listClusterAdminCredential"), CLUSTER_API_VERSION, None).await?;
+        let answer =
+            self.arm.post(&format!("{cluster_id}/listClusterAdminCredential"), CLUSTER_API_VERSION, None).await?;
         let encoded = answer.pointer("/kubeconfigs/0/value").and_then(serde_json::Value::as_str).unwrap_or_default();
         BASE64
             .decode(encoded)
             .ok()
             .and_then(|bytes| String::from_utf8(bytes).ok())
             .filter(|text| !text.is_empty())
-            .ok_or_else(|| CliError::failed(format!("{cluster_id} gave no credentials")).advice("Wait until the cluster is ready and run the command again."))
+            .ok_or_else(|| {
+                CliError::failed(format!("{cluster_id} gave no credentials"))
+                    .advice("Wait until the cluster is ready and run the command again.")
+            })
     }
 }
 
@@ -91,7 +108,11 @@ fn target_of(project: &Project, environment: &str) -> Result<Target> {
             None => target = Some(file.target),
             Some(first) if *first != file.target => {
                 let file = project.file(stack, environment);
-                return Err(CliError::bad_input(format!("{}: its `target` differs from the base stack's", file.display())).advice("Name the same target in all three files."));
+                return Err(CliError::bad_input(format!(
+                    "{}: its `target` differs from the base stack's",
+                    file.display()
+                ))
+                .advice("Name the same target in all three files."));
             }
             Some(_) => {}
         }

@@ -63,7 +63,9 @@ impl Reporter for Terminal {
         }
         let Ok(mut last) = self.last.lock() else { return };
         let subject = |text: &str| text.split(['(', ',']).next().unwrap_or_default().to_owned();
-        if last.1.elapsed() >= PLAIN_INTERVAL && subject(&last.0) == subject(text) || last.0.is_empty() && last.1.elapsed() >= PLAIN_INTERVAL {
+        if last.1.elapsed() >= PLAIN_INTERVAL && subject(&last.0) == subject(text)
+            || last.0.is_empty() && last.1.elapsed() >= PLAIN_INTERVAL
+        {
             note(text);
             *last = (text.to_owned(), Instant::now());
         } else if subject(&last.0) != subject(text) {
@@ -82,7 +84,10 @@ pub fn note(text: &str) {
 /// A closed pipe (`marea history | head -1`) ends the program quietly, as it does for every Unix tool.
 pub fn print(text: &str) {
     let mut out = std::io::stdout().lock();
-    let written = out.write_all(text.as_bytes()).and_then(|()| if text.ends_with('\n') { Ok(()) } else { out.write_all(b"\n") }).and_then(|()| out.flush());
+    let written = out
+        .write_all(text.as_bytes())
+        .and_then(|()| if text.ends_with('\n') { Ok(()) } else { out.write_all(b"\n") })
+        .and_then(|()| out.flush());
     if written.is_err_and(|error| error.kind() == std::io::ErrorKind::BrokenPipe) {
         std::process::exit(0);
     }
@@ -94,7 +99,11 @@ pub fn print_json(value: &serde_json::Value) {
 
 /// `1.24 s`, `310 ms`
 pub fn seconds(duration: Duration) -> String {
-    if duration < Duration::from_secs(1) { format!("{} ms", duration.as_millis()) } else { format!("{:.2} s", duration.as_secs_f64()) }
+    if duration < Duration::from_secs(1) {
+        format!("{} ms", duration.as_millis())
+    } else {
+        format!("{:.2} s", duration.as_secs_f64())
+    }
 }
 
 /// Asks on the terminal; without one the answer is no.

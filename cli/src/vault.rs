@@ -32,7 +32,8 @@ impl Vault {
     pub fn open(project: &Project, stack: StackName, environment: &str) -> Result<Vault> {
         let file = project.file(stack, environment);
         let OnlySecrets { target, secrets } = stack::config::load(&file)?;
-        let beside = (target == Target::Local).then(|| crate::cloud::data_dir().join(format!("secrets/{}.yaml", stack.name())));
+        let beside =
+            (target == Target::Local).then(|| crate::cloud::data_dir().join(format!("secrets/{}.yaml", stack.name())));
         let in_cloud = match &beside {
             Some(path) if path.exists() => stack::config::load(path)?,
             _ => SecretsBlock::default(),
@@ -65,7 +66,8 @@ impl Vault {
     pub fn set(&mut self, name: &str, value: &Secret) -> Result<()> {
         let mut block = self.in_file.clone();
         self.keyring()?.set(&mut block, name, value)?;
-        let text = std::fs::read_to_string(&self.file).map_err(|error| CliError::failed(format!("{} cannot be read: {error}", self.file.display())))?;
+        let text = std::fs::read_to_string(&self.file)
+            .map_err(|error| CliError::failed(format!("{} cannot be read: {error}", self.file.display())))?;
         secrets::write_atomically(&self.file, &secrets::replace_block(&text, &block), 0o644)?;
         self.in_file = block;
         Ok(())
@@ -80,7 +82,8 @@ impl Vault {
         };
         let mut block = self.in_cloud.clone();
         self.keyring()?.set(&mut block, name, &value)?;
-        let text = serde_saphyr::to_string(&block).map_err(|error| CliError::failed(format!("{} cannot be written: {error}", path.display())))?;
+        let text = serde_saphyr::to_string(&block)
+            .map_err(|error| CliError::failed(format!("{} cannot be written: {error}", path.display())))?;
         secrets::write_atomically(&path, &text, 0o600)?;
         self.in_cloud = block;
         Ok(value)

@@ -74,7 +74,12 @@ fn usage_errors_exit_with_two() {
     place.check(&[], "", 2, &["Usage:"]);
     place.check(&["frobnicate"], "", 2, &["unrecognized subcommand"]);
     place.check(&["explain", "backend"], "", 2, &["`backend` is not hpa/NAME, pod/NAME or pool/NAME"]);
-    place.check(&["drift", "--env", "staging"], "", 2, &["stack.staging.yaml does not exist", "Environments are: local, production."]);
+    place.check(
+        &["drift", "--env", "staging"],
+        "",
+        2,
+        &["stack.staging.yaml does not exist", "Environments are: local, production."],
+    );
     place.check(&["up", "--help"], "", 0, &["marea up --atomic --json"]);
     place.check(&["version", "--json"], "", 0, &["\"kubernetes\":\"1.36\""]);
     place.check(&["completion", "bash"], "", 0, &["complete -F _marea"]);
@@ -101,8 +106,18 @@ fn a_wrong_configuration_is_told_before_anything_is_started() {
     place.edit("k8s/backend/hpa.yaml", "kind: HorizontalPodAutoscaler", "kind: [");
     place.check(&["preview"], "", 2, &["k8s/backend/hpa.yaml:"]);
     let place = Place::new();
-    place.check(&["preview", "--env", "production"], "", 5, &["Azure documents as unsupported", "Standard_D4als_v6", "--allow-unsupported"]);
-    place.check(&["preview", "--env", "production", "--allow-unsupported"], "", 2, &["no Azure subscription is named for `production`", "AZURE_SUBSCRIPTION_ID"]);
+    place.check(
+        &["preview", "--env", "production"],
+        "",
+        5,
+        &["Azure documents as unsupported", "Standard_D4als_v6", "--allow-unsupported"],
+    );
+    place.check(
+        &["preview", "--env", "production", "--allow-unsupported"],
+        "",
+        2,
+        &["no Azure subscription is named for `production`", "AZURE_SUBSCRIPTION_ID"],
+    );
 }
 
 #[test]
@@ -114,19 +129,37 @@ fn data_is_not_deleted_by_accident() {
 #[test]
 fn secrets_go_into_the_stack_file_and_come_back() {
     let place = Place::new();
-    place.check(&["secret", "set", "databasePassword", "--env", "production"], "s3cret value\n", 0, &["is encrypted in"]);
+    place.check(
+        &["secret", "set", "databasePassword", "--env", "production"],
+        "s3cret value\n",
+        0,
+        &["is encrypted in"],
+    );
     let file = std::fs::read_to_string(place.repository().join("infrastructure-k8s-db/stack.production.yaml")).unwrap();
     assert!(file.contains("recipients:") && !file.contains("s3cret"), "{file}");
     assert!(file.contains("# A client that died inside a transaction"), "comments stay: {file}");
-    assert_eq!(place.check(&["secret", "get", "databasePassword", "--env", "production"], "", 0, &[]), "s3cret value\n");
+    assert_eq!(
+        place.check(&["secret", "get", "databasePassword", "--env", "production"], "", 0, &[]),
+        "s3cret value\n"
+    );
     let listed = place.check(&["secret", "list", "--env", "production"], "", 0, &["databasePassword"]);
     assert!(!listed.contains("s3cret"));
-    place.check(&["secret", "get", "databasePasword", "--env", "production"], "", 2, &["did you mean `databasePassword`?"]);
+    place.check(
+        &["secret", "get", "databasePasword", "--env", "production"],
+        "",
+        2,
+        &["did you mean `databasePassword`?"],
+    );
     place.check(&["secret", "set", "empty"], "", 2, &["the value on standard input is empty"]);
 
     // Somebody else's key does not open it, and says whose would.
     std::fs::remove_file(place.folder.path().join("home/.config/marea/key.txt")).unwrap();
-    place.check(&["secret", "get", "databasePassword", "--env", "production"], "", 5, &["cannot be decrypted with the key", "age1"]);
+    place.check(
+        &["secret", "get", "databasePassword", "--env", "production"],
+        "",
+        5,
+        &["cannot be decrypted with the key", "age1"],
+    );
 }
 
 #[test]
@@ -134,7 +167,12 @@ fn decisions_are_made_from_standard_input() {
     let place = Place::new();
     let document = r#"{"nodes": [{"metadata": {"name": "a"}, "status": {"allocatable": {"cpu": "2", "memory": "4Gi", "pods": "30"}}}], "pod": {"metadata": {"name": "p"}, "spec": {"containers": []}}}"#;
     place.check(&["decide", "schedule"], document, 0, &["\"feasible\":{\"a\":true}"]);
-    place.check(&["decide", "schedule"], "{\"nodes\": [], \"pod\": {}, \"podz\": []}", 2, &["error: line 1: podz: unknown field"]);
+    place.check(
+        &["decide", "schedule"],
+        "{\"nodes\": [], \"pod\": {}, \"podz\": []}",
+        2,
+        &["error: line 1: podz: unknown field"],
+    );
 }
 
 #[test]

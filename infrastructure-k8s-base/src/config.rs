@@ -167,11 +167,15 @@ impl Config {
         let mut problems = Vec::new();
         let systems = self.node_pools.values().filter(|pool| pool.mode == PoolMode::System).count();
         if systems == 0 {
-            problems.push(Problem { field: "nodePools".into(), problem: "no pool has `mode: system`, which AKS needs".into() });
+            problems.push(Problem {
+                field: "nodePools".into(),
+                problem: "no pool has `mode: system`, which AKS needs".into(),
+            });
         }
         for (name, pool) in &self.node_pools {
             let field = format!("nodePools.{name}");
-            let mut report = |sub: &str, problem: String| problems.push(Problem { field: format!("{field}{sub}"), problem });
+            let mut report =
+                |sub: &str, problem: String| problems.push(Problem { field: format!("{field}{sub}"), problem });
             if !is_pool_name(name) {
                 report("", "a pool's name is a lower-case letter and at most eleven letters or digits".into());
             }
@@ -190,5 +194,7 @@ impl Config {
 }
 
 fn is_pool_name(name: &str) -> bool {
-    name.len() <= 12 && name.starts_with(|c: char| c.is_ascii_lowercase()) && name.bytes().all(|byte| byte.is_ascii_lowercase() || byte.is_ascii_digit())
+    name.len() <= 12
+        && name.starts_with(|c: char| c.is_ascii_lowercase())
+        && name.bytes().all(|byte| byte.is_ascii_lowercase() || byte.is_ascii_digit())
 }

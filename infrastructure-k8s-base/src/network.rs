@@ -2,8 +2,9 @@
 
 use arm_model::expression::Expression;
 use arm_model::resources::{
-    AddressSpace, NetworkSecurityGroup, NetworkSecurityGroupProperties, RuleAccess, RuleDirection, RuleProtocol, SecurityRule, SecurityRuleProperties,
-    SubResource, Subnet, SubnetProperties, VirtualNetwork, VirtualNetworkProperties,
+    AddressSpace, NetworkSecurityGroup, NetworkSecurityGroupProperties, RuleAccess, RuleDirection, RuleProtocol,
+    SecurityRule, SecurityRuleProperties, SubResource, Subnet, SubnetProperties, VirtualNetwork,
+    VirtualNetworkProperties,
 };
 
 use crate::config::Config;
@@ -23,7 +24,9 @@ pub(crate) fn security_group(config: &Config) -> NetworkSecurityGroup {
         SecurityRule {
             name: Some("nodes-and-pods".into()),
             properties: SecurityRuleProperties {
-                description: Some("Nodes reach each other and pods; pods keep their overlay address inside the cluster".into()),
+                description: Some(
+                    "Nodes reach each other and pods; pods keep their overlay address inside the cluster".into(),
+                ),
                 source_address_prefixes: nodes_and_pods.clone(),
                 destination_address_prefixes: nodes_and_pods,
                 ..rule(100, RuleAccess::Allow, RuleProtocol::Any)

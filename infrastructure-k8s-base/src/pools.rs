@@ -3,7 +3,9 @@
 use std::collections::BTreeMap;
 
 use arm_model::expression::Expression;
-use arm_model::resources::{AgentPoolProfile, AgentPoolUpgradeSettings, AutoScalerProfile, PoolMode as ArmPoolMode, PoolType};
+use arm_model::resources::{
+    AgentPoolProfile, AgentPoolUpgradeSettings, AutoScalerProfile, PoolMode as ArmPoolMode, PoolType,
+};
 use platform::POOL_LABEL;
 
 use crate::config::{AutoscalerProfile, Config, NodePool, PoolMode};
@@ -12,7 +14,10 @@ use crate::network::VIRTUAL_NETWORK;
 /// All pools; system pools first, because AKS creates the cluster with them.
 pub(crate) fn profiles(config: &Config, cluster_exists: bool) -> Vec<AgentPoolProfile> {
     let of_mode = |mode| config.node_pools.iter().filter(move |(_, pool)| pool.mode == mode);
-    of_mode(PoolMode::System).chain(of_mode(PoolMode::User)).map(|(name, pool)| profile(config, name, pool, cluster_exists)).collect()
+    of_mode(PoolMode::System)
+        .chain(of_mode(PoolMode::User))
+        .map(|(name, pool)| profile(config, name, pool, cluster_exists))
+        .collect()
 }
 
 fn profile(config: &Config, name: &str, pool: &NodePool, cluster_exists: bool) -> AgentPoolProfile {
@@ -38,7 +43,10 @@ fn profile(config: &Config, name: &str, pool: &NodePool, cluster_exists: bool) -
         node_labels: BTreeMap::from([(POOL_LABEL.to_owned(), name.to_owned())]),
         node_taints: if user { vec![format!("{POOL_LABEL}={name}:NoSchedule")] } else { Vec::new() },
         orchestrator_version: Some(config.kubernetes_version.clone()),
-        upgrade_settings: Some(AgentPoolUpgradeSettings { max_surge: Some("1".into()), ..AgentPoolUpgradeSettings::default() }),
+        upgrade_settings: Some(AgentPoolUpgradeSettings {
+            max_surge: Some("1".into()),
+            ..AgentPoolUpgradeSettings::default()
+        }),
         ..AgentPoolProfile::default()
     }
 }

@@ -4,8 +4,9 @@ use std::collections::BTreeMap;
 
 use arm_model::expression::Expression;
 use arm_model::resources::{
-    AutoUpgradeProfile, ClusterSku, ManagedCluster, ManagedClusterProperties, NetworkProfile, OidcIssuerProfile, ResourceGroup, ResourceIdentity,
-    RoleAssignment, RoleAssignmentProperties, SecurityProfile, UserAssignedIdentity, WorkloadIdentity, role,
+    AutoUpgradeProfile, ClusterSku, ManagedCluster, ManagedClusterProperties, NetworkProfile, OidcIssuerProfile,
+    ResourceGroup, ResourceIdentity, RoleAssignment, RoleAssignmentProperties, SecurityProfile, UserAssignedIdentity,
+    WorkloadIdentity, role,
 };
 use arm_model::{Output, Resource, Template};
 use indexmap::IndexMap;
@@ -21,7 +22,12 @@ const RESOURCES: &str = "resources";
 
 pub(crate) fn template(config: &Config, inputs: &Inputs) -> Template {
     let group = ResourceGroup { location: config.location.clone(), ..ResourceGroup::default() };
-    let nested = Resource::nested_in_group("marea-base-resources", &config.resource_group, &in_group(config, inputs), IndexMap::new());
+    let nested = Resource::nested_in_group(
+        "marea-base-resources",
+        &config.resource_group,
+        &in_group(config, inputs),
+        IndexMap::new(),
+    );
     let output = |name: &str| {
         Output::string(Expression::reference(Expression::literal(RESOURCES)).get("outputs").get(name).get("value"))
     };
@@ -54,7 +60,12 @@ fn in_group(config: &Config, inputs: &Inputs) -> Template {
         .resource("network", network)
         .resource("identity", Resource::new(IDENTITY, &identity))
         .resource("networkAccess", network_access().depends_on("network").depends_on("identity"))
-        .resource("cluster", Resource::new(&config.cluster_name, &managed_cluster(config, inputs)).depends_on("network").depends_on("networkAccess"))
+        .resource(
+            "cluster",
+            Resource::new(&config.cluster_name, &managed_cluster(config, inputs))
+                .depends_on("network")
+                .depends_on("networkAccess"),
+        )
         .output("clusterId", Output::string(cluster_id))
         .output("clusterFqdn", Output::string(cluster().get("fqdn")))
         .output("oidcIssuerUrl", Output::string(cluster().get("oidcIssuerProfile").get("issuerURL")))
@@ -67,7 +78,10 @@ fn in_group(config: &Config, inputs: &Inputs) -> Template {
 fn network_access() -> Resource {
     let role_definition = Expression::call(
         "subscriptionResourceId",
-        &[Expression::literal("Microsoft.Authorization/roleDefinitions"), Expression::literal(role::NETWORK_CONTRIBUTOR)],
+        &[
+            Expression::literal("Microsoft.Authorization/roleDefinitions"),
+            Expression::literal(role::NETWORK_CONTRIBUTOR),
+        ],
     );
     let assignment = RoleAssignment {
         properties: RoleAssignmentProperties {
@@ -97,7 +111,10 @@ fn managed_cluster(config: &Config, inputs: &Inputs) -> ManagedCluster {
         location: Some(config.location.clone()),
         tags: Default::default(),
         sku: Some(ClusterSku { name: "Base".into(), tier: tier.into() }),
-        identity: Some(ResourceIdentity { kind: "UserAssigned".into(), user_assigned_identities: BTreeMap::from([(identity_id, json!({}))]) }),
+        identity: Some(ResourceIdentity {
+            kind: "UserAssigned".into(),
+            user_assigned_identities: BTreeMap::from([(identity_id, json!({}))]),
+        }),
         properties: ManagedClusterProperties {
             kubernetes_version: Some(config.kubernetes_version.clone()),
             dns_prefix: Some(config.cluster_name.clone()),
@@ -105,7 +122,9 @@ fn managed_cluster(config: &Config, inputs: &Inputs) -> ManagedCluster {
             agent_pool_profiles: pools::profiles(config, inputs.cluster_exists),
             network_profile: Some(network_profile(config)),
             oidc_issuer_profile: Some(OidcIssuerProfile { enabled: Some(true), issuer_url: None }),
-            security_profile: Some(SecurityProfile { workload_identity: Some(WorkloadIdentity { enabled: Some(true) }) }),
+            security_profile: Some(SecurityProfile {
+                workload_identity: Some(WorkloadIdentity { enabled: Some(true) }),
+            }),
             auto_scaler_profile: Some(pools::autoscaler(&config.autoscaler)),
             auto_upgrade_profile: Some(AutoUpgradeProfile {
                 upgrade_channel: Some("patch".into()),

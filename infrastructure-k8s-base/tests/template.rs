@@ -54,11 +54,17 @@ fn an_update_leaves_autoscaled_counts_alone() {
 fn the_seeds_sizes_are_named_as_unsupported() {
     let findings: Vec<String> = unsupported(&load("production").config).iter().map(ToString::to_string).collect();
     assert_eq!(findings.len(), 5, "{findings:#?}");
-    assert!(findings.iter().any(|text| text.starts_with("config.nodePools.systempool.vmSize") && text.contains("Standard_D4als_v6")));
+    assert!(
+        findings
+            .iter()
+            .any(|text| text.starts_with("config.nodePools.systempool.vmSize") && text.contains("Standard_D4als_v6"))
+    );
 }
 
 fn check_problem(yaml: &str, expected: &str) {
-    let text = std::fs::read_to_string(folder().join("stack.local.yaml")).unwrap().replace("    backend: {vmSize: Standard_B2s, min: 1, max: 5, subnet: 10.224.2.0/24}", yaml);
+    let text = std::fs::read_to_string(folder().join("stack.local.yaml"))
+        .unwrap()
+        .replace("    backend: {vmSize: Standard_B2s, min: 1, max: 5, subnet: 10.224.2.0/24}", yaml);
     let problems = match config::parse::<StackFile<Config>>(Path::new("stack.local.yaml"), &text) {
         Ok(file) => file.config.problems().iter().map(ToString::to_string).collect::<Vec<_>>().join("\n"),
         Err(error) => error.to_string(),
@@ -68,9 +74,21 @@ fn check_problem(yaml: &str, expected: &str) {
 
 #[test]
 fn wrong_values_are_named() {
-    check_problem("    backend: {vmSize: Standard_B2s, min: 5, max: 1, subnet: 10.224.2.0/24}", "config.nodePools.backend: min 5 and max 1 leave no number of nodes");
-    check_problem("    backend: {vmSize: Standard_B2s, min: 1, subnet: 10.224.2.0/24}", "set either `count`, or both `min` and `max`");
+    check_problem(
+        "    backend: {vmSize: Standard_B2s, min: 5, max: 1, subnet: 10.224.2.0/24}",
+        "config.nodePools.backend: min 5 and max 1 leave no number of nodes",
+    );
+    check_problem(
+        "    backend: {vmSize: Standard_B2s, min: 1, subnet: 10.224.2.0/24}",
+        "set either `count`, or both `min` and `max`",
+    );
     check_problem("    Back-End: {vmSize: Standard_B2s, count: 1, subnet: 10.224.2.0/24}", "a pool's name is");
-    check_problem("    backend: {vmSise: Standard_B2s, min: 1, max: 5, subnet: 10.224.2.0/24}", "unknown key `vmSise`; did you mean `vmSize`?");
-    check_problem("    backend: {vmSize: Standard_B2s, min: many, max: 5, subnet: 10.224.2.0/24}", "stack.local.yaml:10: `min`: invalid u32");
+    check_problem(
+        "    backend: {vmSise: Standard_B2s, min: 1, max: 5, subnet: 10.224.2.0/24}",
+        "unknown key `vmSise`; did you mean `vmSize`?",
+    );
+    check_problem(
+        "    backend: {vmSize: Standard_B2s, min: many, max: 5, subnet: 10.224.2.0/24}",
+        "stack.local.yaml:10: `min`: invalid u32",
+    );
 }

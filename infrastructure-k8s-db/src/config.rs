@@ -106,10 +106,14 @@ impl Config {
             problems.push(format!("config.storageGib: {} is less than Azure's minimum of 32", self.storage_gib));
         }
         if !(7..=35).contains(&self.backup_retention_days) {
-            problems.push(format!("config.backupRetentionDays: {} is not between 7 and 35", self.backup_retention_days));
+            problems
+                .push(format!("config.backupRetentionDays: {} is not between 7 and 35", self.backup_retention_days));
         }
         if !self.network.zone.ends_with(".postgres.database.azure.com") {
-            problems.push(format!("config.network.zone: `{}` does not end in .postgres.database.azure.com", self.network.zone));
+            problems.push(format!(
+                "config.network.zone: `{}` does not end in .postgres.database.azure.com",
+                self.network.zone
+            ));
         }
         if let Err(error) = self.user_connections() {
             problems.push(format!("config.size: {error}"));

@@ -2,9 +2,10 @@
 
 use arm_model::expression::Expression;
 use arm_model::resources::{
-    AddressSpace, Delegation, DelegationProperties, NetworkSecurityGroup, NetworkSecurityGroupProperties, RuleAccess, RuleDirection, RuleProtocol,
-    SecurityRule, SecurityRuleProperties, SubResource, Subnet, SubnetProperties, VirtualNetwork, VirtualNetworkLink, VirtualNetworkLinkProperties,
-    VirtualNetworkPeering, VirtualNetworkPeeringProperties, VirtualNetworkProperties,
+    AddressSpace, Delegation, DelegationProperties, NetworkSecurityGroup, NetworkSecurityGroupProperties, RuleAccess,
+    RuleDirection, RuleProtocol, SecurityRule, SecurityRuleProperties, SubResource, Subnet, SubnetProperties,
+    VirtualNetwork, VirtualNetworkLink, VirtualNetworkLinkProperties, VirtualNetworkPeering,
+    VirtualNetworkPeeringProperties, VirtualNetworkProperties,
 };
 
 use crate::Inputs;
@@ -21,13 +22,40 @@ pub(crate) const SUBNET: &str = "postgres";
 /// Only the backend pool's subnet gets in: pods of other pools reach other networks as their own node.
 pub(crate) fn security_group(config: &Config, inputs: &Inputs) -> NetworkSecurityGroup {
     let subnet = &config.network.subnet;
-    let inbound = |name: &str, priority, access, source: &str, port: &str, why: &str| rule(name, priority, access, RuleDirection::Inbound, source, subnet, port, why);
+    let inbound = |name: &str, priority, access, source: &str, port: &str, why: &str| {
+        rule(name, priority, access, RuleDirection::Inbound, source, subnet, port, why)
+    };
     let rules = vec![
-        inbound("backend", 100, RuleAccess::Allow, &inputs.backend_subnet_prefix, "5432", "Pods of the backend pool, as their nodes"),
+        inbound(
+            "backend",
+            100,
+            RuleAccess::Allow,
+            &inputs.backend_subnet_prefix,
+            "5432",
+            "Pods of the backend pool, as their nodes",
+        ),
         inbound("within", 110, RuleAccess::Allow, subnet, "5432", "The service's own traffic in its delegated subnet"),
         inbound("nobody-else", 4000, RuleAccess::Deny, "*", "*", "Nobody else"),
-        rule("within-out", 100, RuleAccess::Allow, RuleDirection::Outbound, subnet, subnet, "5432", "The service's own traffic in its delegated subnet"),
-        rule("backups", 110, RuleAccess::Allow, RuleDirection::Outbound, subnet, "Storage", "443", "Write-ahead log and backups go to Azure Storage"),
+        rule(
+            "within-out",
+            100,
+            RuleAccess::Allow,
+            RuleDirection::Outbound,
+            subnet,
+            subnet,
+            "5432",
+            "The service's own traffic in its delegated subnet",
+        ),
+        rule(
+            "backups",
+            110,
+            RuleAccess::Allow,
+            RuleDirection::Outbound,
+            subnet,
+            "Storage",
+            "443",
+            "Write-ahead log and backups go to Azure Storage",
+        ),
     ];
     NetworkSecurityGroup {
         location: Some(config.location.clone()),
@@ -36,8 +64,20 @@ pub(crate) fn security_group(config: &Config, inputs: &Inputs) -> NetworkSecurit
     }
 }
 
-#[expect(clippy::too_many_arguments, reason = "a rule has that many parts, and a table of rules reads best in one line each")]
-fn rule(name: &str, priority: u32, access: RuleAccess, direction: RuleDirection, source: &str, destination: &str, port: &str, why: &str) -> SecurityRule {
+#[expect(
+    clippy::too_many_arguments,
+    reason = "a rule has that many parts, and a table of rules reads best in one line each"
+)]
+fn rule(
+    name: &str,
+    priority: u32,
+    access: RuleAccess,
+    direction: RuleDirection,
+    source: &str,
+    destination: &str,
+    port: &str,
+    why: &str,
+) -> SecurityRule {
     SecurityRule {
         name: Some(name.to_owned()),
         properties: SecurityRuleProperties {
@@ -63,7 +103,10 @@ pub(crate) fn virtual_network(config: &Config) -> VirtualNetwork {
         properties: SubnetProperties {
             address_prefix: Some(config.network.subnet.clone()),
             network_security_group: Some(SubResource::new(group)),
-            delegations: vec![Delegation { name: "postgres".into(), properties: DelegationProperties { service_name: service.into() } }],
+            delegations: vec![Delegation {
+                name: "postgres".into(),
+                properties: DelegationProperties { service_name: service.into() },
+            }],
             ..SubnetProperties::default()
         },
     };
@@ -94,7 +137,10 @@ pub(crate) fn peering(remote: impl Into<String>) -> VirtualNetworkPeering {
 pub(crate) fn link(network: impl Into<String>) -> VirtualNetworkLink {
     VirtualNetworkLink {
         location: Some("global".into()),
-        properties: VirtualNetworkLinkProperties { virtual_network: Some(SubResource::new(network)), registration_enabled: Some(false) },
+        properties: VirtualNetworkLinkProperties {
+            virtual_network: Some(SubResource::new(network)),
+            registration_enabled: Some(false),
+        },
         ..VirtualNetworkLink::default()
     }
 }

@@ -29,7 +29,9 @@ fn inputs() -> Inputs {
         subscription_id: subscription.into(),
         cluster_resource_group: "marea-base".into(),
         cluster_network_name: "marea".into(),
-        cluster_network_id: format!("/subscriptions/{subscription}/resourceGroups/marea-base/providers/Microsoft.Network/virtualNetworks/marea"),
+        cluster_network_id: format!(
+            "/subscriptions/{subscription}/resourceGroups/marea-base/providers/Microsoft.Network/virtualNetworks/marea"
+        ),
         backend_subnet_prefix: "10.224.2.0/24".into(),
         password_revision: "0123456789ab".into(),
     }

@@ -47,7 +47,8 @@ pub fn manifests(config: &Config, inputs: &Inputs, source: Vec<Manifest>) -> Res
         workload::set_autoscaler(find(&mut manifests, "HorizontalPodAutoscaler", "platform", name)?, scaling);
     }
     workload::set_config_digest(find(&mut manifests, "Deployment", "platform", "backend")?, &digest);
-    find(&mut manifests, "Deployment", "monitoring", "grafana")?.value["spec"]["replicas"] = json!(config.grafana_replicas);
+    find(&mut manifests, "Deployment", "monitoring", "grafana")?.value["spec"]["replicas"] =
+        json!(config.grafana_replicas);
     for (repository, version) in &config.versions {
         let mut used = false;
         for manifest in &mut manifests {
@@ -66,10 +67,16 @@ pub fn manifests(config: &Config, inputs: &Inputs, source: Vec<Manifest>) -> Res
 fn pool_size(config: &Config, inputs: &Inputs) -> Result<u32, DeployError> {
     let max = config.backend.replicas.max;
     let user_connections = inputs.database.user_connections;
-    platform::connection_pool_size(user_connections, max, POOL_SURGE).ok_or(DeployError::Connections { max, user_connections })
+    platform::connection_pool_size(user_connections, max, POOL_SURGE)
+        .ok_or(DeployError::Connections { max, user_connections })
 }
 
-fn find<'a>(manifests: &'a mut [Manifest], kind: &str, namespace: &str, name: &str) -> Result<&'a mut Manifest, DeployError> {
+fn find<'a>(
+    manifests: &'a mut [Manifest],
+    kind: &str,
+    namespace: &str,
+    name: &str,
+) -> Result<&'a mut Manifest, DeployError> {
     manifests
         .iter_mut()
         .find(|manifest| manifest.is(kind, namespace, name))

@@ -10,7 +10,11 @@ pub(crate) fn set_deployment(manifest: &mut Manifest, workload: &Workload) {
     let container = &mut manifest.value["spec"]["template"]["spec"]["containers"][0];
     container["image"] = json!(workload.image);
     container["ports"][0]["containerPort"] = json!(workload.port);
-    for (probe, path) in [("startupProbe", &workload.liveness_path), ("livenessProbe", &workload.liveness_path), ("readinessProbe", &workload.readiness_path)] {
+    for (probe, path) in [
+        ("startupProbe", &workload.liveness_path),
+        ("livenessProbe", &workload.liveness_path),
+        ("readinessProbe", &workload.readiness_path),
+    ] {
         if let Some(found) = container.pointer_mut(&format!("/{probe}/httpGet/path")) {
             *found = json!(path);
         }
@@ -42,8 +46,12 @@ pub(crate) fn set_autoscaler(manifest: &mut Manifest, scaling: &Scaling) {
 /// Sets the version of every container whose image has this repository.
 pub(crate) fn set_version(manifest: &mut Manifest, repository: &str, version: &str) -> bool {
     let mut found = false;
-    for container in manifest.value.pointer_mut("/spec/template/spec/containers").and_then(Value::as_array_mut).into_iter().flatten() {
-        let fits = container["image"].as_str().is_some_and(|image| image.rsplit_once(':').map_or(image, |(name, _)| name) == repository);
+    for container in
+        manifest.value.pointer_mut("/spec/template/spec/containers").and_then(Value::as_array_mut).into_iter().flatten()
+    {
+        let fits = container["image"]
+            .as_str()
+            .is_some_and(|image| image.rsplit_once(':').map_or(image, |(name, _)| name) == repository);
         if fits {
             container["image"] = json!(format!("{repository}:{version}"));
             found = true;

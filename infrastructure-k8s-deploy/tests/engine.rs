@@ -26,7 +26,11 @@ impl Arm {
 
     fn request(&mut self, method: Method, path: &str, body: &Value) -> Response {
         let (path, query) = path.split_once('?').unwrap_or((path, ""));
-        let mut query: Vec<(String, String)> = query.split('&').filter_map(|pair| pair.split_once('=')).map(|(k, v)| (k.to_owned(), v.to_owned())).collect();
+        let mut query: Vec<(String, String)> = query
+            .split('&')
+            .filter_map(|pair| pair.split_once('='))
+            .map(|(k, v)| (k.to_owned(), v.to_owned()))
+            .collect();
         if !query.iter().any(|(name, _)| name == "api-version") {
             query.push(("api-version".into(), "2025-04-01".into()));
         }
@@ -56,7 +60,9 @@ impl Arm {
                         user_kubeconfig: "user".into(),
                         oidc_issuer_url: "https://issuer/".into(),
                     },
-                    Effect::EnsurePostgres { .. } => Outcome::Postgres { host_address: "10.225.0.4".into(), state: "Ready".into() },
+                    Effect::EnsurePostgres { .. } => {
+                        Outcome::Postgres { host_address: "10.225.0.4".into(), state: "Ready".into() }
+                    }
                     Effect::DeleteCluster { .. } | Effect::DeletePostgres { .. } => Outcome::Deleted,
                 };
                 self.engine.complete(id, outcome, Timestamp(0));
@@ -66,7 +72,9 @@ impl Arm {
 
     /// Deploys as a deployment stack and gives the outputs.
     fn apply(&mut self, name: &str, template: &Template, parameters: &Value) -> Value {
-        let path = format!("/subscriptions/{SUBSCRIPTION}/providers/Microsoft.Resources/deploymentStacks/{name}?api-version=2025-07-01");
+        let path = format!(
+            "/subscriptions/{SUBSCRIPTION}/providers/Microsoft.Resources/deploymentStacks/{name}?api-version=2025-07-01"
+        );
         let unmanage = json!({"resources": "delete", "resourceGroups": "delete"});
         let properties = json!({"template": template.to_value(), "parameters": parameters, "actionOnUnmanage": unmanage, "denySettings": {"mode": "none"}});
         let response = self.request(Method::Put, &path, &json!({"location": "eastus", "properties": properties}));

@@ -25,7 +25,8 @@ fn check_golden(path: &Path, actual: &str) {
 }
 
 fn load(environment: &str) -> StackFile<Config> {
-    config::load(&stack::file::path(folder().parent().unwrap(), infrastructure_k8s_deploy::FOLDER, environment)).unwrap()
+    config::load(&stack::file::path(folder().parent().unwrap(), infrastructure_k8s_deploy::FOLDER, environment))
+        .unwrap()
 }
 
 fn inputs() -> Inputs {
@@ -66,7 +67,16 @@ fn configuration_reaches_the_manifests() {
         assert_eq!(value(&applied, "HorizontalPodAutoscaler", "platform", "frontend", "/spec/maxReplicas"), 5);
     }
     let local = manifests(&load("local").config, &inputs(), source()).unwrap();
-    assert_eq!(value(&local, "HorizontalPodAutoscaler", "platform", "backend", "/spec/behavior/scaleDown/stabilizationWindowSeconds"), 60);
+    assert_eq!(
+        value(
+            &local,
+            "HorizontalPodAutoscaler",
+            "platform",
+            "backend",
+            "/spec/behavior/scaleDown/stabilizationWindowSeconds"
+        ),
+        60
+    );
     assert_eq!(value(&local, "Deployment", "monitoring", "grafana", "/spec/replicas"), 0);
 }
 
@@ -78,7 +88,10 @@ fn a_new_password_is_a_rollout_and_stays_out_of_everything_but_the_secret() {
     let mut rotated = inputs();
     rotated.database.password = Secret::new("another secret of the test");
     let after = manifests(&config, &rotated, source()).unwrap();
-    assert_ne!(value(&before, "Deployment", "platform", "backend", digest), value(&after, "Deployment", "platform", "backend", digest));
+    assert_ne!(
+        value(&before, "Deployment", "platform", "backend", digest),
+        value(&after, "Deployment", "platform", "backend", digest)
+    );
     for manifest in before.iter().filter(|manifest| manifest.kind.kind != "Secret") {
         assert!(!manifest.value.to_string().contains("a secret of the test"), "{}", manifest.key());
     }
@@ -110,7 +123,10 @@ fn what_the_configuration_names_must_exist() {
     };
     check(&|config| config.backend.replicas.max = 30, "leave none of the database's 35 connections");
     check(&|config| config.backend.replicas.min = 11, "config.backend.replicas: min 11 and max 10");
-    check(&|config| drop(config.versions.insert("docker.io/library/nginx".into(), "1".into())), "no container runs an image of `docker.io/library/nginx`");
+    check(
+        &|config| drop(config.versions.insert("docker.io/library/nginx".into(), "1".into())),
+        "no container runs an image of `docker.io/library/nginx`",
+    );
 }
 
 /// Pools and workloads are declared in different stacks; only together they can be checked.
@@ -118,8 +134,10 @@ fn what_the_configuration_names_must_exist() {
 fn the_manifests_fit_the_pools_of_both_environments() {
     for environment in ["local", "production"] {
         let root = folder().join("..");
-        let base: StackFile<infrastructure_k8s_base::Config> = config::load(&stack::file::path(&root, infrastructure_k8s_base::FOLDER, environment)).unwrap();
-        let db: StackFile<infrastructure_k8s_db::Config> = config::load(&stack::file::path(&root, infrastructure_k8s_db::FOLDER, environment)).unwrap();
+        let base: StackFile<infrastructure_k8s_base::Config> =
+            config::load(&stack::file::path(&root, infrastructure_k8s_base::FOLDER, environment)).unwrap();
+        let db: StackFile<infrastructure_k8s_db::Config> =
+            config::load(&stack::file::path(&root, infrastructure_k8s_db::FOLDER, environment)).unwrap();
         let base = Base::template(&base.config, &infrastructure_k8s_base::Inputs::default());
         let db = Db::template(
             &db.config,
@@ -137,7 +155,14 @@ fn the_manifests_fit_the_pools_of_both_environments() {
         let platform = platform::Platform::new(&[&base, &db], &values);
         assert_eq!(platform::check(&platform), []);
         assert_eq!(platform.pools.len(), 3);
-        assert_eq!(platform.workloads.iter().filter(|workload| workload.required_labels.contains_key(platform::POOL_LABEL)).count(), platform.workloads.len());
+        assert_eq!(
+            platform
+                .workloads
+                .iter()
+                .filter(|workload| workload.required_labels.contains_key(platform::POOL_LABEL))
+                .count(),
+            platform.workloads.len()
+        );
         assert_eq!(platform.database.unwrap().size, "Standard_B1ms");
     }
 }

@@ -91,15 +91,25 @@ async fn list(client: &Client) -> kube::Result<Vec<Value>> {
 
 /// Waiting is said once: of consecutive equal reasons the newest stays.
 fn by_hpa(items: &[Value]) -> ByHpa {
-    let mut decisions: Vec<(Decision, &Value)> = items.iter().filter_map(|item| Some((decision(item)?, item))).collect();
+    let mut decisions: Vec<(Decision, &Value)> =
+        items.iter().filter_map(|item| Some((decision(item)?, item))).collect();
     decisions.sort_by_key(|(decision, _)| std::cmp::Reverse(decision.sequence));
     let mut reasons = ByHpa::new();
     for (decision, item) in decisions {
-        let namespace = decision.namespace.as_deref().or_else(|| item.pointer("/metadata/namespace")?.as_str()).unwrap_or_default();
+        let namespace =
+            decision.namespace.as_deref().or_else(|| item.pointer("/metadata/namespace")?.as_str()).unwrap_or_default();
         let list = reasons.entry(format!("{namespace}/{}", decision.object)).or_default();
-        let repeated = list.last().is_some_and(|newer: &Reason| !decision.acted && !newer.acted && newer.summary == decision.summary);
+        let repeated = list
+            .last()
+            .is_some_and(|newer: &Reason| !decision.acted && !newer.acted && newer.summary == decision.summary);
         if !repeated && list.len() < KEPT_PER_HPA {
-            list.push(Reason { id: decision.sequence.to_string(), source: ReasonSource::Decision, at: time(decision.at.as_ref(), item), summary: decision.summary, acted: decision.acted });
+            list.push(Reason {
+                id: decision.sequence.to_string(),
+                source: ReasonSource::Decision,
+                at: time(decision.at.as_ref(), item),
+                summary: decision.summary,
+                acted: decision.acted,
+            });
         }
     }
     reasons
@@ -129,7 +139,8 @@ mod tests {
 
     #[test]
     fn reasons_are_newest_first_and_waiting_is_said_once() {
-        let reasons = by_hpa(&[item(1, "wait", false), item(2, "wait", false), item(3, "2 to 4", true), item(4, "wait", false)]);
+        let reasons =
+            by_hpa(&[item(1, "wait", false), item(2, "wait", false), item(3, "2 to 4", true), item(4, "wait", false)]);
         let ids: Vec<&str> = reasons["platform/backend"].iter().map(|reason| reason.id.as_str()).collect();
         assert_eq!(ids, ["4", "3", "2"]);
     }

@@ -24,8 +24,15 @@ pub async fn watch(cluster_name: String, live: Arc<Live>) {
             Ok(client) => break client,
             Err(error) => {
                 tracing::error!(error = %error, "no cluster: set KUBECONFIG, or run in a pod with a service account");
-                let gaps = vec![backend_api::cluster::Gap { part: "cluster".to_owned(), reason: "no usable Kubernetes configuration".to_owned() }];
-                live.publish(view::snapshot(&Objects { cluster_name: cluster_name.clone(), gaps, ..Objects::default() }));
+                let gaps = vec![backend_api::cluster::Gap {
+                    part: "cluster".to_owned(),
+                    reason: "no usable Kubernetes configuration".to_owned(),
+                }];
+                live.publish(view::snapshot(&Objects {
+                    cluster_name: cluster_name.clone(),
+                    gaps,
+                    ..Objects::default()
+                }));
                 tokio::time::sleep(CONFIGURATION_RETRY).await;
             }
         }
@@ -70,7 +77,13 @@ impl Sources {
         }
     }
 
-    async fn publish_forever(&self, cluster_name: String, version: tokio::task::JoinHandle<String>, signals: Arc<Signals>, live: Arc<Live>) {
+    async fn publish_forever(
+        &self,
+        cluster_name: String,
+        version: tokio::task::JoinHandle<String>,
+        signals: Arc<Signals>,
+        live: Arc<Live>,
+    ) {
         let mut version = Some(version);
         let mut known = None;
         loop {

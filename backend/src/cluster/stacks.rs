@@ -37,7 +37,12 @@ impl Drop for Stacks {
 async fn poll(client: Client, records: Arc<Mutex<Vec<StackRecord>>>, signals: Arc<Signals>) {
     let api: Api<ConfigMap> = Api::namespaced(client, CONFIG_MAP_NAMESPACE);
     loop {
-        match api.get_opt(CONFIG_MAP_NAME).await.map_err(|error| client_reason(&error)).and_then(|map| parse(map.as_ref())) {
+        match api
+            .get_opt(CONFIG_MAP_NAME)
+            .await
+            .map_err(|error| client_reason(&error))
+            .and_then(|map| parse(map.as_ref()))
+        {
             Ok(fresh) => {
                 *records.lock().unwrap_or_else(std::sync::PoisonError::into_inner) = fresh;
                 signals.report(PART, None);
@@ -52,7 +57,8 @@ async fn poll(client: Client, records: Arc<Mutex<Vec<StackRecord>>>, signals: Ar
 /// Nothing was deployed with a record yet where there is no ConfigMap.
 fn parse(map: Option<&ConfigMap>) -> Result<Vec<StackRecord>, String> {
     let Some(text) = map.and_then(|map| map.data.as_ref()?.get(CONFIG_MAP_KEY)) else { return Ok(Vec::new()) };
-    serde_json::from_str(text).map_err(|error| format!("ConfigMap {CONFIG_MAP_NAMESPACE}/{CONFIG_MAP_NAME}, key {CONFIG_MAP_KEY}: {error}"))
+    serde_json::from_str(text)
+        .map_err(|error| format!("ConfigMap {CONFIG_MAP_NAMESPACE}/{CONFIG_MAP_NAME}, key {CONFIG_MAP_KEY}: {error}"))
 }
 
 #[cfg(test)]
@@ -65,7 +71,9 @@ mod tests {
 
     #[test]
     fn stacks_are_read_from_their_config_map() {
-        let map = config_map(r#"[{"name":"base","env":"local","commit":"abc","updatedAt":"2026-11-23T10:00:00Z","resources":7}]"#);
+        let map = config_map(
+            r#"[{"name":"base","env":"local","commit":"abc","updatedAt":"2026-11-23T10:00:00Z","resources":7}]"#,
+        );
         let stacks = parse(Some(&map)).expect("a valid list");
         assert_eq!((stacks[0].name.as_str(), stacks[0].resources), ("base", 7));
         assert_eq!(parse(None), Ok(Vec::new()));

@@ -15,7 +15,8 @@ use backend_api::stream::Snapshot;
 use backend_api::work::{DEFAULT_UNITS, MAX_UNITS, Work, WorkQuery};
 use std::sync::{Arc, LazyLock};
 
-static DOCUMENT: LazyLock<String> = LazyLock::new(|| backend_api::openapi::document().to_json().expect("a document of plain data"));
+static DOCUMENT: LazyLock<String> =
+    LazyLock::new(|| backend_api::openapi::document().to_json().expect("a document of plain data"));
 
 pub async fn openapi() -> impl IntoResponse {
     ([(header::CONTENT_TYPE, "application/json")], DOCUMENT.as_str())
@@ -55,7 +56,10 @@ pub async fn events(State(application): State<Application>) -> Result<Json<Vec<E
     Ok(Json(view(&application)?.events.clone()))
 }
 
-pub async fn work(State(application): State<Application>, query: Result<Query<WorkQuery>, QueryRejection>) -> Result<Json<Work>, Refusal> {
+pub async fn work(
+    State(application): State<Application>,
+    query: Result<Query<WorkQuery>, QueryRejection>,
+) -> Result<Json<Work>, Refusal> {
     let Query(query) = query.map_err(|rejection| Refusal::BadQuery(rejection.body_text()))?;
     let units = query.units.unwrap_or(DEFAULT_UNITS);
     if units > MAX_UNITS {

@@ -77,11 +77,16 @@ pub async fn admit(State(admission): State<Arc<Admission>>, request: Request, ne
 pub async fn observe(State(application): State<Application>, request: Request, next: Next) -> Response {
     let started = Instant::now();
     let id = request.headers().get(&REQUEST_ID).filter(|id| is_sane(id)).cloned().unwrap_or_else(new_id);
-    let route = request.extensions().get::<MatchedPath>().map_or_else(|| "unmatched".to_owned(), |path| path.as_str().to_owned());
+    let route = request
+        .extensions()
+        .get::<MatchedPath>()
+        .map_or_else(|| "unmatched".to_owned(), |path| path.as_str().to_owned());
     let span = tracing::debug_span!("request", id = id.to_str().unwrap_or_default(), method = %request.method(), route);
     let mut response = next.run(request).instrument(span.clone()).await;
     let took = started.elapsed();
-    span.in_scope(|| tracing::debug!(status = response.status().as_u16(), took_ms = took.as_secs_f64() * 1e3, "answered"));
+    span.in_scope(|| {
+        tracing::debug!(status = response.status().as_u16(), took_ms = took.as_secs_f64() * 1e3, "answered")
+    });
     application.metrics.observe(&route, response.status().as_u16(), took);
     response.headers_mut().insert(REQUEST_ID, id);
     if application.lifecycle.is_draining() {
@@ -92,11 +97,13 @@ pub async fn observe(State(application): State<Application>, request: Request, n
 
 /// Ids of others end up in logs: short and printable, or replaced.
 fn is_sane(id: &HeaderValue) -> bool {
-    (1..=128).contains(&id.len()) && id.as_bytes().iter().all(|byte| byte.is_ascii_alphanumeric() || b"-_.:".contains(byte))
+    (1..=128).contains(&id.len())
+        && id.as_bytes().iter().all(|byte| byte.is_ascii_alphanumeric() || b"-_.:".contains(byte))
 }
 
 fn new_id() -> HeaderValue {
-    HeaderValue::from_str(&uuid::Uuid::new_v4().simple().to_string()).expect("hexadecimal digits are a valid header value")
+    HeaderValue::from_str(&uuid::Uuid::new_v4().simple().to_string())
+        .expect("hexadecimal digits are a valid header value")
 }
 
 #[cfg(test)]

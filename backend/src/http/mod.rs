@@ -51,7 +51,10 @@ pub fn router(application: Application) -> Router {
         .route(routes::EVENTS, get(api::events))
         .route(routes::STREAM, get(stream::stream))
         .route(routes::WORK, get(api::work))
-        .layer(axum::middleware::from_fn_with_state(Arc::new(middleware::Admission::new(application.metrics.clone())), middleware::admit));
+        .layer(axum::middleware::from_fn_with_state(
+            Arc::new(middleware::Admission::new(application.metrics.clone())),
+            middleware::admit,
+        ));
     probes
         .merge(api)
         .fallback(problem::not_found)

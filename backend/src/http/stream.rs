@@ -65,11 +65,19 @@ struct Follower {
 }
 
 /// Ends when draining begins: the client then finds another replica.
-fn follow(live: Arc<Live>, lifecycle: Lifecycle, last_event_id: Option<&str>, open: Open) -> impl Stream<Item = Result<Event, Infallible>> + use<> {
+fn follow(
+    live: Arc<Live>,
+    lifecycle: Lifecycle,
+    last_event_id: Option<&str>,
+    open: Open,
+) -> impl Stream<Item = Result<Event, Infallible>> + use<> {
     let (start, receiver) = live.follow(last_event_id);
     let mut follower = Follower { queued: VecDeque::new(), live, lifecycle, receiver, _open: open };
     follower.queue(start);
-    futures::stream::unfold(follower, |mut follower| async move { follower.next().await.map(|event| (Ok(event), follower)) })
+    futures::stream::unfold(
+        follower,
+        |mut follower| async move { follower.next().await.map(|event| (Ok(event), follower)) },
+    )
 }
 
 impl Follower {

@@ -2,7 +2,9 @@
 
 use super::{Objects, events, namespaced};
 use backend_api::hpa::{Condition, Hpa, Metric, Reason, ReasonSource};
-use k8s_openapi::api::autoscaling::v2::{HorizontalPodAutoscaler, MetricSpec, MetricStatus, MetricTarget, MetricValueStatus};
+use k8s_openapi::api::autoscaling::v2::{
+    HorizontalPodAutoscaler, MetricSpec, MetricStatus, MetricTarget, MetricValueStatus,
+};
 use k8s_openapi::api::core::v1;
 
 /// As many as the chart and the list beside it show.
@@ -22,7 +24,8 @@ fn one(hpa: &HorizontalPodAutoscaler, objects: &Objects) -> Hpa {
     let name = hpa.metadata.name.clone().unwrap_or_default();
     let namespace = hpa.metadata.namespace.clone().unwrap_or_default();
     let (spec, status) = (&hpa.spec, hpa.status.as_ref());
-    let current: Vec<&MetricStatus> = status.iter().flat_map(|status| status.current_metrics.iter().flatten()).collect();
+    let current: Vec<&MetricStatus> =
+        status.iter().flat_map(|status| status.current_metrics.iter().flatten()).collect();
     let conditions = status.iter().flat_map(|status| status.conditions.iter().flatten());
     Hpa {
         target: format!("{}/{}", spec.scale_target_ref.kind, spec.scale_target_ref.name),
@@ -108,9 +111,12 @@ fn reasons(namespace: &str, name: &str, objects: &Objects) -> Vec<Reason> {
     }
     let about_it = |event: &&v1::Event| {
         let about = &event.involved_object;
-        about.kind.as_deref() == Some("HorizontalPodAutoscaler") && about.name.as_deref() == Some(name) && about.namespace.as_deref() == Some(namespace)
+        about.kind.as_deref() == Some("HorizontalPodAutoscaler")
+            && about.name.as_deref() == Some(name)
+            && about.namespace.as_deref() == Some(namespace)
     };
-    let mut reasons: Vec<Reason> = objects.events.iter().map(|event| &**event).filter(about_it).map(from_event).collect();
+    let mut reasons: Vec<Reason> =
+        objects.events.iter().map(|event| &**event).filter(about_it).map(from_event).collect();
     reasons.sort_by(|a, b| (&b.at, &a.id).cmp(&(&a.at, &b.id)));
     reasons.truncate(REASONS_SHOWN);
     reasons

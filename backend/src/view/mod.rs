@@ -44,7 +44,8 @@ pub fn snapshot(objects: &Objects) -> Snapshot {
         name: objects.cluster_name.clone(),
         version: objects.version.clone(),
         nodes: nodes.len() as u32,
-        nodes_ready: nodes.iter().filter(|node| matches!(node.phase, NodePhase::Ready | NodePhase::Cordoned)).count() as u32,
+        nodes_ready: nodes.iter().filter(|node| matches!(node.phase, NodePhase::Ready | NodePhase::Cordoned)).count()
+            as u32,
         pods: pods.len() as u32,
         pods_ready: count(&|phase| phase == PodPhase::Ready),
         pods_pending: count(&|phase| matches!(phase, PodPhase::Unscheduled | PodPhase::Starting)),

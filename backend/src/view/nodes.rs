@@ -35,7 +35,10 @@ fn one(node: &v1::Node, objects: &Objects, on_node: &BTreeMap<&str, (u32, Resour
         phase: phase(node),
         vm_size: label("node.kubernetes.io/instance-type").unwrap_or_default(),
         zone: label("topology.kubernetes.io/zone"),
-        address: addresses.into_iter().find(|address| address.type_ == "InternalIP").map(|address| address.address.clone()),
+        address: addresses
+            .into_iter()
+            .find(|address| address.type_ == "InternalIP")
+            .map(|address| address.address.clone()),
         pods,
         pods_allocatable: allocatable.map_or(0, |list| quantities::count(list, "pods")),
         allocatable: allocatable.map(quantities::resources).unwrap_or_default(),
@@ -66,7 +69,11 @@ fn phase(node: &v1::Node) -> NodePhase {
 pub fn pools(nodes: &[Node]) -> Vec<Pool> {
     let mut pools: BTreeMap<&str, Pool> = BTreeMap::new();
     for node in nodes {
-        let pool = pools.entry(&node.pool).or_insert_with(|| Pool { name: node.pool.clone(), vm_size: node.vm_size.clone(), ..Pool::default() });
+        let pool = pools.entry(&node.pool).or_insert_with(|| Pool {
+            name: node.pool.clone(),
+            vm_size: node.vm_size.clone(),
+            ..Pool::default()
+        });
         pool.nodes += 1;
         pool.nodes_ready += u32::from(matches!(node.phase, NodePhase::Ready | NodePhase::Cordoned));
         pool.pods += node.pods;

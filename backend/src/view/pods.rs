@@ -75,10 +75,16 @@ fn phase(pod: &v1::Pod) -> (PodPhase, Option<String>, Option<String>) {
     }
     if pod.spec.as_ref().is_none_or(|spec| spec.node_name.is_none()) {
         let unscheduled = condition(pod, "PodScheduled").filter(|condition| condition.status == "False");
-        return (PodPhase::Unscheduled, unscheduled.and_then(|condition| condition.reason.clone()), unscheduled.and_then(|condition| condition.message.clone()));
+        return (
+            PodPhase::Unscheduled,
+            unscheduled.and_then(|condition| condition.reason.clone()),
+            unscheduled.and_then(|condition| condition.message.clone()),
+        );
     }
     if let Some(waiting) = containers(pod).find_map(|container| container.state.as_ref()?.waiting.as_ref()) {
-        let failing = waiting.reason.as_deref().is_some_and(|reason| reason.ends_with("BackOff") || reason.ends_with("Error") || reason.starts_with("Err"));
+        let failing = waiting.reason.as_deref().is_some_and(|reason| {
+            reason.ends_with("BackOff") || reason.ends_with("Error") || reason.starts_with("Err")
+        });
         let phase = if failing { PodPhase::Failing } else { PodPhase::Starting };
         return (phase, waiting.reason.clone(), waiting.message.clone());
     }

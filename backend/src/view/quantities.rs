@@ -14,5 +14,7 @@ pub fn resources(list: &BTreeMap<String, Quantity>) -> Resources {
 }
 
 pub fn count(list: &BTreeMap<String, Quantity>, name: &str) -> u32 {
-    list.get(name).and_then(|quantity| quantity.0.parse::<units::Quantity>().ok()).map_or(0, |quantity| u32::try_from(quantity.value()).unwrap_or(0))
+    list.get(name)
+        .and_then(|quantity| quantity.0.parse::<units::Quantity>().ok())
+        .map_or(0, |quantity| u32::try_from(quantity.value()).unwrap_or(0))
 }

@@ -38,7 +38,11 @@ fn objects() -> Objects {
         pods: vec![
             pod("backend-2", Some("b-0"), ready()),
             pod("backend-1", Some("b-0"), ready()),
-            pod("backend-3", None, json!({"phase": "Pending", "conditions": [{"type": "PodScheduled", "status": "False", "reason": "Unschedulable", "message": "0/2 nodes"}]})),
+            pod(
+                "backend-3",
+                None,
+                json!({"phase": "Pending", "conditions": [{"type": "PodScheduled", "status": "False", "reason": "Unschedulable", "message": "0/2 nodes"}]}),
+            ),
         ],
         ..Objects::default()
     }
@@ -47,10 +51,17 @@ fn objects() -> Objects {
 #[test]
 fn nodes_carry_what_their_pods_ask_for() {
     let snapshot = snapshot(&objects());
-    let nodes: Vec<_> = snapshot.nodes.iter().map(|node| (node.name.as_str(), node.phase, node.pods, node.requested.cpu_millicores)).collect();
+    let nodes: Vec<_> = snapshot
+        .nodes
+        .iter()
+        .map(|node| (node.name.as_str(), node.phase, node.pods, node.requested.cpu_millicores))
+        .collect();
     assert_eq!(nodes, [("b-0", NodePhase::Cordoned, 2, 500), ("b-1", NodePhase::Ready, 0, 0)]);
     let [pool] = &snapshot.pools[..] else { panic!("one pool") };
-    assert_eq!((pool.name.as_str(), pool.nodes, pool.nodes_ready, pool.pods, pool.allocatable.cpu_millicores), ("backend", 2, 2, 2, 3800));
+    assert_eq!(
+        (pool.name.as_str(), pool.nodes, pool.nodes_ready, pool.pods, pool.allocatable.cpu_millicores),
+        ("backend", 2, 2, 2, 3800)
+    );
     assert_eq!((snapshot.cluster.pods, snapshot.cluster.pods_ready, snapshot.cluster.pods_pending), (3, 2, 1));
 }
 
@@ -58,7 +69,8 @@ fn nodes_carry_what_their_pods_ask_for() {
 fn a_node_that_is_being_removed_is_leaving_even_while_it_is_ready() {
     let taint = json!({"taints": [{"key": "ToBeDeletedByClusterAutoscaler", "value": "1", "effect": "NoSchedule"}]});
     let nodes = vec![node("b-0", "True", taint), node("b-1", "Unknown", json!({}))];
-    let phases: Vec<_> = snapshot(&Objects { nodes, ..Objects::default() }).nodes.iter().map(|node| node.phase).collect();
+    let phases: Vec<_> =
+        snapshot(&Objects { nodes, ..Objects::default() }).nodes.iter().map(|node| node.phase).collect();
     assert_eq!(phases, [NodePhase::Leaving, NodePhase::NotReady]);
 }
 
@@ -75,7 +87,11 @@ fn a_pod_is_in_the_phase_that_kubectl_would_show() {
     check_phase(pod("p", Some("n"), json!({"phase": "Running"})), PodPhase::Running, None);
     check_phase(pod("p", Some("n"), waiting("ContainerCreating")), PodPhase::Starting, Some("ContainerCreating"));
     check_phase(pod("p", Some("n"), waiting("CrashLoopBackOff")), PodPhase::Failing, Some("CrashLoopBackOff"));
-    check_phase(pod("p", Some("n"), json!({"phase": "Failed", "reason": "Evicted"})), PodPhase::Failed, Some("Evicted"));
+    check_phase(
+        pod("p", Some("n"), json!({"phase": "Failed", "reason": "Evicted"})),
+        PodPhase::Failed,
+        Some("Evicted"),
+    );
     let mut leaving = (*pod("p", Some("n"), ready())).clone();
     leaving.metadata.deletion_timestamp = serde_json::from_value(json!("2026-11-23T10:00:00Z")).expect("a time");
     check_phase(Arc::new(leaving), PodPhase::Terminating, None);
@@ -97,19 +113,31 @@ fn hpa() -> Arc<HorizontalPodAutoscaler> {
 #[test]
 fn metrics_are_matched_by_name_and_written_as_kubectl_does() {
     let snapshot = snapshot(&Objects { hpas: vec![hpa()], ..Objects::default() });
-    let metrics: Vec<_> = snapshot.hpas[0].metrics.iter().map(|metric| (metric.name.as_str(), metric.target.as_str(), metric.current.as_deref())).collect();
+    let metrics: Vec<_> = snapshot.hpas[0]
+        .metrics
+        .iter()
+        .map(|metric| (metric.name.as_str(), metric.target.as_str(), metric.current.as_deref()))
+        .collect();
     assert_eq!(metrics, [("cpu", "70%", Some("133%")), ("memory", "200Mi", Some("50Mi"))]);
 }
 
 #[test]
 fn events_are_the_reasons_where_there_is_no_flight_recorder() {
     let event = |name: &str, about: &str, at: &str| {
-        from(json!({"metadata": {"namespace": "platform", "name": name}, "reason": "SuccessfulRescale", "message": name, "lastTimestamp": at,
-                    "involvedObject": {"kind": "HorizontalPodAutoscaler", "namespace": "platform", "name": about}}))
+        from(
+            json!({"metadata": {"namespace": "platform", "name": name}, "reason": "SuccessfulRescale", "message": name, "lastTimestamp": at,
+                    "involvedObject": {"kind": "HorizontalPodAutoscaler", "namespace": "platform", "name": about}}),
+        )
     };
-    let events = vec![event("older", "backend", "2026-11-23T10:00:00Z"), event("other", "frontend", "2026-11-23T10:00:01Z"), event("newer", "backend", "2026-11-23T10:00:02Z")];
+    let events = vec![
+        event("older", "backend", "2026-11-23T10:00:00Z"),
+        event("other", "frontend", "2026-11-23T10:00:01Z"),
+        event("newer", "backend", "2026-11-23T10:00:02Z"),
+    ];
     let mut objects = Objects { hpas: vec![hpa()], events, ..Objects::default() };
-    let summaries = |objects: &Objects| snapshot(objects).hpas[0].reasons.iter().map(|reason| reason.summary.clone()).collect::<Vec<_>>();
+    let summaries = |objects: &Objects| {
+        snapshot(objects).hpas[0].reasons.iter().map(|reason| reason.summary.clone()).collect::<Vec<_>>()
+    };
     assert_eq!(summaries(&objects), ["newer", "older"]);
     objects.reasons.insert("platform/backend".to_owned(), Vec::new());
     assert_eq!(summaries(&objects), Vec::<String>::new());
@@ -131,5 +159,8 @@ fn a_diff_names_what_is_new_different_and_gone() {
             other => panic!("unexpected: {other:?}"),
         })
         .collect();
-    assert_eq!(named, ["pod platform/backend-2 false", "pod platform/backend-4 true", "node b-0 true", "node b-1 true"]);
+    assert_eq!(
+        named,
+        ["pod platform/backend-2 false", "pod platform/backend-4 true", "node b-0 true", "node b-1 true"]
+    );
 }

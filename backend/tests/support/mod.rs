@@ -23,13 +23,20 @@ impl Postgres {
         if is_root() {
             run(Command::new("chown").arg("postgres").arg(postgres.directory.path()));
         }
-        run(postgres.tool("initdb").args(["--auth", "trust", "--username", "marea", "--encoding", "UTF8", "--no-sync"]).arg("--pgdata").arg(postgres.data()));
+        run(postgres
+            .tool("initdb")
+            .args(["--auth", "trust", "--username", "marea", "--encoding", "UTF8", "--no-sync"])
+            .arg("--pgdata")
+            .arg(postgres.data()));
         if let Some(tls) = tls {
             postgres.write("server.crt", &tls.certificate);
             postgres.write("server.key", &tls.key);
         }
         let options = if tls.is_some() { "ssl = on\n" } else { "" };
-        let configuration = format!("listen_addresses = '127.0.0.1'\nport = {}\nunix_socket_directories = ''\nfsync = off\n{options}", postgres.port);
+        let configuration = format!(
+            "listen_addresses = '127.0.0.1'\nport = {}\nunix_socket_directories = ''\nfsync = off\n{options}",
+            postgres.port
+        );
         postgres.write("postgresql.auto.conf", &configuration);
         postgres.resume();
         postgres
@@ -37,11 +44,20 @@ impl Postgres {
 
     pub fn resume(&self) {
         let log = self.data().join("log");
-        run(self.tool("pg_ctl").args(["--wait", "--silent", "start", "--log"]).arg(log).arg("--pgdata").arg(self.data()));
+        run(self
+            .tool("pg_ctl")
+            .args(["--wait", "--silent", "start", "--log"])
+            .arg(log)
+            .arg("--pgdata")
+            .arg(self.data()));
     }
 
     pub fn halt(&self) {
-        run(self.tool("pg_ctl").args(["--wait", "--silent", "--mode", "immediate", "stop"]).arg("--pgdata").arg(self.data()));
+        run(self
+            .tool("pg_ctl")
+            .args(["--wait", "--silent", "--mode", "immediate", "stop"])
+            .arg("--pgdata")
+            .arg(self.data()));
     }
 
     fn data(&self) -> PathBuf {
@@ -75,7 +91,12 @@ impl Postgres {
 
 impl Drop for Postgres {
     fn drop(&mut self) {
-        let _ = self.tool("pg_ctl").args(["--silent", "--mode", "immediate", "stop"]).arg("--pgdata").arg(self.data()).output();
+        let _ = self
+            .tool("pg_ctl")
+            .args(["--silent", "--mode", "immediate", "stop"])
+            .arg("--pgdata")
+            .arg(self.data())
+            .output();
     }
 }
 
@@ -90,12 +111,25 @@ fn free_port() -> u16 {
 }
 
 fn newest_bin() -> PathBuf {
-    let mut versions: Vec<PathBuf> = std::fs::read_dir("/usr/lib/postgresql").into_iter().flatten().flatten().map(|entry| entry.path().join("bin")).collect();
+    let mut versions: Vec<PathBuf> = std::fs::read_dir("/usr/lib/postgresql")
+        .into_iter()
+        .flatten()
+        .flatten()
+        .map(|entry| entry.path().join("bin"))
+        .collect();
     versions.sort();
-    versions.into_iter().rfind(|bin| Path::new(bin).join("initdb").exists()).expect("no PostgreSQL server under /usr/lib/postgresql; install postgresql")
+    versions
+        .into_iter()
+        .rfind(|bin| Path::new(bin).join("initdb").exists())
+        .expect("no PostgreSQL server under /usr/lib/postgresql; install postgresql")
 }
 
 fn run(command: &mut Command) {
     let output = command.output().unwrap_or_else(|error| panic!("{command:?}: {error}"));
-    assert!(output.status.success(), "{command:?}: {}{}", String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
+    assert!(
+        output.status.success(),
+        "{command:?}: {}{}",
+        String::from_utf8_lossy(&output.stdout),
+        String::from_utf8_lossy(&output.stderr)
+    );
 }

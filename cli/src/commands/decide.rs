@@ -12,7 +12,9 @@ use crate::terminal::print;
 
 pub fn run(what: DecideWhat) -> Result<()> {
     let mut text = String::new();
-    std::io::stdin().read_to_string(&mut text).map_err(|error| CliError::bad_input(format!("standard input cannot be read: {error}")))?;
+    std::io::stdin()
+        .read_to_string(&mut text)
+        .map_err(|error| CliError::bad_input(format!("standard input cannot be read: {error}")))?;
     decide(what, &text, &mut |line| print(line))
 }
 
@@ -34,7 +36,10 @@ mod tests {
     fn answers_come_before_the_error_that_ends_the_run() {
         let mut lines = Vec::new();
         let good = r#"{"nodes": [], "pod": {"metadata": {"name": "p"}, "spec": {"containers": []}}}"#;
-        let error = decide(DecideWhat::Schedule, &format!("{good}\n{{\"nodes\": 1}}\n"), &mut |line| lines.push(line.to_owned())).unwrap_err();
+        let error = decide(DecideWhat::Schedule, &format!("{good}\n{{\"nodes\": 1}}\n"), &mut |line| {
+            lines.push(line.to_owned())
+        })
+        .unwrap_err();
         assert_eq!(lines.len(), 1);
         assert!(error.message.starts_with("line 2: "), "{}", error.message);
         assert_eq!(error.exit, crate::error::Exit::BadInput);

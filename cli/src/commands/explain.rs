@@ -23,7 +23,9 @@ pub async fn run(args: &Explain) -> Result<()> {
     }
     let (object, events) = fallback(&cluster, kind, name, &args.namespace).await?;
     if args.json {
-        print_json(&json!({"object": args.object, "decisions": [], "conditions": object["status"]["conditions"], "events": events}));
+        print_json(
+            &json!({"object": args.object, "decisions": [], "conditions": object["status"]["conditions"], "events": events}),
+        );
         return Ok(());
     }
     print(&render_fallback(args, &object, &events));
@@ -31,7 +33,10 @@ pub async fn run(args: &Explain) -> Result<()> {
 }
 
 fn parse(object: &str) -> Result<(&'static str, &str)> {
-    let form = || CliError::bad_input(format!("`{object}` is not hpa/NAME, pod/NAME or pool/NAME")).advice("For example: marea explain hpa/backend");
+    let form = || {
+        CliError::bad_input(format!("`{object}` is not hpa/NAME, pod/NAME or pool/NAME"))
+            .advice("For example: marea explain hpa/backend")
+    };
     let (kind, name) = object.split_once('/').filter(|(_, name)| !name.is_empty()).ok_or_else(form)?;
     let kind = match kind {
         "hpa" | "horizontalpodautoscaler" => "hpa",
@@ -44,7 +49,9 @@ fn parse(object: &str) -> Result<(&'static str, &str)> {
 
 /// The newest decisions, oldest first. A cluster without a flight recorder has none.
 async fn decisions(cluster: &Cluster, kind: &str, name: &str, namespace: &str, last: usize) -> Result<Vec<Value>> {
-    let path = format!("/apis/explain.marea.dev/v1/decisions?labelSelector=marea.dev%2Fkind%3D{kind}%2Cmarea.dev%2Fobject%3D{name}");
+    let path = format!(
+        "/apis/explain.marea.dev/v1/decisions?labelSelector=marea.dev%2Fkind%3D{kind}%2Cmarea.dev%2Fobject%3D{name}"
+    );
     let list = match cluster.get(&path).await {
         Ok(list) => list.unwrap_or_default(),
         Err(ClusterError::Refused { code: 403, .. }) => Value::Null,
@@ -85,10 +92,16 @@ async fn fallback(cluster: &Cluster, kind: &str, name: &str, namespace: &str) ->
         _ => "/api/v1/namespaces/kube-system/configmaps/cluster-autoscaler-status".to_owned(),
     };
     let object = cluster.get(&path).await?.ok_or_else(|| {
-        CliError::failed(format!("there is no {kind} `{name}`{}, and nothing was decided about one", if kind == "pool" { String::new() } else { format!(" in `{namespace}`") }))
-            .advice("`marea status` lists pools and autoscalers; --namespace names another namespace.")
+        CliError::failed(format!(
+            "there is no {kind} `{name}`{}, and nothing was decided about one",
+            if kind == "pool" { String::new() } else { format!(" in `{namespace}`") }
+        ))
+        .advice("`marea status` lists pools and autoscalers; --namespace names another namespace.")
     })?;
-    let events = cluster.get(&format!("/api/v1/namespaces/{namespace}/events?fieldSelector=involvedObject.name%3D{name}")).await?.unwrap_or_default();
+    let events = cluster
+        .get(&format!("/api/v1/namespaces/{namespace}/events?fieldSelector=involvedObject.name%3D{name}"))
+        .await?
+        .unwrap_or_default();
     Ok((object, events["items"].as_array().cloned().unwrap_or_default()))
 }
 
@@ -96,13 +109,24 @@ fn render_fallback(args: &Explain, object: &Value, events: &[Value]) -> String {
     let text = |value: &Value| value.as_str().unwrap_or_default().to_owned();
     let mut out = format!("{}: no recorded decisions; conditions and events:\n", args.object);
     for condition in object["status"]["conditions"].as_array().into_iter().flatten() {
-        out.push_str(&format!("    {} is {} ({}): {}\n", text(&condition["type"]), text(&condition["status"]), text(&condition["reason"]), text(&condition["message"])));
+        out.push_str(&format!(
+            "    {} is {} ({}): {}\n",
+            text(&condition["type"]),
+            text(&condition["status"]),
+            text(&condition["reason"]),
+            text(&condition["message"])
+        ));
     }
     for line in object["data"]["status"].as_str().into_iter().flat_map(str::lines) {
         out.push_str(&format!("    {line}\n"));
     }
     for event in events {
-        out.push_str(&format!("    {} {}: {}\n", text(&event["lastTimestamp"]), text(&event["reason"]), text(&event["message"])));
+        out.push_str(&format!(
+            "    {} {}: {}\n",
+            text(&event["lastTimestamp"]),
+            text(&event["reason"]),
+            text(&event["message"])
+        ));
     }
     out
 }

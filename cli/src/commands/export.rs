@@ -9,7 +9,9 @@ use infrastructure_k8s_deploy::{Database, Inputs as DeployInputs, manifests};
 use serde_json::{Map, Value, json};
 use stack::Stack;
 use stack::cluster::{Manifest, read_folder};
-use stack::export::{ExportError, PULUMI_SUBSCRIPTION, Program, PulumiFiles, azure_program, kubernetes_program, stack_reference};
+use stack::export::{
+    ExportError, PULUMI_SUBSCRIPTION, Program, PulumiFiles, azure_program, kubernetes_program, stack_reference,
+};
 use stack::secrets::Secret;
 
 use crate::args::{Export, ExportFormat, StackName};
@@ -20,7 +22,8 @@ use crate::terminal::{note, print};
 pub fn run(args: &Export) -> Result<()> {
     let project = Project::find()?;
     if args.write && args.format == ExportFormat::Arm {
-        return Err(CliError::bad_input("--write is for pulumi: templates are not kept in the repository").advice("Redirect the output to a file."));
+        return Err(CliError::bad_input("--write is for pulumi: templates are not kept in the repository")
+            .advice("Redirect the output to a file."));
     }
     for stack in project.selection(args.stack) {
         match args.format {
@@ -53,12 +56,18 @@ fn cannot(error: ExportError) -> CliError {
 }
 
 fn arm(project: &Project, stack: StackName, environment: &str) -> Result<String> {
-    let subscription = std::env::var("AZURE_SUBSCRIPTION_ID").unwrap_or_else(|_| "00000000-0000-0000-0000-000000000000".to_owned());
+    let subscription =
+        std::env::var("AZURE_SUBSCRIPTION_ID").unwrap_or_else(|_| "00000000-0000-0000-0000-000000000000".to_owned());
     let template = match stack {
         StackName::Base => base(project, environment, &subscription)?,
         StackName::Db => {
             let group = format!("/subscriptions/{subscription}/resourceGroups/marea-base");
-            db(project, environment, &subscription, &format!("{group}/providers/Microsoft.Network/virtualNetworks/marea"))?
+            db(
+                project,
+                environment,
+                &subscription,
+                &format!("{group}/providers/Microsoft.Network/virtualNetworks/marea"),
+            )?
         }
         StackName::Deploy => return deploy_documents(project, environment),
     };
@@ -112,17 +121,25 @@ fn deploy(project: &Project, environment: &str, host: &str, password: &str, auth
 
 /// YAML documents without the Secret, which is nothing to print.
 fn deploy_documents(project: &Project, environment: &str) -> Result<String> {
-    let objects = deploy(project, environment, "(output host of the stack db)", "(not exported)", "(PEM of the authorities)")?;
+    let objects =
+        deploy(project, environment, "(output host of the stack db)", "(not exported)", "(PEM of the authorities)")?;
     let mut out = String::new();
     for manifest in objects.iter().filter(|manifest| manifest.kind.kind != "Secret") {
         out.push_str("---\n");
-        out.push_str(&serde_saphyr::to_string(&manifest.value).map_err(|error| CliError::failed(format!("{} cannot be written: {error}", manifest.key())))?);
+        out.push_str(
+            &serde_saphyr::to_string(&manifest.value)
+                .map_err(|error| CliError::failed(format!("{} cannot be written: {error}", manifest.key())))?,
+        );
     }
     Ok(out)
 }
 
 pub fn pulumi(project: &Project, stack: StackName, environment: &str) -> Result<PulumiFiles> {
-    let start = |description: &str| Program { name: stack.folder().to_owned(), description: description.to_owned(), ..Program::default() };
+    let start = |description: &str| Program {
+        name: stack.folder().to_owned(),
+        description: description.to_owned(),
+        ..Program::default()
+    };
     let program = match stack {
         StackName::Base => {
             let template = base(project, environment, PULUMI_SUBSCRIPTION)?;
@@ -136,18 +153,32 @@ pub fn pulumi(project: &Project, stack: StackName, environment: &str) -> Result<
             program.resources.insert("base".to_owned(), stack_reference(StackName::Base.folder()));
             let mut program = azure_program(program, &template).map_err(cannot)?;
             program.values = location(project, environment)?;
-            program.values.insert(format!("{}:{PASSWORD_PARAMETER}", stack.folder()), json!({"secure": "set it with: pulumi config set --secret"}));
+            program.values.insert(
+                format!("{}:{PASSWORD_PARAMETER}", stack.folder()),
+                json!({"secure": "set it with: pulumi config set --secret"}),
+            );
             program
         }
         StackName::Deploy => {
-            let objects = deploy(project, environment, "pulumi-config:databaseHost", "(set below)", "pulumi-config:databaseCertificateAuthority")?;
+            let objects = deploy(
+                project,
+                environment,
+                "pulumi-config:databaseHost",
+                "(set below)",
+                "pulumi-config:databaseCertificateAuthority",
+            )?;
             let mut program = start("The application, its ingress and monitoring");
-            for (name, secret) in [("databaseHost", false), ("databaseCertificateAuthority", false), ("databasePassword", true)] {
+            for (name, secret) in
+                [("databaseHost", false), ("databaseCertificateAuthority", false), ("databasePassword", true)]
+            {
                 program.inputs.insert(name.to_owned(), json!({"type": "string", "secret": secret}));
             }
             let mut program = kubernetes_program(program, &objects).map_err(cannot)?;
             set_password(&mut program.resources);
-            program.values = Map::from_iter([(format!("{}:databaseHost", stack.folder()), json!("set it to the output host of infrastructure-k8s-db"))]);
+            program.values = Map::from_iter([(
+                format!("{}:databaseHost", stack.folder()),
+                json!("set it to the output host of infrastructure-k8s-db"),
+            )]);
             program
         }
     };
@@ -161,7 +192,10 @@ fn location(project: &Project, environment: &str) -> Result<Map<String, Value>> 
 
 /// The Secret takes the password as text from Pulumi's own secret configuration.
 fn set_password(resources: &mut Map<String, Value>) {
-    if let Some(secret) = resources.get_mut("secret-platform-backend-database").and_then(|resource| resource["properties"].as_object_mut()) {
+    if let Some(secret) = resources
+        .get_mut("secret-platform-backend-database")
+        .and_then(|resource| resource["properties"].as_object_mut())
+    {
         secret.remove("data");
         secret.insert("stringData".to_owned(), json!({"PGPASSWORD": "${databasePassword}"}));
     }
@@ -180,9 +214,14 @@ mod tests {
         for stack in StackName::ALL {
             let files = pulumi(&project, stack, "production").unwrap();
             let folder = project.root.join(stack.folder());
-            for (name, expected) in [("Pulumi.yaml", &files.program), ("Pulumi.production.yaml", &files.configuration)] {
+            for (name, expected) in [("Pulumi.yaml", &files.program), ("Pulumi.production.yaml", &files.configuration)]
+            {
                 let committed = std::fs::read_to_string(folder.join(name)).unwrap_or_default();
-                assert!(committed == *expected, "{}/{name} differs; `marea export pulumi --write` makes it anew", stack.folder());
+                assert!(
+                    committed == *expected,
+                    "{}/{name} differs; `marea export pulumi --write` makes it anew",
+                    stack.folder()
+                );
             }
         }
     }

@@ -72,7 +72,10 @@ async fn status(as_json: bool) -> Result<Exit> {
 
 async fn logs(follow: bool) -> Result<Exit> {
     let path = cloud::folder()?.log();
-    let unreadable = |error: std::io::Error| CliError::failed(format!("{} cannot be read: {error}", path.display())).advice("The log exists once the cloud was started: `marea local start`.");
+    let unreadable = |error: std::io::Error| {
+        CliError::failed(format!("{} cannot be read: {error}", path.display()))
+            .advice("The log exists once the cloud was started: `marea local start`.")
+    };
     let mut file = std::fs::File::open(&path).map_err(unreadable)?;
     let mut position = 0;
     loop {
@@ -100,8 +103,10 @@ fn kubeconfig(path_only: bool) -> Result<Exit> {
         print(&path.display().to_string());
         return Ok(Exit::Done);
     }
-    let text = std::fs::read_to_string(path)
-        .map_err(|error| CliError::failed(format!("{} cannot be read: {error}", path.display())).advice("It exists once there is a cluster: `marea up base`."))?;
+    let text = std::fs::read_to_string(path).map_err(|error| {
+        CliError::failed(format!("{} cannot be read: {error}", path.display()))
+            .advice("It exists once there is a cluster: `marea up base`.")
+    })?;
     print(&text);
     Ok(Exit::Done)
 }
@@ -139,7 +144,8 @@ async fn reset(yes: bool) -> Result<Exit> {
         return Ok(Exit::Done);
     }
     if !yes && !confirm(&format!("Delete the local cloud in {} with its databases?", folder.display())) {
-        return Err(CliError::new(Exit::NotAllowed, "nothing was deleted: it was not confirmed").advice("--yes goes ahead without asking."));
+        return Err(CliError::new(Exit::NotAllowed, "nothing was deleted: it was not confirmed")
+            .advice("--yes goes ahead without asking."));
     }
     cloud::reset().await?;
     note("The local cloud and everything it held are deleted.");

@@ -28,16 +28,20 @@ pub async fn run(command: &Secret) -> Result<Exit> {
 
 fn set(args: &SecretName) -> Result<()> {
     if !is_name(&args.name) {
-        return Err(CliError::bad_input(format!("`{}` is not a name for a secret", args.name)).advice("Use letters, digits, `-` and `_`, and begin with a letter."));
+        return Err(CliError::bad_input(format!("`{}` is not a name for a secret", args.name))
+            .advice("Use letters, digits, `-` and `_`, and begin with a letter."));
     }
     if std::io::stdin().is_terminal() {
         note(&format!("Value of {} (ends with Ctrl-D on a line of its own):", args.name));
     }
     let mut text = String::new();
-    std::io::stdin().read_to_string(&mut text).map_err(|error| CliError::bad_input(format!("standard input cannot be read: {error}")))?;
+    std::io::stdin()
+        .read_to_string(&mut text)
+        .map_err(|error| CliError::bad_input(format!("standard input cannot be read: {error}")))?;
     let value = text.strip_suffix('\n').unwrap_or(&text);
     if value.is_empty() {
-        return Err(CliError::bad_input(format!("{}: the value on standard input is empty", args.name)).advice(format!("printf %s VALUE | marea secret set {}", args.name)));
+        return Err(CliError::bad_input(format!("{}: the value on standard input is empty", args.name))
+            .advice(format!("printf %s VALUE | marea secret set {}", args.name)));
     }
     let project = Project::find()?;
     Vault::open(&project, args.stack, &args.env)?.set(&args.name, &Value::new(value))?;
@@ -46,7 +50,8 @@ fn set(args: &SecretName) -> Result<()> {
 }
 
 fn is_name(name: &str) -> bool {
-    name.starts_with(|c: char| c.is_ascii_alphabetic()) && name.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'-' || byte == b'_')
+    name.starts_with(|c: char| c.is_ascii_alphabetic())
+        && name.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'-' || byte == b'_')
 }
 
 fn get(args: &SecretName) -> Result<()> {
@@ -61,7 +66,13 @@ fn get(args: &SecretName) -> Result<()> {
             let names: Vec<String> = vault.names().into_iter().map(|(name, _)| name).collect();
             let known: Vec<&str> = names.iter().map(String::as_str).collect();
             let hint = stack::config::suggestion(&args.name, &known);
-            Err(CliError::bad_input(format!("the stack `{}` has no secret `{}` in `{}`{hint}", args.stack.name(), args.name, args.env)).advice("`marea secret list` shows the names."))
+            Err(CliError::bad_input(format!(
+                "the stack `{}` has no secret `{}` in `{}`{hint}",
+                args.stack.name(),
+                args.name,
+                args.env
+            ))
+            .advice("`marea secret list` shows the names."))
         }
     }
 }

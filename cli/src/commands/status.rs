@@ -63,8 +63,13 @@ async fn read(session: &Session) -> Result<Value> {
     };
     let nodes = list_path(&cluster, "/api/v1/nodes");
     let pods = list_path(&cluster, "/api/v1/pods");
-    let (nodes, pods, hpas, deployments) = try_join4(nodes, pods, list("autoscaling/v2", "HorizontalPodAutoscaler"), list("apps/v1", "Deployment")).await?;
-    let managed: Vec<&Value> = deployments.iter().filter(|item| item["metadata"]["labels"]["applyset.kubernetes.io/part-of"].is_string()).collect();
+    let (nodes, pods, hpas, deployments) =
+        try_join4(nodes, pods, list("autoscaling/v2", "HorizontalPodAutoscaler"), list("apps/v1", "Deployment"))
+            .await?;
+    let managed: Vec<&Value> = deployments
+        .iter()
+        .filter(|item| item["metadata"]["labels"]["applyset.kubernetes.io/part-of"].is_string())
+        .collect();
     if let (false, Some(stacks)) = (managed.is_empty(), status["stacks"].as_array_mut()) {
         stacks.push(deploy_status(&managed));
     }
@@ -81,20 +86,31 @@ async fn list_path(cluster: &Cluster, path: &str) -> std::result::Result<Vec<Val
 
 fn stack_status(stack: StackName, live: Option<&Live>) -> Value {
     match live {
-        Some(live) => json!({"name": stack.name(), "state": live.state, "resources": live.resources.len(), "commit": live.tags.get("marea-commit")}),
+        Some(live) => {
+            json!({"name": stack.name(), "state": live.state, "resources": live.resources.len(), "commit": live.tags.get("marea-commit")})
+        }
         None => json!({"name": stack.name(), "state": "absent", "resources": 0}),
     }
 }
 
 fn deploy_status(deployments: &[&Value]) -> Value {
-    let available = |item: &Value| item["status"]["availableReplicas"].as_u64() >= item["spec"]["replicas"].as_u64().or(Some(0)) || item["spec"]["replicas"] == 0;
-    let waiting: Vec<&str> = deployments.iter().filter(|item| !available(item)).filter_map(|item| item["metadata"]["name"].as_str()).collect();
+    let available = |item: &Value| {
+        item["status"]["availableReplicas"].as_u64() >= item["spec"]["replicas"].as_u64().or(Some(0))
+            || item["spec"]["replicas"] == 0
+    };
+    let waiting: Vec<&str> = deployments
+        .iter()
+        .filter(|item| !available(item))
+        .filter_map(|item| item["metadata"]["name"].as_str())
+        .collect();
     let state = if waiting.is_empty() { "succeeded" } else { "rolling out" };
     json!({"name": "deploy", "state": state, "resources": deployments.len(), "waitingFor": waiting})
 }
 
 fn is_ready(node: &Value) -> bool {
-    node["status"]["conditions"].as_array().is_some_and(|conditions| conditions.iter().any(|condition| condition["type"] == "Ready" && condition["status"] == "True"))
+    node["status"]["conditions"].as_array().is_some_and(|conditions| {
+        conditions.iter().any(|condition| condition["type"] == "Ready" && condition["status"] == "True")
+    })
 }
 
 /// Pools as ARM declares them, with the nodes that the cluster has of each.
@@ -102,7 +118,9 @@ fn pools(cluster: &Value, nodes: &[Value], pods: &[Value]) -> Value {
     let mut by_pool: BTreeMap<&str, Vec<&Value>> = BTreeMap::new();
     for node in nodes {
         let labels = &node["metadata"]["labels"];
-        if let Some(pool) = labels["kubernetes.azure.com/agentpool"].as_str().or_else(|| labels["marea.dev/pool"].as_str()) {
+        if let Some(pool) =
+            labels["kubernetes.azure.com/agentpool"].as_str().or_else(|| labels["marea.dev/pool"].as_str())
+        {
             by_pool.entry(pool).or_default().push(node);
         }
     }
@@ -129,7 +147,10 @@ fn hpa_status(hpa: &Value) -> Value {
     let (spec, status) = (&hpa["spec"], &hpa["status"]);
     let target_of = |name: &str| {
         let metrics = spec["metrics"].as_array().into_iter().flatten();
-        metrics.map(|metric| &metric["resource"]).find(|resource| resource["name"] == name).map(|resource| resource["target"]["averageUtilization"].clone())
+        metrics
+            .map(|metric| &metric["resource"])
+            .find(|resource| resource["name"] == name)
+            .map(|resource| resource["target"]["averageUtilization"].clone())
     };
     let metrics: Vec<Value> = status["currentMetrics"]
         .as_array()
@@ -144,7 +165,12 @@ fn hpa_status(hpa: &Value) -> Value {
         .as_array()
         .into_iter()
         .flatten()
-        .filter_map(|condition| Some((condition["type"].as_str()?, format!("{}/{}", condition["status"].as_str()?, condition["reason"].as_str().unwrap_or_default()))))
+        .filter_map(|condition| {
+            Some((
+                condition["type"].as_str()?,
+                format!("{}/{}", condition["status"].as_str()?, condition["reason"].as_str().unwrap_or_default()),
+            ))
+        })
         .collect();
     json!({
         "namespace": hpa["metadata"]["namespace"],
@@ -159,7 +185,9 @@ fn hpa_status(hpa: &Value) -> Value {
 }
 
 fn render(status: &Value) -> String {
-    let text = |value: &Value| value.as_str().map_or_else(|| if value.is_null() { "-".to_owned() } else { value.to_string() }, str::to_owned);
+    let text = |value: &Value| {
+        value.as_str().map_or_else(|| if value.is_null() { "-".to_owned() } else { value.to_string() }, str::to_owned)
+    };
     let rows = |name: &str| status[name].as_array().cloned().unwrap_or_default();
     let mut out = format!("Console: {}\n", text(&status["console"]));
     if status["isolation"] == "none" {
@@ -167,7 +195,12 @@ fn render(status: &Value) -> String {
     }
     out.push_str("\nSTACK    STATE         RESOURCES\n");
     for stack in rows("stacks") {
-        out.push_str(&format!("{:<8} {:<13} {}\n", text(&stack["name"]), text(&stack["state"]), text(&stack["resources"])));
+        out.push_str(&format!(
+            "{:<8} {:<13} {}\n",
+            text(&stack["name"]),
+            text(&stack["state"]),
+            text(&stack["resources"])
+        ));
     }
     out.push_str("\nPOOL         SIZE           NODES  READY  MIN-MAX  PODS\n");
     for pool in rows("pools") {
@@ -188,7 +221,9 @@ fn render(status: &Value) -> String {
             .as_array()
             .into_iter()
             .flatten()
-            .map(|metric| format!("{} {}%/{}%", text(&metric["name"]), text(&metric["utilization"]), text(&metric["target"])))
+            .map(|metric| {
+                format!("{} {}%/{}%", text(&metric["name"]), text(&metric["utilization"]), text(&metric["target"]))
+            })
             .collect();
         let name = format!("{}/{}", text(&hpa["namespace"]), text(&hpa["name"]));
         let bounds = format!("{}-{}", text(&hpa["min"]), text(&hpa["max"]));
@@ -207,7 +242,10 @@ mod tests {
         let node = |name: &str, ready: &str| json!({"metadata": {"name": name, "labels": {"marea.dev/pool": "backend"}}, "status": {"conditions": [{"type": "Ready", "status": ready}]}});
         let pods = [json!({"spec": {"nodeName": "a"}}), json!({"spec": {}})];
         let found = pools(&cluster, &[node("a", "True"), node("b", "False")], &pods);
-        assert_eq!(found[0], json!({"name": "backend", "vmSize": "Standard_B2s", "min": 1, "max": 5, "nodes": 2, "ready": 1, "pods": 1}));
+        assert_eq!(
+            found[0],
+            json!({"name": "backend", "vmSize": "Standard_B2s", "min": 1, "max": 5, "nodes": 2, "ready": 1, "pods": 1})
+        );
         assert_eq!((&found[1]["min"], &found[1]["nodes"]), (&json!(1), &json!(0)));
     }
 
@@ -220,7 +258,8 @@ mod tests {
         let found = hpa_status(&hpa);
         assert_eq!(found["metrics"], json!([{"name": "cpu", "utilization": 88, "target": 70}]));
         assert_eq!(found["conditions"]["AbleToScale"], "True/ReadyForNewScale");
-        let text = render(&json!({"console": "http://x", "stacks": [], "pools": [], "hpas": [found], "isolation": "none"}));
+        let text =
+            render(&json!({"console": "http://x", "stacks": [], "pools": [], "hpas": [found], "isolation": "none"}));
         assert!(text.contains("platform/backend              3     2-10  cpu 88%/70%"), "{text}");
     }
 }

@@ -26,7 +26,8 @@ pub fn load(project: &Project, environment: &str, allow_unsupported: bool) -> Re
     let on_azure = matches!(file.target, Target::Azure(_));
     match file.config.profile {
         Profile::Supported if !findings.is_empty() => {
-            Err(CliError::bad_input(format!("{}: `profile: supported` does not admit{list}", path.display())).advice("Choose what each line names, or `profile: seed`."))
+            Err(CliError::bad_input(format!("{}: `profile: supported` does not admit{list}", path.display()))
+                .advice("Choose what each line names, or `profile: seed`."))
         }
         Profile::Seed if on_azure && !findings.is_empty() && !allow_unsupported => {
             Err(CliError::new(Exit::NotAllowed, format!("{}: Azure documents as unsupported{list}", path.display()))

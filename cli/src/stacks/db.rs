@@ -5,7 +5,9 @@ use std::collections::BTreeMap;
 use arm_model::Typed;
 use arm_model::resources::{VirtualNetworkLink, VirtualNetworkPeering};
 use infrastructure_k8s_base::Outputs as BaseOutputs;
-use infrastructure_k8s_db::{CLUSTER_LINK, Config, Db, Inputs, PASSWORD, PASSWORD_PARAMETER, PEERING_TO_CLUSTER, VIRTUAL_NETWORK};
+use infrastructure_k8s_db::{
+    CLUSTER_LINK, Config, Db, Inputs, PASSWORD, PASSWORD_PARAMETER, PEERING_TO_CLUSTER, VIRTUAL_NETWORK,
+};
 use stack::arm::Deployment;
 use stack::secrets::Secret;
 use stack::{Reporter, Stack};
@@ -70,14 +72,21 @@ pub fn deployment(session: &Session, config: &Config, base: &BaseOutputs, passwo
 /// Returns whether anything was repaired, in which case the stack must be applied.
 pub async fn repair_peering(session: &Session, config: &Config, reporter: &dyn Reporter) -> Result<bool> {
     let group = format!("{}/resourceGroups/{}", session.arm.subscription_path(), config.resource_group);
-    let peering = format!("{group}/providers/Microsoft.Network/virtualNetworks/{VIRTUAL_NETWORK}/virtualNetworkPeerings/{PEERING_TO_CLUSTER}");
+    let peering = format!(
+        "{group}/providers/Microsoft.Network/virtualNetworks/{VIRTUAL_NETWORK}/virtualNetworkPeerings/{PEERING_TO_CLUSTER}"
+    );
     let found = session.arm.find(&peering, VirtualNetworkPeering::API_VERSION).await?.unwrap_or_default();
     if found["properties"]["peeringState"] != "Disconnected" {
         return Ok(false);
     }
     reporter.line("db: the cluster's network was made anew; repairing the peering");
-    let link = format!("{group}/providers/Microsoft.Network/privateDnsZones/{}/virtualNetworkLinks/{CLUSTER_LINK}", config.network.zone);
-    for (path, api_version) in [(&peering, VirtualNetworkPeering::API_VERSION), (&link, VirtualNetworkLink::API_VERSION)] {
+    let link = format!(
+        "{group}/providers/Microsoft.Network/privateDnsZones/{}/virtualNetworkLinks/{CLUSTER_LINK}",
+        config.network.zone
+    );
+    for (path, api_version) in
+        [(&peering, VirtualNetworkPeering::API_VERSION), (&link, VirtualNetworkLink::API_VERSION)]
+    {
         if let Some(operation) = session.arm.delete(path, api_version).await? {
             operation.wait(|_| {}).await?;
         }

@@ -32,7 +32,8 @@ impl Deploy {
         let source = read_folder(&folder.join(&file.config.manifests))?;
         let read = |path: &PathBuf| {
             let path = folder.join(path);
-            std::fs::read_to_string(&path).map_err(|error| CliError::bad_input(format!("{} cannot be read: {error}", path.display())))
+            std::fs::read_to_string(&path)
+                .map_err(|error| CliError::bad_input(format!("{} cannot be read: {error}", path.display())))
         };
         let certificate_authority = file.config.certificate_authority_file.as_ref().map(read).transpose()?;
         Ok(Deploy { config: file.config, source, certificate_authority })
@@ -44,10 +45,13 @@ impl Deploy {
 
     /// The objects to apply.
     pub fn manifests(&self, session: &Session, db: &DbOutputs, password: &Password) -> Result<Vec<Manifest>> {
-        let authority = self.certificate_authority.as_ref().or(session.certificate_authority.as_ref()).ok_or_else(|| {
-            CliError::bad_input("config.certificateAuthorityFile is missing, and this cloud names no authority of its own")
+        let authority =
+            self.certificate_authority.as_ref().or(session.certificate_authority.as_ref()).ok_or_else(|| {
+                CliError::bad_input(
+                    "config.certificateAuthorityFile is missing, and this cloud names no authority of its own",
+                )
                 .advice("Name the PEM file of the authorities that sign the database's certificate.")
-        })?;
+            })?;
         self.fill_in(db, password, authority)
     }
 
@@ -89,7 +93,9 @@ pub fn check_against_pools(base: &infrastructure_k8s_base::Config, applied: &[Ma
     let problems = platform::check(&platform::Platform::new(&[&template], &values));
     match problems.as_slice() {
         [] => Ok(()),
-        problems => Err(DeployError::Platform(problems.iter().map(ToString::to_string).collect::<Vec<_>>().join("\n  ")).into()),
+        problems => {
+            Err(DeployError::Platform(problems.iter().map(ToString::to_string).collect::<Vec<_>>().join("\n  ")).into())
+        }
     }
 }
 
@@ -102,4 +108,3 @@ pub fn stacks_record(records: &[Value]) -> Result<Manifest> {
         "data": {"stacks.json": Value::Array(records.to_vec()).to_string()},
     }))?)
 }
-

@@ -16,20 +16,25 @@ pub async fn run(args: &Destroy) -> Result<()> {
     let explicit = args.stacks.stack.or(project.here);
     let mut selection = project.selection(args.stacks.stack);
     if explicit == Some(StackName::Db) && !args.delete_data {
-        return Err(CliError::new(Exit::NotAllowed, "the stack `db` holds data, and --delete-data is not given").advice("Nothing was deleted. `marea destroy db --delete-data` deletes the database for good."));
+        return Err(CliError::new(Exit::NotAllowed, "the stack `db` holds data, and --delete-data is not given")
+            .advice("Nothing was deleted. `marea destroy db --delete-data` deletes the database for good."));
     }
     let keeps_data = !args.delete_data && selection.contains(&StackName::Db);
     selection.retain(|stack| *stack != StackName::Db || args.delete_data);
     let terminal = Terminal::new();
     let session = Session::open(project, &args.stacks.env, false, &terminal).await?;
     let names: Vec<&str> = selection.iter().rev().map(|stack| stack.name()).collect();
-    if !session.is_local() && !args.yes && !confirm(&format!("Delete {} of {}?", names.join(", "), session.environment)) {
-        return Err(CliError::new(Exit::NotAllowed, "nothing was deleted: it was not confirmed").advice("--yes goes ahead without asking."));
+    if !session.is_local() && !args.yes && !confirm(&format!("Delete {} of {}?", names.join(", "), session.environment))
+    {
+        return Err(CliError::new(Exit::NotAllowed, "nothing was deleted: it was not confirmed")
+            .advice("--yes goes ahead without asking."));
     }
     let known = up::read_known(&session).await?;
     let mut deleted = Vec::new();
     // The database goes before the cluster's group, which holds the far side of its peering.
-    for stack in [StackName::Deploy, StackName::Db, StackName::Base].into_iter().filter(|stack| selection.contains(stack)) {
+    for stack in
+        [StackName::Deploy, StackName::Db, StackName::Base].into_iter().filter(|stack| selection.contains(stack))
+    {
         let existed = match stack {
             // The cluster takes its objects with it.
             StackName::Deploy if selection.contains(&StackName::Base) && known.base.is_some() => true,

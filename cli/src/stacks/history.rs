@@ -16,7 +16,10 @@ use crate::terminal::{Terminal, print, print_json};
 type Tags = BTreeMap<String, String>;
 
 pub fn tags(session: &Session, stack: StackName) -> Tags {
-    let mut tags = Tags::from([(TAG_STACK.to_owned(), stack.name().to_owned()), (TAG_ENVIRONMENT.to_owned(), session.environment.clone())]);
+    let mut tags = Tags::from([
+        (TAG_STACK.to_owned(), stack.name().to_owned()),
+        (TAG_ENVIRONMENT.to_owned(), session.environment.clone()),
+    ]);
     if let Some(commit) = &session.commit {
         tags.insert(TAG_COMMIT.to_owned(), commit.clone());
     }
@@ -24,7 +27,13 @@ pub fn tags(session: &Session, stack: StackName) -> Tags {
 }
 
 /// One entry for a stack that was changed. Releases of deploy are recorded in the database's group, which survives rebuilding base.
-pub async fn record(session: &Session, stack: StackName, known: &Known, duration: Duration, summary: &str) -> Result<()> {
+pub async fn record(
+    session: &Session,
+    stack: StackName,
+    known: &Known,
+    duration: Duration,
+    summary: &str,
+) -> Result<()> {
     let mut tags = tags(session, stack);
     tags.insert(TAG_DURATION_MS.to_owned(), duration.as_millis().to_string());
     tags.insert(TAG_SUMMARY.to_owned(), summary.to_owned());
@@ -69,8 +78,17 @@ pub async fn run(args: &StackArgs) -> Result<()> {
     }
     for entry in &entries {
         let commit = entry.commit.as_deref().map_or("-", |commit| &commit[..commit.len().min(10)]);
-        let duration = entry.duration_ms.map(|ms| crate::terminal::seconds(Duration::from_millis(ms))).unwrap_or_default();
-        print(&format!("{:<25} {:<7} {:<10} {:<10} {:>8}  {}", entry.at, entry.stack, entry.state, commit, duration, entry.summary.as_deref().unwrap_or_default()));
+        let duration =
+            entry.duration_ms.map(|ms| crate::terminal::seconds(Duration::from_millis(ms))).unwrap_or_default();
+        print(&format!(
+            "{:<25} {:<7} {:<10} {:<10} {:>8}  {}",
+            entry.at,
+            entry.stack,
+            entry.state,
+            commit,
+            duration,
+            entry.summary.as_deref().unwrap_or_default()
+        ));
     }
     Ok(())
 }

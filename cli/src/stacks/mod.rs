@@ -50,10 +50,16 @@ impl Known {
     }
 
     pub fn need_base(&self) -> Result<infrastructure_k8s_base::Outputs> {
-        self.base_outputs().ok_or_else(|| CliError::failed("the stack `base` has no outputs yet").advice("Run `marea up base` first, or `marea up` for all."))
+        self.base_outputs().ok_or_else(|| {
+            CliError::failed("the stack `base` has no outputs yet")
+                .advice("Run `marea up base` first, or `marea up` for all.")
+        })
     }
 
     pub fn need_db(&self) -> Result<infrastructure_k8s_db::Outputs> {
-        self.db_outputs().ok_or_else(|| CliError::failed("the stack `db` has no outputs yet").advice("Run `marea up db` first, or `marea up` for all."))
+        self.db_outputs().ok_or_else(|| {
+            CliError::failed("the stack `db` has no outputs yet")
+                .advice("Run `marea up db` first, or `marea up` for all.")
+        })
     }
 }

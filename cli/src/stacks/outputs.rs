@@ -21,7 +21,9 @@ pub async fn run(args: &StackArgs) -> Result<()> {
             StackName::Base => known.base.as_ref().map(|live| live.outputs.clone()),
             StackName::Db => known.db.as_ref().map(|live| live.outputs.clone()),
             StackName::Deploy => match known.base_outputs() {
-                Some(base) => serving::address(&session, &session.cluster(&base.cluster_id).await?).await?.map(|url| Map::from_iter([("console".to_owned(), json!(url))])),
+                Some(base) => serving::address(&session, &session.cluster(&base.cluster_id).await?)
+                    .await?
+                    .map(|url| Map::from_iter([("console".to_owned(), json!(url))])),
                 None => None,
             },
         };
@@ -36,7 +38,10 @@ pub async fn run(args: &StackArgs) -> Result<()> {
         match outputs.as_object() {
             Some(outputs) => {
                 for (name, value) in outputs {
-                    print(&format!("{stack}.{name} = {}", value.as_str().map_or_else(|| value.to_string(), str::to_owned)));
+                    print(&format!(
+                        "{stack}.{name} = {}",
+                        value.as_str().map_or_else(|| value.to_string(), str::to_owned)
+                    ));
                 }
             }
             None => print(&format!("{stack}: not deployed")),

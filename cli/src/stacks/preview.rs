@@ -63,12 +63,17 @@ async fn of_db(session: &Session, declared: &Declared, known: &Known, deployed_o
             Ok(session.driver().preview(&deployment, known.db.as_ref()).await?)
         }
         // The base stack does not exist yet, and ARM would refuse a template that writes into its group.
-        None => Ok(created_by(&db::deployment(session, &declared.db, &outputs_before_base(session, &declared.base), &password).template)),
+        None => Ok(created_by(
+            &db::deployment(session, &declared.db, &outputs_before_base(session, &declared.base), &password).template,
+        )),
     }
 }
 
 /// What the base stack's outputs will be, as far as its configuration says.
-fn outputs_before_base(session: &Session, config: &infrastructure_k8s_base::Config) -> infrastructure_k8s_base::Outputs {
+fn outputs_before_base(
+    session: &Session,
+    config: &infrastructure_k8s_base::Config,
+) -> infrastructure_k8s_base::Outputs {
     let group = format!("{}/resourceGroups/{}", session.arm.subscription_path(), config.resource_group);
     infrastructure_k8s_base::Outputs {
         resource_group: config.resource_group.clone(),
@@ -86,10 +91,17 @@ fn outputs_before_base(session: &Session, config: &infrastructure_k8s_base::Conf
 fn created_by(template: &arm_model::Template) -> Vec<Change> {
     let mut changes = Vec::new();
     for (_, resource) in template.resources() {
-        let nested = resource.view::<arm_model::resources::Deployment>().ok().and_then(|deployment| deployment.properties.template);
+        let nested = resource
+            .view::<arm_model::resources::Deployment>()
+            .ok()
+            .and_then(|deployment| deployment.properties.template);
         match nested.and_then(|nested| serde_json::from_value::<arm_model::Template>(nested).ok()) {
             Some(nested) => changes.extend(created_by(&nested)),
-            None => changes.push(Change { kind: ChangeKind::Create, target: format!("{} {}", resource.resource_type, resource.name), properties: Vec::new() }),
+            None => changes.push(Change {
+                kind: ChangeKind::Create,
+                target: format!("{} {}", resource.resource_type, resource.name),
+                properties: Vec::new(),
+            }),
         }
     }
     changes
@@ -106,7 +118,8 @@ async fn of_deploy(session: &Session, declared: &Declared, known: &Known, deploy
 
 fn show(as_json: bool, drift: bool, found: &[(StackName, Vec<Change>)]) {
     if as_json {
-        let stacks: Vec<_> = found.iter().map(|(stack, changes)| json!({"stack": stack.name(), "changes": changes})).collect();
+        let stacks: Vec<_> =
+            found.iter().map(|(stack, changes)| json!({"stack": stack.name(), "changes": changes})).collect();
         print_json(&json!({"stacks": stacks, "changed": found.iter().any(|(_, changes)| !changes.is_empty())}));
         return;
     }
@@ -126,7 +139,12 @@ fn show(as_json: bool, drift: bool, found: &[(StackName, Vec<Change>)]) {
 
 /// `3 created, 1 changed`
 pub fn count(changes: &[Change]) -> String {
-    let words = [(ChangeKind::Create, "created"), (ChangeKind::Modify, "changed"), (ChangeKind::Delete, "deleted"), (ChangeKind::Detach, "detached")];
+    let words = [
+        (ChangeKind::Create, "created"),
+        (ChangeKind::Modify, "changed"),
+        (ChangeKind::Delete, "deleted"),
+        (ChangeKind::Detach, "detached"),
+    ];
     let parts: Vec<String> = words
         .into_iter()
         .map(|(kind, word)| (changes.iter().filter(|change| change.kind == kind).count(), word))

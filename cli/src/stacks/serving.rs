@@ -13,7 +13,12 @@ const PATIENCE: Duration = Duration::from_secs(180);
 const PATHS: [&str; 2] = ["/", "/api/v1/overview"];
 
 /// The platform's address. After a change it is given back only when it answers; without one nobody waits.
-pub async fn wait(session: &Session, cluster: &Cluster, changed: bool, reporter: &dyn Reporter) -> Result<Option<String>> {
+pub async fn wait(
+    session: &Session,
+    cluster: &Cluster,
+    changed: bool,
+    reporter: &dyn Reporter,
+) -> Result<Option<String>> {
     if !changed {
         return address(session, cluster).await;
     }
@@ -36,8 +41,13 @@ pub async fn wait(session: &Session, cluster: &Cluster, changed: bool, reporter:
         tokio::time::sleep(pause).await;
         pause = (pause * 3 / 2).min(Duration::from_millis(250));
     }
-    Err(CliError::failed(format!("the platform does not answer {} s after it was rolled out: {last}", PATIENCE.as_secs()))
-        .advice("`marea status` shows pods and autoscalers; `kubectl -n ingress logs deploy/traefik` what the ingress says."))
+    Err(CliError::failed(format!(
+        "the platform does not answer {} s after it was rolled out: {last}",
+        PATIENCE.as_secs()
+    ))
+    .advice(
+        "`marea status` shows pods and autoscalers; `kubectl -n ingress logs deploy/traefik` what the ingress says.",
+    ))
 }
 
 async fn probe(client: &reqwest::Client, url: &str) -> std::result::Result<(), String> {
@@ -46,7 +56,9 @@ async fn probe(client: &reqwest::Client, url: &str) -> std::result::Result<(), S
         match client.get(&address).send().await {
             Ok(response) if response.status().is_success() => {}
             Ok(response) => return Err(format!("{address} answers {}", response.status().as_u16())),
-            Err(error) => return Err(format!("{address}: {}", if error.is_timeout() { "no answer" } else { "no connection" })),
+            Err(error) => {
+                return Err(format!("{address}: {}", if error.is_timeout() { "no answer" } else { "no connection" }));
+            }
         }
     }
     Ok(())

@@ -52,7 +52,16 @@ pub async fn run(args: &Up) -> Result<Exit> {
     let terminal = Terminal::new();
     let session = Session::open(project, &args.stacks.env, true, &terminal).await?;
     let known = read_known(&session).await?;
-    let mut work = Work { session: &session, reporter: &terminal, declared, selection, args, known, changed: false, outcomes: Vec::new() };
+    let mut work = Work {
+        session: &session,
+        reporter: &terminal,
+        declared,
+        selection,
+        args,
+        known,
+        changed: false,
+        outcomes: Vec::new(),
+    };
     let url = work.run().await?;
     terminal.clear();
     let elapsed = terminal.elapsed();
@@ -105,11 +114,13 @@ impl Work<'_> {
 
         if self.has(StackName::Base) {
             let deployment = base::deployment(self.session, &self.declared.base, self.known.base.as_ref());
-            self.known.base = Some(self.apply_arm(StackName::Base, &deployment, self.known.base.clone(), found.base.take()).await?);
+            self.known.base =
+                Some(self.apply_arm(StackName::Base, &deployment, self.known.base.clone(), found.base.take()).await?);
         }
         if let (true, Some(password)) = (self.has(StackName::Db), &password) {
             let deployment = db::deployment(self.session, &self.declared.db, &self.known.need_base()?, password);
-            let repaired = self.known.db.is_some() && db::repair_peering(self.session, &self.declared.db, self.reporter).await?;
+            let repaired =
+                self.known.db.is_some() && db::repair_peering(self.session, &self.declared.db, self.reporter).await?;
             let comparison = found.db.take().filter(|_| !self.changed && !repaired);
             self.known.db = Some(self.apply_arm(StackName::Db, &deployment, self.known.db.clone(), comparison).await?);
         }
@@ -168,12 +179,19 @@ impl Work<'_> {
         if confirm(&format!("Apply to {}?", self.session.environment)) {
             return Ok(());
         }
-        Err(CliError::new(Exit::NotAllowed, "nothing was changed: it was not confirmed").advice("`marea preview` shows the changes; --yes applies them without asking."))
+        Err(CliError::new(Exit::NotAllowed, "nothing was changed: it was not confirmed")
+            .advice("`marea preview` shows the changes; --yes applies them without asking."))
     }
 
     /// Applies a deployment unless the comparison says that nothing differs. Without a comparison made before, it is made now,
     /// except for a stack that does not exist or did not finish.
-    async fn apply_arm(&mut self, stack: StackName, deployment: &Deployment, live: Option<Live>, comparison: Option<Vec<Change>>) -> Result<Live> {
+    async fn apply_arm(
+        &mut self,
+        stack: StackName,
+        deployment: &Deployment,
+        live: Option<Live>,
+        comparison: Option<Vec<Change>>,
+    ) -> Result<Live> {
         let start = Instant::now();
         let finished = live.clone().filter(Live::succeeded);
         let changes = match (comparison, &finished) {
@@ -205,13 +223,21 @@ impl Work<'_> {
         let start = Instant::now();
         let result = self.roll_out(cluster, &plan).await;
         if let Err(error) = result {
-            return Err(if self.args.atomic { roll_back(cluster, &self.declared.deploy, error, self.reporter).await } else { error });
+            return Err(if self.args.atomic {
+                roll_back(cluster, &self.declared.deploy, error, self.reporter).await
+            } else {
+                error
+            });
         }
         let changed = !plan.is_empty();
         let outcome = Outcome { stack: StackName::Deploy, changes: plan.changes.clone(), duration: start.elapsed() };
         if changed {
             let number = Release::store(cluster, &plan.manifests, self.session.commit.as_deref()).await?;
-            self.reporter.line(&format!("deploy: {} in {} (release {number})", outcome.summary(), seconds(outcome.duration)));
+            self.reporter.line(&format!(
+                "deploy: {} in {} (release {number})",
+                outcome.summary(),
+                seconds(outcome.duration)
+            ));
             self.note_history(&outcome, &self.known.clone()).await;
         }
         self.outcomes.push(outcome);
@@ -246,8 +272,14 @@ impl Work<'_> {
 
     /// The history is for people; that it could not be written does not undo what was deployed.
     async fn note_history(&self, outcome: &Outcome, known: &Known) {
-        if let Err(error) = history::record(self.session, outcome.stack, known, outcome.duration, &outcome.summary()).await {
-            self.reporter.line(&format!("{}: deployed, but its entry in the history could not be written: {}", outcome.stack.name(), error.message));
+        if let Err(error) =
+            history::record(self.session, outcome.stack, known, outcome.duration, &outcome.summary()).await
+        {
+            self.reporter.line(&format!(
+                "{}: deployed, but its entry in the history could not be written: {}",
+                outcome.stack.name(),
+                error.message
+            ));
         }
     }
 }
@@ -256,7 +288,11 @@ impl Work<'_> {
 fn created(live: &Live) -> Vec<Change> {
     live.resources
         .iter()
-        .map(|id| Change { kind: stack::ChangeKind::Create, target: id.rsplit("/providers/").next().unwrap_or(id).to_owned(), properties: Vec::new() })
+        .map(|id| Change {
+            kind: stack::ChangeKind::Create,
+            target: id.rsplit("/providers/").next().unwrap_or(id).to_owned(),
+            properties: Vec::new(),
+        })
         .collect()
 }
 
@@ -279,7 +315,12 @@ async fn roll_back(cluster: &Cluster, deploy: &Deploy, error: CliError, reporter
     };
     match result.await {
         Ok(Some(number)) => CliError { message: format!("{}; release {number} was restored", error.message), ..error },
-        Ok(None) => CliError { message: format!("{}; there is no earlier release to return to", error.message), ..error },
-        Err(second) => CliError { message: format!("{}; returning to the last release failed too: {}", error.message, second.message), ..error },
+        Ok(None) => {
+            CliError { message: format!("{}; there is no earlier release to return to", error.message), ..error }
+        }
+        Err(second) => CliError {
+            message: format!("{}; returning to the last release failed too: {}", error.message, second.message),
+            ..error
+        },
     }
 }

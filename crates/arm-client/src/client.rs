@@ -6,7 +6,8 @@ use arm_model::{ArmError, ErrorBody};
 use azure_core::http::headers::Headers;
 use azure_core::http::policies::auth::BearerTokenAuthorizationPolicy;
 use azure_core::http::{
-    ClientOptions, Context, ExponentialRetryOptions, Method, Pipeline, PipelineSendOptions, Request, RetryOptions, Transport, Url,
+    ClientOptions, Context, ExponentialRetryOptions, Method, Pipeline, PipelineSendOptions, Request, RetryOptions,
+    Transport, Url,
 };
 use azure_core::time::Duration;
 use serde_json::Value;
@@ -40,7 +41,8 @@ impl ArmClient {
         let credential = credential::build(connection, options.clone())?;
         let scope = format!("{}/.default", connection.endpoint.trim_end_matches('/'));
         let bearer = Arc::new(BearerTokenAuthorizationPolicy::new(credential, [scope]));
-        let pipeline = Pipeline::new(Some("marea"), option_env!("CARGO_PKG_VERSION"), options, Vec::new(), vec![bearer], None);
+        let pipeline =
+            Pipeline::new(Some("marea"), option_env!("CARGO_PKG_VERSION"), options, Vec::new(), vec![bearer], None);
         Ok(ArmClient {
             pipeline,
             endpoint: connection.endpoint.trim_end_matches('/').into(),
@@ -60,7 +62,10 @@ impl ArmClient {
     /// # Errors
     /// When ARM cannot be reached or refuses.
     pub async fn get(&self, path: &str, api_version: &str) -> Result<Value, ArmClientError> {
-        self.request(Method::Get, path, api_version, None).await?.body.ok_or_else(|| malformed(Method::Get, path, "it has no body"))
+        self.request(Method::Get, path, api_version, None)
+            .await?
+            .body
+            .ok_or_else(|| malformed(Method::Get, path, "it has no body"))
     }
 
     /// As [`ArmClient::get`]; what does not exist is `None`.
@@ -103,7 +108,13 @@ impl ArmClient {
         Ok(self.request(Method::Post, path, api_version, body).await?.body.unwrap_or_default())
     }
 
-    pub(crate) async fn request(&self, method: Method, path: &str, api_version: &str, body: Option<&Value>) -> Result<Answer, ArmClientError> {
+    pub(crate) async fn request(
+        &self,
+        method: Method,
+        path: &str,
+        api_version: &str,
+        body: Option<&Value>,
+    ) -> Result<Answer, ArmClientError> {
         self.send(method, self.url(path, api_version)?, body).await
     }
 
@@ -117,8 +128,11 @@ impl ArmClient {
         }
         // ARM's own error body is read below; the pipeline's check would reduce it to a status.
         let options = PipelineSendOptions { skip_checks: true, ..PipelineSendOptions::default() };
-        let response =
-            self.pipeline.send(&Context::new(), &mut request, Some(options)).await.map_err(|error| ArmClientError::from_core(&self.endpoint, error))?;
+        let response = self
+            .pipeline
+            .send(&Context::new(), &mut request, Some(options))
+            .await
+            .map_err(|error| ArmClientError::from_core(&self.endpoint, error))?;
         let (status, headers, body) = response.deconstruct();
         let status = u16::from(status);
         let bytes: &[u8] = body.as_ref();
@@ -139,32 +153,53 @@ impl ArmClient {
 
     /// An address from a header or a `nextLink`. The token must not leave the endpoint it was made for.
     pub(crate) fn absolute(&self, address: &str) -> Result<Url, ArmClientError> {
-        let parse = |text: &str| Url::parse(text).map_err(|error| ArmClientError::Configuration(format!("`{text}` is not an address: {error}")));
+        let parse = |text: &str| {
+            Url::parse(text)
+                .map_err(|error| ArmClientError::Configuration(format!("`{text}` is not an address: {error}")))
+        };
         let own = parse(&self.endpoint)?;
-        let url = if address.starts_with('/') { parse(&format!("{}{address}", self.endpoint))? } else { parse(address)? };
+        let url =
+            if address.starts_with('/') { parse(&format!("{}{address}", self.endpoint))? } else { parse(address)? };
         if url.origin() != own.origin() {
-            return Err(malformed(Method::Get, url.path(), &format!("it points to {} instead of {}", url.host_str().unwrap_or("?"), self.endpoint)));
+            return Err(malformed(
+                Method::Get,
+                url.path(),
+                &format!("it points to {} instead of {}", url.host_str().unwrap_or("?"), self.endpoint),
+            ));
         }
         Ok(url)
     }
 }
 
 fn client_options(connection: &Connection) -> Result<ClientOptions, ArmClientError> {
-    let mut builder = reqwest::Client::builder().connect_timeout(std::time::Duration::from_secs(10)).timeout(std::time::Duration::from_secs(100));
+    let mut builder = reqwest::Client::builder()
+        .connect_timeout(std::time::Duration::from_secs(10))
+        .timeout(std::time::Duration::from_secs(100));
     if let Some(pem) = &connection.certificate_authority {
-        let certificates = reqwest::Certificate::from_pem_bundle(pem.as_bytes())
-            .map_err(|error| ArmClientError::Configuration(format!("the certificate authority of {} is not PEM: {error}", connection.endpoint)))?;
+        let certificates = reqwest::Certificate::from_pem_bundle(pem.as_bytes()).map_err(|error| {
+            ArmClientError::Configuration(format!(
+                "the certificate authority of {} is not PEM: {error}",
+                connection.endpoint
+            ))
+        })?;
         // Only these: an endpoint with its own authority must not be impersonated by any public one, and the system's
         // store, which takes longer to read than a whole request to the embedded cloud, is not opened.
         builder = builder.tls_certs_only(certificates).no_proxy();
     }
-    let client = builder.build().map_err(|error| ArmClientError::Configuration(format!("no HTTPS client could be made: {error}")))?;
+    let client = builder
+        .build()
+        .map_err(|error| ArmClientError::Configuration(format!("no HTTPS client could be made: {error}")))?;
     let cloud = connection.authority.as_ref().map(|authority| {
         let mut custom = azure_core::cloud::CustomConfiguration::default();
         custom.authority_host.clone_from(authority);
         Arc::new(azure_core::cloud::CloudConfiguration::from(custom))
     });
-    Ok(ClientOptions { transport: Some(Transport::new(Arc::new(client))), retry: retries(connection.is_loopback()), cloud, ..ClientOptions::default() })
+    Ok(ClientOptions {
+        transport: Some(Transport::new(Arc::new(client))),
+        retry: retries(connection.is_loopback()),
+        cloud,
+        ..ClientOptions::default()
+    })
 }
 
 /// ARM's throttling answers 429 with `Retry-After`, which the pipeline honours; these bound what it does without one.
@@ -187,11 +222,15 @@ pub(crate) fn malformed(method: Method, path: &str, reason: &str) -> ArmClientEr
 }
 
 fn refused(method: Method, path: String, status: u16, body: Option<Value>) -> ArmClientError {
-    let parsed = body.as_ref().and_then(|value| serde_json::from_value::<ArmError>(value.clone()).ok()).map(|envelope| envelope.error);
+    let parsed = body
+        .as_ref()
+        .and_then(|value| serde_json::from_value::<ArmError>(value.clone()).ok())
+        .map(|envelope| envelope.error);
     if status == 401 {
         let reason = parsed.map_or_else(|| "the token was refused".to_owned(), |body| body.to_string());
         return ArmClientError::Authentication { reason };
     }
-    let body = parsed.unwrap_or_else(|| ErrorBody::new(format!("Http{status}"), "the answer carries no error description"));
+    let body =
+        parsed.unwrap_or_else(|| ErrorBody::new(format!("Http{status}"), "the answer carries no error description"));
     ArmClientError::Refused { method: method_name(method), path, status, body: Box::new(body) }
 }

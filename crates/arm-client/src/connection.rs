@@ -20,9 +20,11 @@ pub enum Credential {
 impl fmt::Debug for Credential {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Credential::ClientSecret { tenant_id, client_id, .. } => {
-                f.debug_struct("ClientSecret").field("tenant_id", tenant_id).field("client_id", client_id).finish_non_exhaustive()
-            }
+            Credential::ClientSecret { tenant_id, client_id, .. } => f
+                .debug_struct("ClientSecret")
+                .field("tenant_id", tenant_id)
+                .field("client_id", client_id)
+                .finish_non_exhaustive(),
             Credential::Environment => f.write_str("Environment"),
         }
     }
@@ -48,7 +50,9 @@ impl Connection {
     /// When `subscription_id` is not a GUID.
     pub fn azure(subscription_id: &str) -> Result<Connection, ArmClientError> {
         let is_guid = subscription_id.len() == 36
-            && subscription_id.char_indices().all(|(i, c)| if [8, 13, 18, 23].contains(&i) { c == '-' } else { c.is_ascii_hexdigit() });
+            && subscription_id
+                .char_indices()
+                .all(|(i, c)| if [8, 13, 18, 23].contains(&i) { c == '-' } else { c.is_ascii_hexdigit() });
         if !is_guid {
             return Err(ArmClientError::Configuration(format!(
                 "`{subscription_id}` is not a subscription id; `az account show --query id` prints yours"
@@ -65,7 +69,10 @@ impl Connection {
 
     /// True for an endpoint on this machine: retries are short there, because waiting does not start a stopped cloud.
     pub(crate) fn is_loopback(&self) -> bool {
-        url::Url::parse(&self.endpoint).ok().and_then(|url| url.host_str().map(|host| host.starts_with("127.") || host == "localhost")).unwrap_or(false)
+        url::Url::parse(&self.endpoint)
+            .ok()
+            .and_then(|url| url.host_str().map(|host| host.starts_with("127.") || host == "localhost"))
+            .unwrap_or(false)
     }
 }
 
@@ -75,7 +82,8 @@ mod tests {
 
     #[test]
     fn a_secret_is_not_printed() {
-        let credential = Credential::ClientSecret { tenant_id: "t".into(), client_id: "c".into(), client_secret: "hidden".into() };
+        let credential =
+            Credential::ClientSecret { tenant_id: "t".into(), client_id: "c".into(), client_secret: "hidden".into() };
         assert!(!format!("{credential:?}").contains("hidden"));
     }
 

@@ -6,23 +6,35 @@ use async_trait::async_trait;
 use azure_core::credentials::{AccessToken, Secret, TokenCredential, TokenRequestOptions};
 use azure_core::http::ClientOptions;
 use azure_identity::{
-    AzureCliCredential, ClientSecretCredential, ClientSecretCredentialOptions, ManagedIdentityCredential, WorkloadIdentityCredential,
+    AzureCliCredential, ClientSecretCredential, ClientSecretCredentialOptions, ManagedIdentityCredential,
+    WorkloadIdentityCredential,
 };
 
 use crate::connection::{Connection, Credential};
 use crate::error::ArmClientError;
 
-pub(crate) fn build(connection: &Connection, options: ClientOptions) -> Result<Arc<dyn TokenCredential>, ArmClientError> {
+pub(crate) fn build(
+    connection: &Connection,
+    options: ClientOptions,
+) -> Result<Arc<dyn TokenCredential>, ArmClientError> {
     match &connection.credential {
-        Credential::ClientSecret { tenant_id, client_id, client_secret } => client_secret_credential(tenant_id, client_id, client_secret, options),
+        Credential::ClientSecret { tenant_id, client_id, client_secret } => {
+            client_secret_credential(tenant_id, client_id, client_secret, options)
+        }
         Credential::Environment => from_environment(options),
     }
 }
 
-fn client_secret_credential(tenant: &str, client: &str, secret: &str, options: ClientOptions) -> Result<Arc<dyn TokenCredential>, ArmClientError> {
+fn client_secret_credential(
+    tenant: &str,
+    client: &str,
+    secret: &str,
+    options: ClientOptions,
+) -> Result<Arc<dyn TokenCredential>, ArmClientError> {
     let options = ClientSecretCredentialOptions { client_options: options };
-    let credential = ClientSecretCredential::new(tenant, client.to_owned(), Secret::new(secret.to_owned()), Some(options))
-        .map_err(|source| ArmClientError::authentication("the service principal is not usable", source))?;
+    let credential =
+        ClientSecretCredential::new(tenant, client.to_owned(), Secret::new(secret.to_owned()), Some(options))
+            .map_err(|source| ArmClientError::authentication("the service principal is not usable", source))?;
     Ok(credential)
 }
 
@@ -48,7 +60,8 @@ fn from_environment(options: ClientOptions) -> Result<Arc<dyn TokenCredential>, 
         sources.push(("workload identity", credential));
     }
     // Asking the instance metadata service where there is none takes seconds; these variables say that there is one.
-    let managed = ["IDENTITY_ENDPOINT", "MSI_ENDPOINT", "AZURE_USE_MANAGED_IDENTITY"].iter().any(|name| variable(name).is_some());
+    let managed =
+        ["IDENTITY_ENDPOINT", "MSI_ENDPOINT", "AZURE_USE_MANAGED_IDENTITY"].iter().any(|name| variable(name).is_some());
     if managed && let Ok(credential) = ManagedIdentityCredential::new(None) {
         sources.push(("managed identity", credential));
     }
@@ -66,7 +79,11 @@ struct Chain {
 
 #[async_trait]
 impl TokenCredential for Chain {
-    async fn get_token(&self, scopes: &[&str], options: Option<TokenRequestOptions<'_>>) -> azure_core::Result<AccessToken> {
+    async fn get_token(
+        &self,
+        scopes: &[&str],
+        options: Option<TokenRequestOptions<'_>>,
+    ) -> azure_core::Result<AccessToken> {
         let mut reasons = Vec::new();
         for (name, source) in &self.sources {
             match source.get_token(scopes, options.clone()).await {

@@ -35,7 +35,11 @@ impl ArmClientError {
     pub(crate) fn from_core(endpoint: &str, error: azure_core::Error) -> ArmClientError {
         match error.kind() {
             ErrorKind::Credential => ArmClientError::Authentication { reason: error.to_string() },
-            _ => ArmClientError::Unreachable { what: "Azure Resource Manager", endpoint: endpoint.to_owned(), source: Box::new(error) },
+            _ => ArmClientError::Unreachable {
+                what: "Azure Resource Manager",
+                endpoint: endpoint.to_owned(),
+                source: Box::new(error),
+            },
         }
     }
 
@@ -58,12 +62,16 @@ impl ArmClientError {
             ArmClientError::Unreachable { endpoint, .. } if endpoint.contains("127.0.0.1") => {
                 "Start the local cloud with `marea local start`; `marea local logs` says why it stopped.".to_owned()
             }
-            ArmClientError::Unreachable { .. } => "Check the network and any proxy, then run the command again: it continues where it stopped.".to_owned(),
+            ArmClientError::Unreachable { .. } => {
+                "Check the network and any proxy, then run the command again: it continues where it stopped.".to_owned()
+            }
             ArmClientError::Authentication { .. } => {
                 "Run `az login`, or set AZURE_TENANT_ID, AZURE_CLIENT_ID and AZURE_CLIENT_SECRET.".to_owned()
             }
             ArmClientError::Refused { body, .. } | ArmClientError::Failed { body, .. } => advice_for(body.root_cause()),
-            ArmClientError::Malformed { .. } => "Check that the endpoint is Azure Resource Manager; if it is, report this as a defect.".to_owned(),
+            ArmClientError::Malformed { .. } => {
+                "Check that the endpoint is Azure Resource Manager; if it is, report this as a defect.".to_owned()
+            }
         }
     }
 }
@@ -71,16 +79,30 @@ impl ArmClientError {
 /// Advice for the codes that people meet most (Azure: "Troubleshoot common Azure deployment errors").
 fn advice_for(body: &ErrorBody) -> String {
     let advice = match body.code.as_str() {
-        "AuthorizationFailed" | "LinkedAuthorizationFailed" => "Ask for the Contributor role and, for role assignments, User Access Administrator on the subscription.",
-        "MissingSubscriptionRegistration" => "Register the resource provider: `az provider register --namespace <the namespace in the message>`.",
-        "QuotaExceeded" | "ErrCode_InsufficientVCPUQuota" => "Ask for more vCPU quota of this family in this region, or lower the pools' maxCount.",
+        "AuthorizationFailed" | "LinkedAuthorizationFailed" => {
+            "Ask for the Contributor role and, for role assignments, User Access Administrator on the subscription."
+        }
+        "MissingSubscriptionRegistration" => {
+            "Register the resource provider: `az provider register --namespace <the namespace in the message>`."
+        }
+        "QuotaExceeded" | "ErrCode_InsufficientVCPUQuota" => {
+            "Ask for more vCPU quota of this family in this region, or lower the pools' maxCount."
+        }
         "SkuNotAvailable" | "VMSizeNotSupported" => "Choose another vmSize or another location in the stack's file.",
-        "SystemPoolSkuTooLow" => "AKS asks more of a system pool: set `profile: supported` in infrastructure-k8s-base's stack file.",
-        "AnotherOperationInProgress" | "OperationNotAllowed" | "Conflict" | "DeploymentActive" | "DeploymentStackInNonTerminalState" => {
+        "SystemPoolSkuTooLow" => {
+            "AKS asks more of a system pool: set `profile: supported` in infrastructure-k8s-base's stack file."
+        }
+        "AnotherOperationInProgress"
+        | "OperationNotAllowed"
+        | "Conflict"
+        | "DeploymentActive"
+        | "DeploymentStackInNonTerminalState" => {
             "Another operation still runs on this resource: wait for it and run the command again."
         }
         "ScopeLocked" => "A lock forbids it: remove the lock first, if it is yours to remove.",
-        "DenyAssignmentAuthorizationFailed" => "A deployment stack's deny settings forbid it: change the resource through its stack.",
+        "DenyAssignmentAuthorizationFailed" => {
+            "A deployment stack's deny settings forbid it: change the resource through its stack."
+        }
         "InvalidSubscriptionId" | "SubscriptionNotFound" => "Check `target.subscription` in the stack's file.",
         _ => "Correct what the message names and run the command again: it continues where it stopped.",
     };
@@ -100,10 +122,15 @@ mod tests {
     #[test]
     fn the_root_cause_gives_the_advice() {
         check(
-            ErrorBody::new("DeploymentFailed", "At least one resource failed.").details(vec![ErrorBody::new("QuotaExceeded", "Cores: 4 of 4 used")]),
+            ErrorBody::new("DeploymentFailed", "At least one resource failed.")
+                .details(vec![ErrorBody::new("QuotaExceeded", "Cores: 4 of 4 used")]),
             "stack marea-base: DeploymentFailed: At least one resource failed.",
             "more vCPU quota",
         );
-        check(ErrorBody::new("SomethingNew", "It broke."), "stack marea-base: SomethingNew: It broke.", "run the command again");
+        check(
+            ErrorBody::new("SomethingNew", "It broke."),
+            "stack marea-base: SomethingNew: It broke.",
+            "run the command again",
+        );
     }
 }

@@ -60,7 +60,10 @@ struct Pause {
 
 impl Pause {
     fn from(headers: &Headers) -> Pause {
-        Pause { current: retry_after(headers).map_or(DEFAULT_INTERVAL, |seconds| if seconds.is_zero() { SHORTEST_INTERVAL } else { seconds }) }
+        Pause {
+            current: retry_after(headers)
+                .map_or(DEFAULT_INTERVAL, |seconds| if seconds.is_zero() { SHORTEST_INTERVAL } else { seconds }),
+        }
     }
 
     /// A server that says 0 again is asked a little more slowly each time.
@@ -100,17 +103,36 @@ impl ArmClient {
     ///
     /// # Errors
     /// When ARM cannot be reached or refuses.
-    pub async fn post_operation(&self, path: &str, api_version: &str, body: &Value) -> Result<Operation, ArmClientError> {
+    pub async fn post_operation(
+        &self,
+        path: &str,
+        api_version: &str,
+        body: &Value,
+    ) -> Result<Operation, ArmClientError> {
         self.start(Method::Post, path, api_version, Some(body)).await
     }
 
-    async fn start(&self, method: Method, path: &str, api_version: &str, body: Option<&Value>) -> Result<Operation, ArmClientError> {
+    async fn start(
+        &self,
+        method: Method,
+        path: &str,
+        api_version: &str,
+        body: Option<&Value>,
+    ) -> Result<Operation, ArmClientError> {
         let url = self.url(path, api_version)?;
         let answer = self.send(method, url.clone(), body).await?;
         let monitor = self.monitor(method, &url, &answer)?;
         let resource = matches!(method, Method::Put | Method::Patch).then_some(url);
         let pause = Pause::from(&answer.headers);
-        Ok(Operation { client: self.clone(), method, path: path.to_owned(), resource, monitor, pause, body: answer.body })
+        Ok(Operation {
+            client: self.clone(),
+            method,
+            path: path.to_owned(),
+            resource,
+            monitor,
+            pause,
+            body: answer.body,
+        })
     }
 
     fn monitor(&self, method: Method, url: &Url, answer: &Answer) -> Result<Monitor, ArmClientError> {
@@ -122,7 +144,8 @@ impl ArmClient {
         {
             return Ok(Monitor::Location(self.absolute(address)?));
         }
-        let unfinished = answer.body.as_ref().and_then(provisioning_state).is_some_and(|state| terminal(state).is_none());
+        let unfinished =
+            answer.body.as_ref().and_then(provisioning_state).is_some_and(|state| terminal(state).is_none());
         if matches!(method, Method::Put | Method::Patch) && unfinished {
             return Ok(Monitor::Resource(url.clone()));
         }
@@ -173,8 +196,12 @@ impl Operation {
 
     fn step(&self, answer: Answer, progress: &mut impl FnMut(&Progress)) -> Result<Step, ArmClientError> {
         let status = match &self.monitor {
-            Monitor::Location(_) => return Ok(if answer.status == 202 { Step::Continue } else { Step::Done(answer.body) }),
-            Monitor::AsyncOperation(_) => answer.body.as_ref().and_then(|body| body.get("status")).and_then(Value::as_str).map(str::to_owned),
+            Monitor::Location(_) => {
+                return Ok(if answer.status == 202 { Step::Continue } else { Step::Done(answer.body) });
+            }
+            Monitor::AsyncOperation(_) => {
+                answer.body.as_ref().and_then(|body| body.get("status")).and_then(Value::as_str).map(str::to_owned)
+            }
             Monitor::Resource(_) | Monitor::Done => {
                 Some(answer.body.as_ref().and_then(provisioning_state).unwrap_or("Succeeded").to_owned())
             }
@@ -182,7 +209,8 @@ impl Operation {
         let status = status.ok_or_else(|| malformed(self.method, &self.path, "the operation has no `status`"))?;
         match terminal(&status) {
             None => {
-                let percent_complete = answer.body.as_ref().and_then(|body| body.get("percentComplete")).and_then(Value::as_f64);
+                let percent_complete =
+                    answer.body.as_ref().and_then(|body| body.get("percentComplete")).and_then(Value::as_f64);
                 progress(&Progress { status, percent_complete });
                 Ok(Step::Continue)
             }
@@ -192,7 +220,10 @@ impl Operation {
                 _ => Step::Done(answer.body),
             }),
             Some(Terminal::Failed) => {
-                let error = answer.body.as_ref().and_then(|body| body.get("error").or_else(|| body.pointer("/properties/error")));
+                let error = answer
+                    .body
+                    .as_ref()
+                    .and_then(|body| body.get("error").or_else(|| body.pointer("/properties/error")));
                 Err(failure(&self.path, error, &format!("the operation ended as {status}")))
             }
         }

@@ -67,7 +67,8 @@ impl Engine {
             match ended {
                 Some((Status::Running, _)) => deletions.running.push((key, operation)),
                 Some((Status::Failed | Status::Canceled, error)) => {
-                    let error = error.unwrap_or_else(|| ErrorBody::new("OperationFailed", "The deletion did not succeed."));
+                    let error =
+                        error.unwrap_or_else(|| ErrorBody::new("OperationFailed", "The deletion did not succeed."));
                     deletions.failed.push((key, error));
                 }
                 Some((Status::Succeeded, _)) | None => deletions.done.push(key),
@@ -101,8 +102,11 @@ impl Engine {
             if let Some(group) = self.resources.get_mut(key) {
                 group.body["properties"]["provisioningState"] = "Failed".into();
             }
-            let error = ErrorBody::new("ResourceGroupDeletionBlocked", format!("Deletion of resource group failed as the resource '{failed}' could not be deleted."))
-                .details(vec![error.clone()]);
+            let error = ErrorBody::new(
+                "ResourceGroupDeletionBlocked",
+                format!("Deletion of resource group failed as the resource '{failed}' could not be deleted."),
+            )
+            .details(vec![error.clone()]);
             self.end_operation(&deletion.operation, Status::Failed, Some(error));
             return;
         }

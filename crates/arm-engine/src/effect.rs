@@ -11,11 +11,25 @@ pub struct EffectId(pub u64);
 #[serde(tag = "kind", rename_all = "camelCase")]
 pub enum Effect {
     /// Make the cluster and its agent pools as the body says; also after every change of either.
-    EnsureCluster { cluster_id: String, body: Value, pools: Vec<PoolView> },
-    DeleteCluster { cluster_id: String },
+    EnsureCluster {
+        cluster_id: String,
+        body: Value,
+        pools: Vec<PoolView>,
+    },
+    DeleteCluster {
+        cluster_id: String,
+    },
     /// `body` is the flexible server's; `configurations` are set parameters; the password never appears in a response.
-    EnsurePostgres { server_id: String, body: Value, administrator_password: String, configurations: Vec<(String, String)>, databases: Vec<DatabaseView> },
-    DeletePostgres { server_id: String },
+    EnsurePostgres {
+        server_id: String,
+        body: Value,
+        administrator_password: String,
+        configurations: Vec<(String, String)>,
+        databases: Vec<DatabaseView>,
+    },
+    DeletePostgres {
+        server_id: String,
+    },
 }
 
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -47,9 +61,20 @@ pub struct DatabaseView {
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(tag = "kind", rename_all = "camelCase")]
 pub enum Outcome {
-    Cluster { fqdn: String, admin_kubeconfig: String, user_kubeconfig: String, oidc_issuer_url: String },
-    Postgres { host_address: String, state: String },
+    Cluster {
+        fqdn: String,
+        admin_kubeconfig: String,
+        user_kubeconfig: String,
+        oidc_issuer_url: String,
+    },
+    Postgres {
+        host_address: String,
+        state: String,
+    },
     Deleted,
     /// The operation fails with this ARM error code and message.
-    Failed { code: String, message: String },
+    Failed {
+        code: String,
+        message: String,
+    },
 }

@@ -43,7 +43,11 @@ const META: &str = "meta";
 impl Engine {
     pub fn new(tenant_id: &str, subscription_id: &str) -> Engine {
         let mut engine = Engine {
-            settings: Settings { tenant_id: tenant_id.to_owned(), subscription_id: subscription_id.to_owned(), family_vcpu_quota: 100 },
+            settings: Settings {
+                tenant_id: tenant_id.to_owned(),
+                subscription_id: subscription_id.to_owned(),
+                family_vcpu_quota: 100,
+            },
             resources: Table::new("resources"),
             operations: Table::new("operations"),
             effects: Table::new("effects"),
@@ -66,7 +70,9 @@ impl Engine {
     /// When a record does not have the shape that this version writes; the message names it.
     pub fn restore(&mut self, records: &[Record]) -> Result<(), String> {
         for record in records {
-            let restored = self.restore_one(record).map_err(|error| format!("stored {} `{}`: {error}", record.table, record.key))?;
+            let restored = self
+                .restore_one(record)
+                .map_err(|error| format!("stored {} `{}`: {error}", record.table, record.key))?;
             if !restored {
                 return Err(format!("stored record `{}` is of the unknown table `{}`", record.key, record.table));
             }
@@ -98,9 +104,15 @@ impl Engine {
 
     /// Effects to run now, at most one at a time for each cluster or server.
     pub fn take_effects(&mut self) -> Vec<(EffectId, Effect)> {
-        let mut busy: BTreeSet<String> = self.handed_out.iter().filter_map(|key| self.effects.get(key)).map(|effect| effect.target.clone()).collect();
+        let mut busy: BTreeSet<String> = self
+            .handed_out
+            .iter()
+            .filter_map(|key| self.effects.get(key))
+            .map(|effect| effect.target.clone())
+            .collect();
         let mut taken = Vec::new();
-        let waiting: Vec<(String, PendingEffect)> = self.effects.iter().map(|(key, effect)| (key.clone(), effect.clone())).collect();
+        let waiting: Vec<(String, PendingEffect)> =
+            self.effects.iter().map(|(key, effect)| (key.clone(), effect.clone())).collect();
         for (key, effect) in waiting {
             if !self.handed_out.contains(&key) && busy.insert(effect.target.clone()) {
                 let number = key.parse().unwrap_or_default();

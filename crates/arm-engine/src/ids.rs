@@ -24,7 +24,8 @@ impl Ids {
     /// A version 4 UUID in its usual form.
     pub fn guid(&mut self) -> String {
         let (high, low) = (self.next_number(), self.next_number());
-        let bits = (u128::from(high) << 64 | u128::from(low)) & !(0xF000 << 64) & !(0xC << 60) | (0x4000 << 64) | (0x8 << 60);
+        let bits =
+            (u128::from(high) << 64 | u128::from(low)) & !(0xF000 << 64) & !(0xC << 60) | (0x4000 << 64) | (0x8 << 60);
         hyphenated(bits)
     }
 
@@ -49,7 +50,10 @@ mod tests {
         let mut ids = Ids::new(7);
         let (one, two) = (ids.guid(), ids.guid());
         assert_ne!(one, two);
-        assert_eq!((one.len(), &one[14..15], &one[19..20]), (36, "4", if one[19..20].starts_with(['8', '9', 'a', 'b']) { &one[19..20] } else { "8" }));
+        assert_eq!(
+            (one.len(), &one[14..15], &one[19..20]),
+            (36, "4", if one[19..20].starts_with(['8', '9', 'a', 'b']) { &one[19..20] } else { "8" })
+        );
         assert_eq!(Ids::new(7).guid(), one);
     }
 }

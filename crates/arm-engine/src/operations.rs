@@ -11,7 +11,14 @@ use crate::state::{Operation, Status};
 impl Engine {
     pub(crate) fn start_operation(&mut self, target: &str) -> String {
         let guid = self.guid();
-        let operation = Operation { target: target.to_owned(), started: self.now, ended: None, status: Status::Running, error: None, result: None };
+        let operation = Operation {
+            target: target.to_owned(),
+            started: self.now,
+            ended: None,
+            status: Status::Running,
+            error: None,
+            result: None,
+        };
         self.operations.insert(guid.clone(), operation);
         guid
     }
@@ -60,9 +67,14 @@ impl Engine {
     pub(crate) fn operation_result(&self, guid: &str, request: &Request) -> Result<Response, Fault> {
         let operation = self.operation(guid)?;
         match operation.status {
-            Status::Running => Ok(Response::empty(202).header("Location", absolute(request)).header("Retry-After", "0")),
+            Status::Running => {
+                Ok(Response::empty(202).header("Location", absolute(request)).header("Retry-After", "0"))
+            }
             Status::Failed | Status::Canceled => {
-                let error = operation.error.clone().unwrap_or_else(|| ErrorBody::new("OperationFailed", "The operation did not succeed."));
+                let error = operation
+                    .error
+                    .clone()
+                    .unwrap_or_else(|| ErrorBody::new("OperationFailed", "The operation did not succeed."));
                 Err(Fault { status: 409, body: Box::new(error) })
             }
             Status::Succeeded => match (&operation.result, self.resources.get(&operation.target)) {
@@ -80,14 +92,24 @@ impl Engine {
     }
 
     /// The links of a long-running operation, in the provider's own place.
-    pub(crate) fn operation_links(&self, response: Response, guid: &str, namespace: &str, location: &str, request: &Request) -> Response {
+    pub(crate) fn operation_links(
+        &self,
+        response: Response,
+        guid: &str,
+        namespace: &str,
+        location: &str,
+        request: &Request,
+    ) -> Response {
         let version = request.query("api-version").unwrap_or("2025-04-01");
         let (status, result) = match namespace.to_ascii_lowercase().as_str() {
             "microsoft.containerservice" => ("operations", "operationresults"),
             "microsoft.dbforpostgresql" => ("azureAsyncOperation", "operationResults"),
             _ => ("operationStatuses", "operationResults"),
         };
-        let base = format!("{}/subscriptions/{}/providers/{namespace}/locations/{location}", request.base_url, self.settings.subscription_id);
+        let base = format!(
+            "{}/subscriptions/{}/providers/{namespace}/locations/{location}",
+            request.base_url, self.settings.subscription_id
+        );
         response
             .header("Azure-AsyncOperation", format!("{base}/{status}/{guid}?api-version={version}"))
             .header("Location", format!("{base}/{result}/{guid}?api-version={version}"))

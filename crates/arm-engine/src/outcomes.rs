@@ -36,7 +36,8 @@ impl Engine {
     /// Every managed cluster that is not being deleted.
     pub fn clusters(&self) -> Vec<ClusterView> {
         let clusters = self.world().of_type(CLUSTER_TYPE);
-        let alive = clusters.into_iter().filter(|cluster| cluster.body["properties"]["provisioningState"] != "Deleting");
+        let alive =
+            clusters.into_iter().filter(|cluster| cluster.body["properties"]["provisioningState"] != "Deleting");
         alive
             .map(|cluster| ClusterView {
                 id: cluster.id.clone(),
@@ -62,12 +63,19 @@ impl Engine {
         let mut records = Vec::new();
         for record in self.world().of_type("Microsoft.Network/privateDnsZones/A") {
             let fqdn = record.body["properties"]["fqdn"].as_str().unwrap_or_default().trim_end_matches('.');
-            for address in record.body["properties"]["aRecords"].as_array().into_iter().flatten().filter_map(|a| a["ipv4Address"].as_str()) {
+            for address in record.body["properties"]["aRecords"]
+                .as_array()
+                .into_iter()
+                .flatten()
+                .filter_map(|a| a["ipv4Address"].as_str())
+            {
                 records.push(DnsRecord { fqdn: fqdn.to_owned(), address: address.to_owned() });
             }
         }
         for server in self.world().of_type(SERVER_TYPE) {
-            if let (Some(fqdn), Some(address)) = (server.body["properties"]["fullyQualifiedDomainName"].as_str(), server.hidden.get("hostAddress")) {
+            if let (Some(fqdn), Some(address)) =
+                (server.body["properties"]["fullyQualifiedDomainName"].as_str(), server.hidden.get("hostAddress"))
+            {
                 records.push(DnsRecord { fqdn: fqdn.to_owned(), address: address.clone() });
             }
         }
@@ -83,8 +91,15 @@ impl Engine {
         self.now = now;
         let key = pool_id.to_ascii_lowercase();
         let missing = || Fault::resource_not_found(POOL_TYPE, pool_id, "");
-        let properties = self.resources.get(&key).filter(|pool| pool.resource_type == POOL_TYPE).map(|pool| &pool.body["properties"]).ok_or_else(missing)?;
-        let bound = |name: &str, none: u32| properties[name].as_u64().and_then(|bound| u32::try_from(bound).ok()).unwrap_or(none);
+        let properties = self
+            .resources
+            .get(&key)
+            .filter(|pool| pool.resource_type == POOL_TYPE)
+            .map(|pool| &pool.body["properties"])
+            .ok_or_else(missing)?;
+        let bound = |name: &str, none: u32| {
+            properties[name].as_u64().and_then(|bound| u32::try_from(bound).ok()).unwrap_or(none)
+        };
         let wanted = count.clamp(bound("minCount", 0), bound("maxCount", 1000));
         if properties["count"].as_u64() != Some(u64::from(wanted)) {
             if let Some(pool) = self.resources.get_mut(&key) {
@@ -99,8 +114,15 @@ impl Engine {
     /// Asks for every cluster and server to be made again, as after a restart of what carries them.
     pub fn ensure_everything(&mut self, now: Timestamp) {
         self.now = now;
-        for (resource_type, kind) in [(CLUSTER_TYPE, EffectKind::EnsureCluster), (SERVER_TYPE, EffectKind::EnsurePostgres)] {
-            let targets: Vec<String> = self.world().of_type(resource_type).into_iter().map(|resource| resource.id.to_ascii_lowercase()).collect();
+        for (resource_type, kind) in
+            [(CLUSTER_TYPE, EffectKind::EnsureCluster), (SERVER_TYPE, EffectKind::EnsurePostgres)]
+        {
+            let targets: Vec<String> = self
+                .world()
+                .of_type(resource_type)
+                .into_iter()
+                .map(|resource| resource.id.to_ascii_lowercase())
+                .collect();
             for target in targets {
                 self.queue_effect(kind, &target, None);
             }
@@ -127,8 +149,15 @@ impl Engine {
             mode: text("mode"),
             max_pods: number("maxPods").unwrap_or(30),
             labels: labels.filter_map(|(key, value)| Some((key.clone(), value.as_str()?.to_owned()))).collect(),
-            taints: properties["nodeTaints"].as_array().into_iter().flatten().filter_map(|taint| taint.as_str().map(str::to_owned)).collect(),
-            subnet_prefix: subnet.and_then(|subnet| subnet.body["properties"]["addressPrefix"].as_str()).map(str::to_owned),
+            taints: properties["nodeTaints"]
+                .as_array()
+                .into_iter()
+                .flatten()
+                .filter_map(|taint| taint.as_str().map(str::to_owned))
+                .collect(),
+            subnet_prefix: subnet
+                .and_then(|subnet| subnet.body["properties"]["addressPrefix"].as_str())
+                .map(str::to_owned),
             node_image_version: text("nodeImageVersion"),
         }
     }
@@ -143,13 +172,20 @@ impl Engine {
             EffectKind::DeleteCluster => Effect::DeleteCluster { cluster_id: id },
             EffectKind::DeletePostgres => Effect::DeletePostgres { server_id: id },
             EffectKind::EnsurePostgres => Effect::EnsurePostgres {
-                administrator_password: target.and_then(|target| target.hidden.get(PASSWORD)).cloned().unwrap_or_default(),
+                administrator_password: target
+                    .and_then(|target| target.hidden.get(PASSWORD))
+                    .cloned()
+                    .unwrap_or_default(),
                 configurations: self.server_children(&id, "configurations", |child| {
                     Some((child["name"].as_str()?.to_owned(), child["properties"]["value"].as_str()?.to_owned()))
                 }),
                 databases: self.server_children(&id, "databases", |child| {
                     let text = |name: &str| child["properties"][name].as_str().map(str::to_owned);
-                    Some(DatabaseView { name: child["name"].as_str()?.to_owned(), charset: text("charset")?, collation: text("collation")? })
+                    Some(DatabaseView {
+                        name: child["name"].as_str()?.to_owned(),
+                        charset: text("charset")?,
+                        collation: text("collation")?,
+                    })
                 }),
                 server_id: id,
                 body,
@@ -165,7 +201,12 @@ impl Engine {
     pub(crate) fn finish_effect(&mut self, effect: &PendingEffect, outcome: Outcome) {
         let error = match outcome {
             Outcome::Cluster { fqdn, admin_kubeconfig, user_kubeconfig, oidc_issuer_url } => {
-                self.cluster_made(&effect.target, fqdn, oidc_issuer_url, [("adminKubeconfig", admin_kubeconfig), ("userKubeconfig", user_kubeconfig)]);
+                self.cluster_made(
+                    &effect.target,
+                    fqdn,
+                    oidc_issuer_url,
+                    [("adminKubeconfig", admin_kubeconfig), ("userKubeconfig", user_kubeconfig)],
+                );
                 None
             }
             Outcome::Postgres { host_address, state } => {
@@ -209,9 +250,14 @@ impl Engine {
             return;
         }
         let prefix = format!("{target}/");
-        let keys: Vec<String> = std::iter::once(target.to_owned()).chain(self.resources.below(&prefix).map(|(key, _)| key.clone())).collect();
+        let keys: Vec<String> = std::iter::once(target.to_owned())
+            .chain(self.resources.below(&prefix).map(|(key, _)| key.clone()))
+            .collect();
         for key in keys {
-            let busy = self.resources.get(&key).and_then(|resource| resource.body["properties"]["provisioningState"].as_str().map(|old| old != state));
+            let busy = self
+                .resources
+                .get(&key)
+                .and_then(|resource| resource.body["properties"]["provisioningState"].as_str().map(|old| old != state));
             if busy == Some(true)
                 && let Some(resource) = self.resources.get_mut(&key)
             {
@@ -237,12 +283,19 @@ impl Engine {
         if let Some(zone) = zone.and_then(|zone| ResourceId::parse(&zone).ok()) {
             let body = json!({ "properties": { "ttl": 30, "aRecords": [{ "ipv4Address": address }] } });
             // A zone that went away since then has no record to hold.
-            let _ = self.put_resource(&zone.child("A", &name), "2024-06-01", &body, &crate::resources::Conditions::default());
+            let _ = self.put_resource(
+                &zone.child("A", &name),
+                "2024-06-01",
+                &body,
+                &crate::resources::Conditions::default(),
+            );
         }
     }
 
     fn remove_server_record(&mut self, target: &str) {
-        let Some(server) = self.resources.get(target).filter(|server| server.resource_type == SERVER_TYPE) else { return };
+        let Some(server) = self.resources.get(target).filter(|server| server.resource_type == SERVER_TYPE) else {
+            return;
+        };
         if let Some(zone) = server.body["properties"]["network"]["privateDnsZoneArmResourceId"].as_str() {
             let key = format!("{zone}/A/{}", server.body["name"].as_str().unwrap_or_default()).to_ascii_lowercase();
             self.resources.remove(&key);

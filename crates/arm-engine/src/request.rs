@@ -51,12 +51,15 @@ impl Request {
     /// # Errors
     /// `InvalidRequestContent` when it is anything else.
     pub fn json(&self) -> Result<Value, Fault> {
-        let value: Value = serde_json::from_slice(&self.body)
-            .map_err(|error| Fault::invalid_content(format!("The request content was invalid and could not be deserialized: '{error}'.")))?;
+        let value: Value = serde_json::from_slice(&self.body).map_err(|error| {
+            Fault::invalid_content(format!("The request content was invalid and could not be deserialized: '{error}'."))
+        })?;
         if value.is_object() {
             return Ok(value);
         }
-        Err(Fault::invalid_content("The request content was invalid and could not be deserialized: 'the body must be a JSON object'."))
+        Err(Fault::invalid_content(
+            "The request content was invalid and could not be deserialized: 'the body must be a JSON object'.",
+        ))
     }
 
     /// Like [`Request::json`], with an empty object for an empty body.

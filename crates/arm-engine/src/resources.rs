@@ -25,14 +25,22 @@ impl<'a> World<'a> {
 
     /// Every resource of a type, in order of creation.
     pub fn of_type(&self, resource_type: &str) -> Vec<&'a StoredResource> {
-        let mut found: Vec<_> = self.resources.values().filter(|resource| resource.resource_type.eq_ignore_ascii_case(resource_type)).collect();
+        let mut found: Vec<_> = self
+            .resources
+            .values()
+            .filter(|resource| resource.resource_type.eq_ignore_ascii_case(resource_type))
+            .collect();
         found.sort_by_key(|resource| resource.sequence);
         found
     }
 
     /// Direct children of one type, in order of creation.
     pub fn children(&self, parent_key: &str, child_type: &str) -> Vec<&'a StoredResource> {
-        let prefix = format!("{}/{}/", parent_key.to_ascii_lowercase(), child_type.rsplit('/').next().unwrap_or_default().to_ascii_lowercase());
+        let prefix = format!(
+            "{}/{}/",
+            parent_key.to_ascii_lowercase(),
+            child_type.rsplit('/').next().unwrap_or_default().to_ascii_lowercase()
+        );
         let mut found: Vec<_> = self
             .resources
             .below(&prefix)
@@ -101,7 +109,8 @@ pub(crate) struct Written {
     pub operation: Option<String>,
 }
 
-const KEPT_KEYS: [&str; 9] = ["location", "tags", "sku", "identity", "kind", "zones", "managedBy", "extendedLocation", "properties"];
+const KEPT_KEYS: [&str; 9] =
+    ["location", "tags", "sku", "identity", "kind", "zones", "managedBy", "extendedLocation", "properties"];
 
 impl Engine {
     pub(crate) fn world(&self) -> World<'_> {
@@ -109,7 +118,13 @@ impl Engine {
     }
 
     /// Creates or replaces a resource, with its inline children, or changes nothing.
-    pub(crate) fn put_resource(&mut self, id: &ResourceId, api_version: &str, body: &Value, conditions: &Conditions) -> Result<Written, Fault> {
+    pub(crate) fn put_resource(
+        &mut self,
+        id: &ResourceId,
+        api_version: &str,
+        body: &Value,
+        conditions: &Conditions,
+    ) -> Result<Written, Fault> {
         let kind = providers::find(&id.resource_type()).ok_or_else(|| providers::unknown_type(id))?;
         providers::check_version(kind, api_version, body["location"].as_str())?;
         self.check_place(id, kind)?;
@@ -129,14 +144,20 @@ impl Engine {
             if self.group_deletions.contains(&key) {
                 return Err(Fault::conflict(
                     "ResourceGroupBeingDeleted",
-                    format!("The resource group '{group}' is in deprovisioning state and cannot perform this operation."),
+                    format!(
+                        "The resource group '{group}' is in deprovisioning state and cannot perform this operation."
+                    ),
                 ));
             }
             if !self.resources.contains(&key) {
                 return Err(Fault::group_not_found(group));
             }
         } else if kind.placement != Placement::Extension {
-            return Err(Fault::new(404, "InvalidResourceType", format!("The resource type '{}' cannot be deployed to a subscription.", kind.resource_type)));
+            return Err(Fault::new(
+                404,
+                "InvalidResourceType",
+                format!("The resource type '{}' cannot be deployed to a subscription.", kind.resource_type),
+            ));
         }
         if let Some(parent) = id.parent().filter(|parent| !self.resources.contains(parent.key())) {
             return Err(Fault::new(
@@ -153,7 +174,13 @@ impl Engine {
     }
 
     /// Returns whether the resource was created and whether anything changed.
-    fn put_checked(&mut self, id: &ResourceId, kind: &'static Kind, request: &Value, conditions: &Conditions) -> Result<(bool, bool), Fault> {
+    fn put_checked(
+        &mut self,
+        id: &ResourceId,
+        kind: &'static Kind,
+        request: &Value,
+        conditions: &Conditions,
+    ) -> Result<(bool, bool), Fault> {
         let existing = self.resources.get(id.key()).cloned();
         // A resource keeps the case that it was made with.
         let kept = existing.as_ref().and_then(|existing| ResourceId::parse(&existing.id).ok());
@@ -173,7 +200,14 @@ impl Engine {
         Ok((existing.is_none(), changed || children_changed))
     }
 
-    fn store(&mut self, id: &ResourceId, kind: &Kind, mut body: Value, hidden: std::collections::BTreeMap<String, String>, existing: Option<&StoredResource>) -> bool {
+    fn store(
+        &mut self,
+        id: &ResourceId,
+        kind: &Kind,
+        mut body: Value,
+        hidden: std::collections::BTreeMap<String, String>,
+        existing: Option<&StoredResource>,
+    ) -> bool {
         if let Some(existing) = existing {
             if let Some(etag) = existing.body.get(kind.etag) {
                 body[kind.etag] = etag.clone();
@@ -195,18 +229,35 @@ impl Engine {
             |existing| existing.sequence,
         );
         let etag = body.get(kind.etag).and_then(Value::as_str).map_or(etag, str::to_owned);
-        let stored = StoredResource { id: id.to_string(), resource_type: kind.resource_type.to_owned(), body, hidden, etag, sequence };
+        let stored = StoredResource {
+            id: id.to_string(),
+            resource_type: kind.resource_type.to_owned(),
+            body,
+            hidden,
+            etag,
+            sequence,
+        };
         self.resources.insert(id.key().to_owned(), stored);
         true
     }
 
-    fn put_inline(&mut self, id: &ResourceId, kind: &'static Kind, request: &Value, inline: &[(&'static Inline, ResourceId, Value)]) -> Result<bool, Fault> {
+    fn put_inline(
+        &mut self,
+        id: &ResourceId,
+        kind: &'static Kind,
+        request: &Value,
+        inline: &[(&'static Inline, ResourceId, Value)],
+    ) -> Result<bool, Fault> {
         let mut changed = false;
         for (rule, child, body) in inline {
             let child_kind = providers::find(rule.child_type).ok_or_else(|| providers::unknown_type(child))?;
             changed |= self.put_checked(child, child_kind, body, &Conditions::default())?.1;
         }
-        for rule in kind.inline.iter().filter(|rule| rule.prune && request["properties"].get(rule.field).is_some_and(Value::is_array)) {
+        for rule in kind
+            .inline
+            .iter()
+            .filter(|rule| rule.prune && request["properties"].get(rule.field).is_some_and(Value::is_array))
+        {
             let gone: Vec<String> = self
                 .world()
                 .children(id.key(), rule.child_type)
@@ -261,12 +312,15 @@ impl Engine {
     /// Deletes a resource or a resource group. `None` means that it is gone already.
     pub(crate) fn delete_key(&mut self, key: &str) -> Result<Option<String>, Fault> {
         let Some(resource) = self.resources.get(key).cloned() else { return Ok(None) };
-        let going = |effect: &&crate::state::PendingEffect| effect.target == key && matches!(effect.kind, EffectKind::DeleteCluster | EffectKind::DeletePostgres);
+        let going = |effect: &&crate::state::PendingEffect| {
+            effect.target == key && matches!(effect.kind, EffectKind::DeleteCluster | EffectKind::DeletePostgres)
+        };
         if let Some(operation) = self.effects.values().find(going).and_then(|effect| effect.operations.first()) {
             return Ok(Some(operation.clone()));
         }
         self.check_locks(key, LockedAction::Delete)?;
-        let id = ResourceId::parse(&resource.id).map_err(|error| Fault::bad_request("InvalidResourceId", error.to_string()))?;
+        let id = ResourceId::parse(&resource.id)
+            .map_err(|error| Fault::bad_request("InvalidResourceId", error.to_string()))?;
         let Some(kind) = providers::find(&resource.resource_type) else {
             return self.delete_group(key).map(Some);
         };
@@ -282,14 +336,16 @@ impl Engine {
                 if let Some(resource) = self.resources.get_mut(key) {
                     providers::mark_deleting(&mut resource.body);
                 }
-                let effect = if outside == Outside::Cluster { EffectKind::DeleteCluster } else { EffectKind::DeletePostgres };
+                let effect =
+                    if outside == Outside::Cluster { EffectKind::DeleteCluster } else { EffectKind::DeletePostgres };
                 self.queue_effect(effect, key, Some(operation.clone()));
                 Ok(Some(operation))
             }
             (outside, false) => {
                 self.remove_with_children(key);
                 let operation = self.start_operation(key);
-                let effect = if outside == Outside::Cluster { EffectKind::EnsureCluster } else { EffectKind::EnsurePostgres };
+                let effect =
+                    if outside == Outside::Cluster { EffectKind::EnsureCluster } else { EffectKind::EnsurePostgres };
                 self.queue_effect(effect, &root, Some(operation.clone()));
                 Ok(Some(operation))
             }
@@ -323,8 +379,13 @@ impl Engine {
             let lock_key = lock.id.to_ascii_lowercase();
             let Some((scope, _)) = lock_key.rsplit_once("/providers/microsoft.authorization/locks/") else { continue };
             let covers = key == scope || key.strip_prefix(scope).is_some_and(|rest| rest.starts_with('/'));
-            let read_only = lock.body["properties"]["level"].as_str().is_some_and(|level| level.eq_ignore_ascii_case("ReadOnly"));
-            if covers && key != lock_key && !key.contains("/providers/microsoft.authorization/locks/") && (read_only || action == LockedAction::Delete) {
+            let read_only =
+                lock.body["properties"]["level"].as_str().is_some_and(|level| level.eq_ignore_ascii_case("ReadOnly"));
+            if covers
+                && key != lock_key
+                && !key.contains("/providers/microsoft.authorization/locks/")
+                && (read_only || action == LockedAction::Delete)
+            {
                 let verb = if action == LockedAction::Delete { "delete" } else { "write" };
                 return Err(Fault::conflict(
                     "ScopeLocked",
@@ -350,13 +411,18 @@ fn check_conditions(existing: Option<&StoredResource>, conditions: &Conditions) 
         match existing {
             None => return failed(format!("The resource does not exist, but If-Match '{wanted}' was given.")),
             Some(resource) if wanted != "*" && *wanted != resource.etag => {
-                return failed(format!("The condition '{wanted}' in the If-Match header was not satisfied: the resource's etag is '{}'.", resource.etag));
+                return failed(format!(
+                    "The condition '{wanted}' in the If-Match header was not satisfied: the resource's etag is '{}'.",
+                    resource.etag
+                ));
             }
             Some(_) => {}
         }
     }
     match (&conditions.if_none_match, existing) {
-        (Some(wanted), Some(_)) if wanted == "*" => failed("The resource already exists, but If-None-Match '*' was given.".to_owned()),
+        (Some(wanted), Some(_)) if wanted == "*" => {
+            failed("The resource already exists, but If-None-Match '*' was given.".to_owned())
+        }
         _ => Ok(()),
     }
 }
@@ -364,10 +430,13 @@ fn check_conditions(existing: Option<&StoredResource>, conditions: &Conditions) 
 /// The request's body with only what a client may say, over what exists where the type merges.
 fn prepared(kind: &Kind, request: &Value, existing: Option<&StoredResource>) -> Result<Value, Fault> {
     let Some(request) = request.as_object() else {
-        return Err(Fault::invalid_content("The request content was invalid and could not be deserialized: 'the body must be a JSON object'."));
+        return Err(Fault::invalid_content(
+            "The request content was invalid and could not be deserialized: 'the body must be a JSON object'.",
+        ));
     };
     if request.get("properties").is_some_and(|properties| !properties.is_object() && !properties.is_null()) {
-        return Err(Fault::invalid_content("The request content was invalid: 'properties' must be an object.").target("properties"));
+        return Err(Fault::invalid_content("The request content was invalid: 'properties' must be an object.")
+            .target("properties"));
     }
     let mut body = Value::Object(Map::new());
     if let (Some(existing), true) = (existing, kind.merges) {
@@ -423,14 +492,25 @@ type InlineChildren = Vec<(&'static Inline, ResourceId, Value)>;
 fn split_inline(id: &ResourceId, kind: &'static Kind, mut body: Value) -> Result<(Value, InlineChildren), Fault> {
     let mut children = Vec::new();
     for rule in kind.inline {
-        let Some(Value::Array(items)) = body["properties"].as_object_mut().and_then(|properties| properties.remove(rule.field)) else { continue };
+        let Some(Value::Array(items)) =
+            body["properties"].as_object_mut().and_then(|properties| properties.remove(rule.field))
+        else {
+            continue;
+        };
         for item in items {
             let Some(name) = item["name"].as_str().filter(|name| providers::is_plain_name(name)) else {
-                return Err(Fault::bad_request("InvalidResourceName", format!("An entry of '{}' has no valid name.", rule.field)).target(rule.field));
+                return Err(Fault::bad_request(
+                    "InvalidResourceName",
+                    format!("An entry of '{}' has no valid name.", rule.field),
+                )
+                .target(rule.field));
             };
             let child = id.child(rule.child_type.rsplit('/').next().unwrap_or_default(), name);
             if children.iter().any(|(_, other, _)| *other == child) {
-                return Err(Fault::bad_request("DuplicateResourceName", format!("The name '{name}' occurs twice in '{}'.", rule.field)));
+                return Err(Fault::bad_request(
+                    "DuplicateResourceName",
+                    format!("The name '{name}' occurs twice in '{}'.", rule.field),
+                ));
             }
             children.push((rule, child, rule.child_body(item)));
         }
@@ -446,7 +526,11 @@ fn check_location(id: &ResourceId, kind: &Kind, body: &Value, existing: Option<&
         return Err(Fault::bad_request("LocationRequired", "The location property is required for this definition."));
     };
     let location = providers::normalized_location(location);
-    let known = if kind.placement == Placement::Global { location == "global" } else { providers::LOCATIONS.iter().any(|(name, _)| *name == location) };
+    let known = if kind.placement == Placement::Global {
+        location == "global"
+    } else {
+        providers::LOCATIONS.iter().any(|(name, _)| *name == location)
+    };
     if !known {
         return Err(Fault::bad_request(
             "LocationNotAvailableForResourceType",

@@ -51,7 +51,8 @@ impl Engine {
     }
 
     fn namespaces() -> Vec<&'static str> {
-        let mut names: Vec<&str> = providers::all().filter_map(|kind| kind.resource_type.split('/').next()).chain(OTHER_NAMESPACES).collect();
+        let mut names: Vec<&str> =
+            providers::all().filter_map(|kind| kind.resource_type.split('/').next()).chain(OTHER_NAMESPACES).collect();
         names.sort_unstable();
         names.dedup();
         names
@@ -77,10 +78,9 @@ impl Engine {
     }
 
     fn known_namespace(namespace: &str) -> Result<&'static str, Fault> {
-        Self::namespaces()
-            .into_iter()
-            .find(|known| known.eq_ignore_ascii_case(namespace))
-            .ok_or_else(|| Fault::new(404, "InvalidResourceNamespace", format!("The resource namespace '{namespace}' is invalid.")))
+        Self::namespaces().into_iter().find(|known| known.eq_ignore_ascii_case(namespace)).ok_or_else(|| {
+            Fault::new(404, "InvalidResourceNamespace", format!("The resource namespace '{namespace}' is invalid."))
+        })
     }
 
     pub(crate) fn provider(&self, namespace: &str) -> Result<Value, Fault> {
@@ -102,18 +102,24 @@ impl Engine {
     pub(crate) fn list_groups(&self, request: &Request) -> Result<Response, Fault> {
         let wanted_tag = request.query("$filter").and_then(|filter| {
             let name = filter.split("tagName eq '").nth(1)?.split('\'').next()?.to_owned();
-            Some((name, filter.split("tagValue eq '").nth(1).and_then(|rest| rest.split('\'').next()).map(str::to_owned)))
+            Some((
+                name,
+                filter.split("tagValue eq '").nth(1).and_then(|rest| rest.split('\'').next()).map(str::to_owned),
+            ))
         });
         let groups = self.world().of_type(GROUP_TYPE).into_iter().map(|group| group.body.clone());
         let tagged = groups.filter(|group| match &wanted_tag {
             None => true,
-            Some((name, value)) => group["tags"].get(name).is_some_and(|tag| value.as_ref().is_none_or(|value| tag == value.as_str())),
+            Some((name, value)) => {
+                group["tags"].get(name).is_some_and(|tag| value.as_ref().is_none_or(|value| tag == value.as_str()))
+            }
         });
         self.list_page(tagged.collect(), request)
     }
 
     pub(crate) fn group_request(&mut self, request: &Request, path: &str) -> Result<Response, Fault> {
-        let id = ResourceId::parse(path).map_err(|error| Fault::bad_request("InvalidResourceGroup", error.to_string()))?;
+        let id =
+            ResourceId::parse(path).map_err(|error| Fault::bad_request("InvalidResourceGroup", error.to_string()))?;
         let existing = self.resources.get(id.key()).map(|group| group.body.clone());
         match (request.method, existing) {
             (Method::Head, existing) => Ok(Response::empty(if existing.is_some() { 204 } else { 404 })),
@@ -131,7 +137,10 @@ impl Engine {
             (Method::Delete, Some(_)) => {
                 self.check_denied(id.key(), Denied::Delete, &request.principal.object_id)?;
                 let operation = self.delete_group(id.key())?;
-                let location = format!("{}/subscriptions/{}/operationresults/{operation}?api-version=2025-04-01", request.base_url, self.settings.subscription_id);
+                let location = format!(
+                    "{}/subscriptions/{}/operationresults/{operation}?api-version=2025-04-01",
+                    request.base_url, self.settings.subscription_id
+                );
                 Ok(Response::empty(202).header("Location", location).header("Retry-After", "0"))
             }
             (Method::Post, Some(_)) => Err(Fault::not_allowed()),
@@ -140,25 +149,45 @@ impl Engine {
 
     pub(crate) fn put_group(&mut self, id: &ResourceId, request: &Value) -> Result<Value, Fault> {
         let name = id.name();
-        let valid = name.len() <= 90 && !name.ends_with('.') && name.chars().all(|c| c.is_alphanumeric() || "-_.()".contains(c));
+        let valid = name.len() <= 90
+            && !name.ends_with('.')
+            && name.chars().all(|c| c.is_alphanumeric() || "-_.()".contains(c));
         if !valid {
-            return Err(Fault::bad_request("InvalidResourceGroup", format!("The provided resource group name '{name}' has these invalid characters or is longer than 90: letters, digits, '-', '_', '.', '(' and ')' are allowed.")));
+            return Err(Fault::bad_request(
+                "InvalidResourceGroup",
+                format!(
+                    "The provided resource group name '{name}' has these invalid characters or is longer than 90: letters, digits, '-', '_', '.', '(' and ')' are allowed."
+                ),
+            ));
         }
         let Some(location) = request["location"].as_str().map(providers::normalized_location) else {
-            return Err(Fault::bad_request("LocationRequired", "The location property is required for this definition."));
+            return Err(Fault::bad_request(
+                "LocationRequired",
+                "The location property is required for this definition.",
+            ));
         };
         if !LOCATIONS.iter().any(|(known, _)| *known == location) {
-            return Err(Fault::bad_request("LocationNotAvailableForResourceGroup", format!("The provided location '{location}' is not available for resource group.")));
+            return Err(Fault::bad_request(
+                "LocationNotAvailableForResourceGroup",
+                format!("The provided location '{location}' is not available for resource group."),
+            ));
         }
         if self.group_deletions.contains(id.key()) {
-            return Err(Fault::conflict("ResourceGroupBeingDeleted", format!("The resource group '{name}' is in deprovisioning state and cannot perform this operation.")));
+            return Err(Fault::conflict(
+                "ResourceGroupBeingDeleted",
+                format!("The resource group '{name}' is in deprovisioning state and cannot perform this operation."),
+            ));
         }
         self.check_locks(id.key(), LockedAction::Write)?;
         let existing = self.resources.get(id.key()).cloned();
-        if let Some(old) = existing.as_ref().and_then(|existing| existing.body["location"].as_str()).filter(|old| *old != location) {
+        if let Some(old) =
+            existing.as_ref().and_then(|existing| existing.body["location"].as_str()).filter(|old| *old != location)
+        {
             return Err(Fault::conflict(
                 "InvalidResourceGroupLocation",
-                format!("Invalid resource group location '{location}'. The Resource group already exists in location '{old}'."),
+                format!(
+                    "Invalid resource group location '{location}'. The Resource group already exists in location '{old}'."
+                ),
             ));
         }
         let text = existing.as_ref().map_or_else(|| id.to_string(), |existing| existing.id.clone());
@@ -173,7 +202,14 @@ impl Engine {
             let meta = self.meta();
             meta.next_sequence += 1;
             let sequence = existing.map_or(meta.next_sequence, |existing| existing.sequence);
-            let group = StoredResource { id: text, resource_type: GROUP_TYPE.to_owned(), body: body.clone(), hidden: Default::default(), etag: String::new(), sequence };
+            let group = StoredResource {
+                id: text,
+                resource_type: GROUP_TYPE.to_owned(),
+                body: body.clone(),
+                hidden: Default::default(),
+                etag: String::new(),
+                sequence,
+            };
             self.resources.insert(id.key().to_owned(), group);
         }
         Ok(body)
@@ -206,4 +242,5 @@ impl Engine {
 }
 
 /// What clients that look for a version to use are told; the ranges that are accepted are wider.
-const API_VERSIONS: [&str; 8] = ["2026-08-01", "2026-05-01", "2025-09-01", "2025-08-01", "2025-04-01", "2024-11-30", "2024-06-01", "2022-04-01"];
+const API_VERSIONS: [&str; 8] =
+    ["2026-08-01", "2026-05-01", "2025-09-01", "2025-08-01", "2025-04-01", "2024-11-30", "2024-06-01", "2022-04-01"];

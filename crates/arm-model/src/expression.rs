@@ -28,7 +28,8 @@ impl Expression {
 
     /// `resourceId('Type', 'name', …)`: a resource in the deployment's own group.
     pub fn resource_id(resource_type: &str, names: &[&str]) -> Expression {
-        let arguments: Vec<Expression> = std::iter::once(&resource_type).chain(names).map(|text| Self::literal(text)).collect();
+        let arguments: Vec<Expression> =
+            std::iter::once(&resource_type).chain(names).map(|text| Self::literal(text)).collect();
         Self::call("resourceId", &arguments)
     }
 

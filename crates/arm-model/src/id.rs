@@ -194,11 +194,7 @@ impl ResourceId {
 
     /// The last name: of the resource, else of the group, else of the subscription.
     pub fn name(&self) -> &str {
-        self.names
-            .last()
-            .or(self.resource_group.as_ref())
-            .or(self.subscription.as_ref())
-            .map_or("", String::as_str)
+        self.names.last().or(self.resource_group.as_ref()).or(self.subscription.as_ref()).map_or("", String::as_str)
     }
 
     /// The names of the provider's types, outermost first.
@@ -298,7 +294,12 @@ mod tests {
     #[test]
     fn reads_every_kind_of_id() {
         check("/subscriptions/s", "Microsoft.Resources/subscriptions", "s", "/subscriptions/s");
-        check("/subscriptions/s/resourcegroups/g", "Microsoft.Resources/resourceGroups", "g", "/subscriptions/s/resourcegroups/g");
+        check(
+            "/subscriptions/s/resourcegroups/g",
+            "Microsoft.Resources/resourceGroups",
+            "g",
+            "/subscriptions/s/resourcegroups/g",
+        );
         check(
             "/subscriptions/s/resourceGroups/g/providers/Microsoft.Network/virtualNetworks/v/subnets/n",
             "Microsoft.Network/virtualNetworks/subnets",
@@ -332,7 +333,16 @@ mod tests {
 
     #[test]
     fn refuses_what_is_no_id() {
-        for text in ["", "x", "/", "//", "/subscriptions", "/subscriptions/s/x/y", "/providers/A.B/c", "/subscriptions/s//resourceGroups/g"] {
+        for text in [
+            "",
+            "x",
+            "/",
+            "//",
+            "/subscriptions",
+            "/subscriptions/s/x/y",
+            "/providers/A.B/c",
+            "/subscriptions/s//resourceGroups/g",
+        ] {
             assert!(ResourceId::parse(text).is_err(), "{text}");
         }
     }

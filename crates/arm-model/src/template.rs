@@ -9,7 +9,8 @@ use crate::resources::{Deployment, DeploymentProperties, ExpressionScope};
 use crate::wire::wire_enum;
 
 const GROUP_SCHEMA: &str = "https://schema.management.azure.com/schemas/2019-04-01/deploymentTemplate.json#";
-const SUBSCRIPTION_SCHEMA: &str = "https://schema.management.azure.com/schemas/2018-05-01/subscriptionDeploymentTemplate.json#";
+const SUBSCRIPTION_SCHEMA: &str =
+    "https://schema.management.azure.com/schemas/2018-05-01/subscriptionDeploymentTemplate.json#";
 
 /// A resource body with a type and the api-version that its wire names belong to.
 pub trait Typed: Serialize + DeserializeOwned {
@@ -92,7 +93,9 @@ impl Template {
     /// Every resource with its symbolic name, where it has one.
     pub fn resources(&self) -> Vec<(Option<&str>, &Resource)> {
         match &self.resources {
-            Resources::Symbolic(resources) => resources.iter().map(|(name, resource)| (Some(name.as_str()), resource)).collect(),
+            Resources::Symbolic(resources) => {
+                resources.iter().map(|(name, resource)| (Some(name.as_str()), resource)).collect()
+            }
             Resources::List(resources) => resources.iter().map(|resource| (None, resource)).collect(),
         }
     }
@@ -246,11 +249,19 @@ impl Resource {
     }
 
     /// A nested deployment into a resource group, evaluated in its own (inner) scope.
-    pub fn nested_in_group(name: impl Into<String>, group: impl Into<String>, template: &Template, parameters: IndexMap<String, Value>) -> Resource {
+    pub fn nested_in_group(
+        name: impl Into<String>,
+        group: impl Into<String>,
+        template: &Template,
+        parameters: IndexMap<String, Value>,
+    ) -> Resource {
         let deployment = Deployment {
             properties: DeploymentProperties {
                 template: Some(template.to_value()),
-                parameters: parameters.into_iter().map(|(name, value)| (name, serde_json::json!({ "value": value }))).collect(),
+                parameters: parameters
+                    .into_iter()
+                    .map(|(name, value)| (name, serde_json::json!({ "value": value })))
+                    .collect(),
                 ..DeploymentProperties::inner(ExpressionScope::Inner)
             },
             ..Deployment::default()

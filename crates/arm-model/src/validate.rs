@@ -15,7 +15,19 @@ const READ_ONLY: u64 = 2;
 
 /// Keys of a template resource that belong to the template and not to the type.
 const TEMPLATE_KEYS: [&str; 13] = [
-    "id", "type", "apiVersion", "name", "condition", "existing", "dependsOn", "copy", "resourceGroup", "subscriptionId", "comments", "metadata", "resources",
+    "id",
+    "type",
+    "apiVersion",
+    "name",
+    "condition",
+    "existing",
+    "dependsOn",
+    "copy",
+    "resourceGroup",
+    "subscriptionId",
+    "comments",
+    "metadata",
+    "resources",
 ];
 
 /// A place in a template that Azure's types do not allow.
@@ -59,7 +71,8 @@ impl AzureTypes {
         let mut types = AzureTypes { files: Vec::new(), resources: BTreeMap::new() };
         for path in paths.iter().filter(|path| path.extension().is_some_and(|extension| extension == "json")) {
             let text = std::fs::read_to_string(path).map_err(|error| format!("{}: {error}", path.display()))?;
-            let nodes: Vec<Value> = serde_json::from_str(&text).map_err(|error| format!("{}: {error}", path.display()))?;
+            let nodes: Vec<Value> =
+                serde_json::from_str(&text).map_err(|error| format!("{}: {error}", path.display()))?;
             types.add(nodes);
         }
         Ok(types)
@@ -89,7 +102,11 @@ impl AzureTypes {
             _ => Vec::new(),
         };
         for resource in resources {
-            let path = format!("{prefix}{} {}", resource["type"].as_str().unwrap_or("?"), resource["name"].as_str().unwrap_or("?"));
+            let path = format!(
+                "{prefix}{} {}",
+                resource["type"].as_str().unwrap_or("?"),
+                resource["name"].as_str().unwrap_or("?")
+            );
             self.resource(resource, &path, problems);
             if resource["properties"]["template"].is_object() {
                 self.template(&resource["properties"]["template"], &format!("{path} > "), problems);
@@ -98,7 +115,12 @@ impl AzureTypes {
     }
 
     fn resource(&self, resource: &Value, path: &str, problems: &mut Vec<Problem>) {
-        let key = format!("{}@{}", resource["type"].as_str().unwrap_or_default(), resource["apiVersion"].as_str().unwrap_or_default()).to_ascii_lowercase();
+        let key = format!(
+            "{}@{}",
+            resource["type"].as_str().unwrap_or_default(),
+            resource["apiVersion"].as_str().unwrap_or_default()
+        )
+        .to_ascii_lowercase();
         let Some(&(file, node)) = self.resources.get(&key) else {
             problems.push(Problem { path: path.to_owned(), message: format!("Azure's types have no {key}") });
             return;
@@ -117,7 +139,10 @@ struct Checker<'a> {
 
 impl<'a> Checker<'a> {
     fn deref(&self, reference: &Value) -> &'a Value {
-        let index = reference["$ref"].as_str().and_then(|text| text.strip_prefix("#/")).and_then(|text| text.parse::<usize>().ok());
+        let index = reference["$ref"]
+            .as_str()
+            .and_then(|text| text.strip_prefix("#/"))
+            .and_then(|text| text.parse::<usize>().ok());
         index.and_then(|index| self.nodes.get(index)).unwrap_or(&Value::Null)
     }
 
@@ -135,7 +160,10 @@ impl<'a> Checker<'a> {
             },
             "IntegerType" => match value.as_i64() {
                 None => fail(format!("{value} is not an integer")),
-                Some(number) if node["minValue"].as_i64().is_some_and(|least| number < least) || node["maxValue"].as_i64().is_some_and(|most| number > most) => {
+                Some(number)
+                    if node["minValue"].as_i64().is_some_and(|least| number < least)
+                        || node["maxValue"].as_i64().is_some_and(|most| number > most) =>
+                {
                     fail(format!("{number} is not between {} and {}", node["minValue"], node["maxValue"]));
                 }
                 Some(_) => {}
@@ -171,30 +199,46 @@ impl<'a> Checker<'a> {
         }
         let literals: Vec<&str> = elements.iter().filter_map(|element| self.deref(element)["value"].as_str()).collect();
         if literals.len() == elements.len() && !literals.is_empty() {
-            problems.push(Problem { path: path.to_owned(), message: format!("{value} is not one of {}", literals.join(", ")) });
+            problems.push(Problem {
+                path: path.to_owned(),
+                message: format!("{value} is not one of {}", literals.join(", ")),
+            });
         } else {
             problems.extend(nearest.unwrap_or_default());
         }
     }
 
     /// At the root of a resource, what only the template says is not missed.
-    fn object(&self, node: &'a Value, members: &Map<String, Value>, path: &str, root: bool, problems: &mut Vec<Problem>) {
+    fn object(
+        &self,
+        node: &'a Value,
+        members: &Map<String, Value>,
+        path: &str,
+        root: bool,
+        problems: &mut Vec<Problem>,
+    ) {
         let empty = Map::new();
         let mut properties: Vec<(&String, &Value)> = Vec::new();
         for section in ["properties", "baseProperties"] {
             properties.extend(node[section].as_object().unwrap_or(&empty));
         }
         if let Some(discriminator) = node["discriminator"].as_str() {
-            let variant = members.get(discriminator).and_then(Value::as_str).map(|name| self.deref(&node["elements"][name]));
+            let variant =
+                members.get(discriminator).and_then(Value::as_str).map(|name| self.deref(&node["elements"][name]));
             properties.extend(variant.and_then(|variant| variant["properties"].as_object()).unwrap_or(&empty));
         }
         for (name, property) in &properties {
             let flags = property["flags"].as_u64().unwrap_or(0);
             match members.get(*name) {
-                None if flags & REQUIRED != 0 && flags & READ_ONLY == 0 && !(root && TEMPLATE_KEYS.contains(&name.as_str())) => {
+                None if flags & REQUIRED != 0
+                    && flags & READ_ONLY == 0
+                    && !(root && TEMPLATE_KEYS.contains(&name.as_str())) =>
+                {
                     problems.push(Problem { path: format!("{path}.{name}"), message: "is required".to_owned() });
                 }
-                Some(value) if flags & READ_ONLY == 0 => self.value(self.deref(&property["type"]), value, &format!("{path}.{name}"), problems),
+                Some(value) if flags & READ_ONLY == 0 => {
+                    self.value(self.deref(&property["type"]), value, &format!("{path}.{name}"), problems)
+                }
                 _ => {}
             }
         }
@@ -203,7 +247,10 @@ impl<'a> Checker<'a> {
             match additional {
                 Some(additional) => self.value(additional, value, &format!("{path}.{name}"), problems),
                 None if root && name == "scope" => {}
-                None => problems.push(Problem { path: format!("{path}.{name}"), message: "is not a property of this type".to_owned() }),
+                None => problems.push(Problem {
+                    path: format!("{path}.{name}"),
+                    message: "is not a property of this type".to_owned(),
+                }),
             }
         }
     }
@@ -212,7 +259,9 @@ impl<'a> Checker<'a> {
 fn string_problems(node: &Value, text: &str) -> Vec<String> {
     let length = text.chars().count() as u64;
     let mut found = Vec::new();
-    if node["minLength"].as_u64().is_some_and(|least| length < least) || node["maxLength"].as_u64().is_some_and(|most| length > most) {
+    if node["minLength"].as_u64().is_some_and(|least| length < least)
+        || node["maxLength"].as_u64().is_some_and(|most| length > most)
+    {
         found.push(format!("the length of '{text}' is not between {} and {}", node["minLength"], node["maxLength"]));
     }
     // Patterns with look-around are beyond the regular expressions of this library; they are left unchecked.

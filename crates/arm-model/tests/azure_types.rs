@@ -1,13 +1,15 @@
 //! The typed bodies against Azure's published types.
 
 use arm_model::resources::{
-    AddressSpace, AgentPoolProfile, ClusterSku, Delegation, DelegationProperties, FlexibleServer, FlexibleServerNetwork, FlexibleServerProperties, ManagedCluster,
-    ManagedClusterProperties, NetworkProfile, NetworkSecurityGroup, NetworkSecurityGroupProperties, PoolMode, ResourceGroup, ResourceIdentity, SecurityRule,
+    AddressSpace, AgentPoolProfile, ClusterSku, Delegation, DelegationProperties, FlexibleServer,
+    FlexibleServerNetwork, FlexibleServerProperties, ManagedCluster, ManagedClusterProperties, NetworkProfile,
+    NetworkSecurityGroup, NetworkSecurityGroupProperties, PoolMode, ResourceGroup, ResourceIdentity, SecurityRule,
     SecurityRuleProperties, ServerSku, Storage, Subnet, SubnetProperties, VirtualNetwork, VirtualNetworkProperties,
 };
 use arm_model::validate::{AzureTypes, folder};
 use arm_model::{Resource, Template};
 
+#[allow(clippy::print_stdout, reason = "a skipped test says so")]
 fn types() -> Option<AzureTypes> {
     let found = folder().map(|folder| AzureTypes::load(&folder).expect("the types can be read"));
     if found.is_none() {
@@ -31,11 +33,20 @@ fn inner() -> Template {
     };
     let group = NetworkSecurityGroup {
         location: location(),
-        properties: NetworkSecurityGroupProperties { security_rules: vec![SecurityRule { name: Some("http".to_owned()), properties: rule }] },
+        properties: NetworkSecurityGroupProperties {
+            security_rules: vec![SecurityRule { name: Some("http".to_owned()), properties: rule }],
+        },
         ..NetworkSecurityGroup::default()
     };
-    let delegation = Delegation { name: "pg".to_owned(), properties: DelegationProperties { service_name: "Microsoft.DBforPostgreSQL/flexibleServers".to_owned() } };
-    let subnet = SubnetProperties { address_prefix: Some("10.225.0.0/28".to_owned()), delegations: vec![delegation], ..SubnetProperties::default() };
+    let delegation = Delegation {
+        name: "pg".to_owned(),
+        properties: DelegationProperties { service_name: "Microsoft.DBforPostgreSQL/flexibleServers".to_owned() },
+    };
+    let subnet = SubnetProperties {
+        address_prefix: Some("10.225.0.0/28".to_owned()),
+        delegations: vec![delegation],
+        ..SubnetProperties::default()
+    };
     let network = VirtualNetwork {
         location: location(),
         properties: VirtualNetworkProperties {
@@ -45,14 +56,24 @@ fn inner() -> Template {
         },
         ..VirtualNetwork::default()
     };
-    let pool = AgentPoolProfile { name: Some("systempool".to_owned()), mode: Some(PoolMode::System), count: Some(1), vm_size: Some("Standard_B2s".to_owned()), ..AgentPoolProfile::default() };
+    let pool = AgentPoolProfile {
+        name: Some("systempool".to_owned()),
+        mode: Some(PoolMode::System),
+        count: Some(1),
+        vm_size: Some("Standard_B2s".to_owned()),
+        ..AgentPoolProfile::default()
+    };
     let cluster = ManagedCluster {
         location: location(),
         sku: Some(ClusterSku { name: "Base".to_owned(), tier: "Free".to_owned() }),
         identity: Some(ResourceIdentity { kind: "SystemAssigned".to_owned(), ..ResourceIdentity::default() }),
         properties: ManagedClusterProperties {
             agent_pool_profiles: vec![pool],
-            network_profile: Some(NetworkProfile { network_plugin: Some("azure".to_owned()), dns_service_ip: Some("10.100.0.10".to_owned()), ..NetworkProfile::default() }),
+            network_profile: Some(NetworkProfile {
+                network_plugin: Some("azure".to_owned()),
+                dns_service_ip: Some("10.100.0.10".to_owned()),
+                ..NetworkProfile::default()
+            }),
             ..ManagedClusterProperties::default()
         },
         ..ManagedCluster::default()
@@ -63,7 +84,10 @@ fn inner() -> Template {
         properties: FlexibleServerProperties {
             version: Some("17".to_owned()),
             storage: Some(Storage { storage_size_gb: Some(32), ..Storage::default() }),
-            network: Some(FlexibleServerNetwork { public_network_access: Some("Disabled".to_owned()), ..FlexibleServerNetwork::default() }),
+            network: Some(FlexibleServerNetwork {
+                public_network_access: Some("Disabled".to_owned()),
+                ..FlexibleServerNetwork::default()
+            }),
             ..FlexibleServerProperties::default()
         },
         ..FlexibleServer::default()

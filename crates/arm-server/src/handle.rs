@@ -38,10 +38,17 @@ pub struct EngineHandle {
 }
 
 impl EngineHandle {
-    pub(crate) fn new(engine: Engine, committer: Committer, effects: Arc<dyn Effects>, stopped: watch::Receiver<bool>) -> EngineHandle {
+    pub(crate) fn new(
+        engine: Engine,
+        committer: Committer,
+        effects: Arc<dyn Effects>,
+        stopped: watch::Receiver<bool>,
+    ) -> EngineHandle {
         let seed = uuid::Uuid::new_v4().as_u64_pair();
         let state = State { engine, ids: Ids::new(seed.0 ^ seed.1), committer };
-        EngineHandle { shared: Arc::new(Shared { state: Mutex::new(state), effects, changes: watch::Sender::new(0), stopped }) }
+        EngineHandle {
+            shared: Arc::new(Shared { state: Mutex::new(state), effects, changes: watch::Sender::new(0), stopped }),
+        }
     }
 
     /// Runs a function on the engine and returns once what it changed is durable. Effects that it caused are started.
@@ -117,7 +124,10 @@ impl EngineHandle {
                 Err(error) if error.is_cancelled() => return,
                 Err(error) => {
                     tracing::error!(%error, "an effect of the embedded ARM ended badly");
-                    Outcome::Failed { code: "InternalServerError".to_owned(), message: "The operation ended unexpectedly.".to_owned() }
+                    Outcome::Failed {
+                        code: "InternalServerError".to_owned(),
+                        message: "The operation ended unexpectedly.".to_owned(),
+                    }
                 }
             };
             handle.complete(id, outcome).await;
@@ -126,7 +136,8 @@ impl EngineHandle {
 
     async fn complete(&self, id: EffectId, outcome: Outcome) {
         // Boxed because completing one effect may start the next.
-        let done: std::pin::Pin<Box<dyn Future<Output = _> + Send + '_>> = Box::pin(self.with(move |engine, now| engine.complete(id, outcome, now)));
+        let done: std::pin::Pin<Box<dyn Future<Output = _> + Send + '_>> =
+            Box::pin(self.with(move |engine, now| engine.complete(id, outcome, now)));
         if let Err(error) = done.await {
             tracing::error!(%error, "the outcome of an effect is not stored yet");
         }

@@ -1,8 +1,8 @@
 //! Tokens, and the documents that tell clients where to get them.
 
+use arm_engine::Principal;
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
-use arm_engine::Principal;
 use hmac::{Hmac, Mac};
 use serde_json::{Value, json};
 use sha2::Sha256;
@@ -37,7 +37,8 @@ impl Identity {
 
     fn mac(&self, message: &[u8]) -> Hmac<Sha256> {
         // HMAC takes keys of any length, so this cannot fail.
-        let mut mac = <Hmac<Sha256> as Mac>::new_from_slice(&self.signing_key).unwrap_or_else(|_| unreachable!("HMAC takes keys of any length"));
+        let mut mac = <Hmac<Sha256> as Mac>::new_from_slice(&self.signing_key)
+            .unwrap_or_else(|_| unreachable!("HMAC takes keys of any length"));
         mac.update(message);
         mac
     }
@@ -50,20 +51,29 @@ impl Identity {
 
     fn sign(&self, claims: &Value) -> String {
         let header = json!({ "typ": "JWT", "alg": "HS256" });
-        let message = format!("{}.{}", URL_SAFE_NO_PAD.encode(header.to_string()), URL_SAFE_NO_PAD.encode(claims.to_string()));
+        let message =
+            format!("{}.{}", URL_SAFE_NO_PAD.encode(header.to_string()), URL_SAFE_NO_PAD.encode(claims.to_string()));
         let signature = self.mac(message.as_bytes()).finalize().into_bytes();
         format!("{message}.{}", URL_SAFE_NO_PAD.encode(signature))
     }
 
     /// Answers a request to the token endpoint. The body is a form.
     pub fn token(&self, tenant: &str, form: &[u8], base_url: &str) -> (u16, Value) {
-        let field = |name: &str| url::form_urlencoded::parse(form).find(|(key, _)| key == name).map(|(_, value)| value.into_owned());
-        let refuse = |status: u16, error: &str, description: &str| (status, json!({ "error": error, "error_description": description }));
+        let field = |name: &str| {
+            url::form_urlencoded::parse(form).find(|(key, _)| key == name).map(|(_, value)| value.into_owned())
+        };
+        let refuse = |status: u16, error: &str, description: &str| {
+            (status, json!({ "error": error, "error_description": description }))
+        };
         if !tenant.eq_ignore_ascii_case(&self.tenant_id) && !["common", "organizations"].contains(&tenant) {
             return refuse(400, "invalid_request", "AADSTS90002: The tenant was not found.");
         }
         if field("grant_type").as_deref() != Some("client_credentials") {
-            return refuse(400, "unsupported_grant_type", "AADSTS70003: Only the grant type client_credentials is offered by the embedded Azure Resource Manager.");
+            return refuse(
+                400,
+                "unsupported_grant_type",
+                "AADSTS70003: Only the grant type client_credentials is offered by the embedded Azure Resource Manager.",
+            );
         }
         if field("client_id").is_none_or(|id| !id.eq_ignore_ascii_case(&self.client_id)) {
             return refuse(400, "unauthorized_client", "AADSTS700016: The application was not found in the directory.");
@@ -79,7 +89,10 @@ impl Identity {
             "appid": self.client_id, "azp": self.client_id, "idtyp": "app", "oid": self.object_id, "sub": self.object_id, "tid": self.tenant_id, "ver": "2.0",
         });
         let token = self.sign(&claims);
-        (200, json!({ "token_type": "Bearer", "expires_in": TOKEN_LIFETIME_SECONDS, "ext_expires_in": TOKEN_LIFETIME_SECONDS, "access_token": token }))
+        (
+            200,
+            json!({ "token_type": "Bearer", "expires_in": TOKEN_LIFETIME_SECONDS, "ext_expires_in": TOKEN_LIFETIME_SECONDS, "access_token": token }),
+        )
     }
 
     /// Who a request comes from.
@@ -93,7 +106,11 @@ impl Identity {
         let signature = URL_SAFE_NO_PAD.decode(signature).map_err(|_| invalid)?;
         self.mac(message.as_bytes()).verify_slice(&signature).map_err(|_| invalid)?;
         let payload = message.split_once('.').map(|(_, payload)| payload).ok_or(invalid)?;
-        let claims: Value = URL_SAFE_NO_PAD.decode(payload).ok().and_then(|bytes| serde_json::from_slice(&bytes).ok()).ok_or(invalid)?;
+        let claims: Value = URL_SAFE_NO_PAD
+            .decode(payload)
+            .ok()
+            .and_then(|bytes| serde_json::from_slice(&bytes).ok())
+            .ok_or(invalid)?;
         if claims["exp"].as_i64().is_none_or(|expiry| expiry <= clock::now().secs()) {
             return Err(("ExpiredAuthenticationToken", "The access token expiry is earlier than the current time."));
         }
@@ -103,7 +120,10 @@ impl Identity {
 
     /// The challenge of a 401.
     pub fn challenge(&self, base_url: &str, refusal: Refusal) -> String {
-        format!("Bearer authorization_uri=\"{base_url}/{}\", error=\"invalid_token\", error_description=\"{}\"", self.tenant_id, refusal.1)
+        format!(
+            "Bearer authorization_uri=\"{base_url}/{}\", error=\"invalid_token\", error_description=\"{}\"",
+            self.tenant_id, refusal.1
+        )
     }
 
     /// Documents that need no token; `None` for other paths.
@@ -112,7 +132,8 @@ impl Identity {
             ["metadata", "endpoints"] => Some(self.cloud(base_url)),
             ["common", "discovery", "instance"] => Some(instance(base_url)),
             [_, "discovery", "v2.0", "keys"] | [_, "discovery", "keys"] => Some(json!({ "keys": [] })),
-            [tenant, "v2.0", ".well-known", "openid-configuration"] | [tenant, ".well-known", "openid-configuration"] => Some(self.openid(tenant, base_url)),
+            [tenant, "v2.0", ".well-known", "openid-configuration"]
+            | [tenant, ".well-known", "openid-configuration"] => Some(self.openid(tenant, base_url)),
             _ => None,
         }
     }

@@ -74,7 +74,8 @@ pub async fn start(config: Config, effects: Arc<dyn Effects>) -> Result<ArmServe
     let (committer, records) = Committer::open(&path).map_err(|error| StartError::Store(path.clone(), error))?;
     let mut engine = arm_engine::Engine::new(&config.tenant_id, &config.subscription_id);
     engine.restore(&records).map_err(|message| StartError::Restore(path, message))?;
-    let listener = tokio::net::TcpListener::bind(config.listen).await.map_err(|error| StartError::Listen(config.listen, error))?;
+    let listener =
+        tokio::net::TcpListener::bind(config.listen).await.map_err(|error| StartError::Listen(config.listen, error))?;
     let address = listener.local_addr().map_err(|error| StartError::Listen(config.listen, error))?;
     let (stop, stopped) = tokio::sync::watch::channel(false);
     let handle = EngineHandle::new(engine, committer, effects, stopped.clone());

@@ -26,12 +26,21 @@ pub(crate) fn tls(certificate_pem: &str, key_pem: &str) -> Result<TlsAcceptor, F
     let certificates = rustls_pemfile::certs(&mut certificate_pem.as_bytes()).collect::<Result<Vec<_>, _>>()?;
     let key = rustls_pemfile::private_key(&mut key_pem.as_bytes())?.ok_or("the PEM holds no private key")?;
     let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
-    let mut config = rustls::ServerConfig::builder_with_provider(provider).with_safe_default_protocol_versions()?.with_no_client_auth().with_single_cert(certificates, key)?;
+    let mut config = rustls::ServerConfig::builder_with_provider(provider)
+        .with_safe_default_protocol_versions()?
+        .with_no_client_auth()
+        .with_single_cert(certificates, key)?;
     config.alpn_protocols = vec![b"http/1.1".to_vec()];
     Ok(TlsAcceptor::from(Arc::new(config)))
 }
 
-pub(crate) async fn accept(listener: TcpListener, tls: TlsAcceptor, engine: EngineHandle, identity: Arc<Identity>, mut stopped: watch::Receiver<bool>) {
+pub(crate) async fn accept(
+    listener: TcpListener,
+    tls: TlsAcceptor,
+    engine: EngineHandle,
+    identity: Arc<Identity>,
+    mut stopped: watch::Receiver<bool>,
+) {
     let mut connections = JoinSet::new();
     loop {
         tokio::select! {
@@ -53,7 +62,13 @@ pub(crate) async fn accept(listener: TcpListener, tls: TlsAcceptor, engine: Engi
     while connections.join_next().await.is_some() {}
 }
 
-async fn connection(stream: tokio::net::TcpStream, tls: TlsAcceptor, engine: EngineHandle, identity: Arc<Identity>, mut stopped: watch::Receiver<bool>) {
+async fn connection(
+    stream: tokio::net::TcpStream,
+    tls: TlsAcceptor,
+    engine: EngineHandle,
+    identity: Arc<Identity>,
+    mut stopped: watch::Receiver<bool>,
+) {
     // Small answers should not wait for the peer's acknowledgement; failing to ask for that only costs time.
     let _ = stream.set_nodelay(true);
     let handshake = tokio::time::timeout(std::time::Duration::from_secs(10), tls.accept(stream));
@@ -69,7 +84,9 @@ async fn connection(stream: tokio::net::TcpStream, tls: TlsAcceptor, engine: Eng
         let (engine, identity) = (engine.clone(), identity.clone());
         async move { Ok::<_, Infallible>(answer(request, &engine, &identity).await) }
     });
-    let serving = hyper::server::conn::http1::Builder::new().timer(TokioTimer::new()).serve_connection(TokioIo::new(stream), service);
+    let serving = hyper::server::conn::http1::Builder::new()
+        .timer(TokioTimer::new())
+        .serve_connection(TokioIo::new(stream), service);
     let mut serving = std::pin::pin!(serving);
     let ended = tokio::select! {
         ended = serving.as_mut() => ended,
@@ -83,24 +100,38 @@ async fn connection(stream: tokio::net::TcpStream, tls: TlsAcceptor, engine: Eng
     }
 }
 
-async fn answer(request: hyper::Request<Incoming>, engine: &EngineHandle, identity: &Identity) -> hyper::Response<Full<Bytes>> {
-    let headers: Vec<(String, String)> =
-        request.headers().iter().filter_map(|(name, value)| Some((name.as_str().to_owned(), value.to_str().ok()?.to_owned()))).collect();
+async fn answer(
+    request: hyper::Request<Incoming>,
+    engine: &EngineHandle,
+    identity: &Identity,
+) -> hyper::Response<Full<Bytes>> {
+    let headers: Vec<(String, String)> = request
+        .headers()
+        .iter()
+        .filter_map(|(name, value)| Some((name.as_str().to_owned(), value.to_str().ok()?.to_owned())))
+        .collect();
     let find = |wanted: &str| headers.iter().find(|(name, _)| name == wanted).map(|(_, value)| value.clone());
     let correlation = find("x-ms-correlation-request-id").filter(|id| id.len() <= 100);
-    let client_request = find("x-ms-client-request-id").filter(|_| find("x-ms-return-client-request-id").is_some_and(|wish| wish.eq_ignore_ascii_case("true")));
+    let client_request = find("x-ms-client-request-id")
+        .filter(|_| find("x-ms-return-client-request-id").is_some_and(|wish| wish.eq_ignore_ascii_case("true")));
     let method = request.method().clone();
     let response = respond(request, headers, engine, identity).await;
     envelope(response, &method, correlation, client_request)
 }
 
-async fn respond(request: hyper::Request<Incoming>, headers: Vec<(String, String)>, engine: &EngineHandle, identity: &Identity) -> Response {
+async fn respond(
+    request: hyper::Request<Incoming>,
+    headers: Vec<(String, String)>,
+    engine: &EngineHandle,
+    identity: &Identity,
+) -> Response {
     let find = |wanted: &str| headers.iter().find(|(name, _)| name == wanted).map(|(_, value)| value.as_str());
     let base_url = format!("https://{}", find("host").unwrap_or("localhost"));
     let Some(path) = decoded(request.uri().path()) else {
         return Fault::bad_request("InvalidUri", "The path is not valid percent-encoded UTF-8.").into();
     };
-    let query = url::form_urlencoded::parse(request.uri().query().unwrap_or_default().as_bytes()).into_owned().collect();
+    let query =
+        url::form_urlencoded::parse(request.uri().query().unwrap_or_default().as_bytes()).into_owned().collect();
     let method = match request.method().as_str() {
         "GET" => Method::Get,
         "HEAD" => Method::Head,
@@ -113,14 +144,20 @@ async fn respond(request: hyper::Request<Incoming>, headers: Vec<(String, String
     let body = match Limited::new(request.into_body(), MAX_BODY).collect().await {
         Ok(body) => body.to_bytes(),
         Err(error) if error.is::<LengthLimitError>() => {
-            let fault = Fault::new(413, "RequestContentTooLarge", format!("The request content size exceeds the maximum size of {MAX_BODY} bytes."));
+            let fault = Fault::new(
+                413,
+                "RequestContentTooLarge",
+                format!("The request content size exceeds the maximum size of {MAX_BODY} bytes."),
+            );
             // The rest of the body is not read, so the connection cannot be used again.
             return Response::from(fault).header("Connection", "close");
         }
         Err(_) => return Fault::bad_request("InvalidRequestContent", "The request content could not be read.").into(),
     };
     let segments: Vec<&str> = path.split('/').filter(|segment| !segment.is_empty()).collect();
-    if let (Method::Post, [tenant, "oauth2", "v2.0", "token"] | [tenant, "oauth2", "token"]) = (method, segments.as_slice()) {
+    if let (Method::Post, [tenant, "oauth2", "v2.0", "token"] | [tenant, "oauth2", "token"]) =
+        (method, segments.as_slice())
+    {
         let (status, body) = identity.token(tenant, &body, &base_url);
         return Response::json(status, body);
     }
@@ -130,11 +167,15 @@ async fn respond(request: hyper::Request<Incoming>, headers: Vec<(String, String
     let principal = match identity.authenticate(find("authorization")) {
         Ok(principal) => principal,
         Err(refusal) => {
-            return Response::from(Fault::new(401, refusal.0, refusal.1)).header("WWW-Authenticate", identity.challenge(&base_url, refusal));
+            return Response::from(Fault::new(401, refusal.0, refusal.1))
+                .header("WWW-Authenticate", identity.challenge(&base_url, refusal));
         }
     };
     let request = Request { method, path, query, headers, body: body.to_vec(), principal, base_url };
-    engine.handle(&request).await.unwrap_or_else(|error| Fault::new(500, "InternalServerError", error.to_string()).into())
+    engine
+        .handle(&request)
+        .await
+        .unwrap_or_else(|error| Fault::new(500, "InternalServerError", error.to_string()).into())
 }
 
 fn decoded(path: &str) -> Option<String> {
@@ -153,7 +194,12 @@ fn decoded(path: &str) -> Option<String> {
     String::from_utf8(bytes).ok()
 }
 
-fn envelope(response: Response, method: &hyper::Method, correlation: Option<String>, client_request: Option<String>) -> hyper::Response<Full<Bytes>> {
+fn envelope(
+    response: Response,
+    method: &hyper::Method,
+    correlation: Option<String>,
+    client_request: Option<String>,
+) -> hyper::Response<Full<Bytes>> {
     let request_id = uuid::Uuid::new_v4().to_string();
     let correlation = correlation.unwrap_or_else(|| request_id.clone());
     let body = match &response.body {
@@ -161,7 +207,8 @@ fn envelope(response: Response, method: &hyper::Method, correlation: Option<Stri
         _ => Bytes::new(),
     };
     let mut built = hyper::Response::new(Full::new(body));
-    *built.status_mut() = hyper::StatusCode::from_u16(response.status).unwrap_or(hyper::StatusCode::INTERNAL_SERVER_ERROR);
+    *built.status_mut() =
+        hyper::StatusCode::from_u16(response.status).unwrap_or(hyper::StatusCode::INTERNAL_SERVER_ERROR);
     let mut set = |name: &str, value: &str| {
         if let (Ok(name), Ok(value)) = (HeaderName::from_bytes(name.as_bytes()), HeaderValue::from_str(value)) {
             built.headers_mut().insert(name, value);
@@ -193,8 +240,17 @@ fn envelope(response: Response, method: &hyper::Method, correlation: Option<Stri
 /// are always as full as one request leaves them.
 fn limits(method: &hyper::Method) -> [(&'static str, &'static str); 2] {
     match method.as_str() {
-        "GET" | "HEAD" => [("x-ms-ratelimit-remaining-subscription-reads", "249"), ("x-ms-ratelimit-remaining-subscription-global-reads", "3749")],
-        "DELETE" => [("x-ms-ratelimit-remaining-subscription-deletes", "199"), ("x-ms-ratelimit-remaining-subscription-global-deletes", "2999")],
-        _ => [("x-ms-ratelimit-remaining-subscription-writes", "199"), ("x-ms-ratelimit-remaining-subscription-global-writes", "2999")],
+        "GET" | "HEAD" => [
+            ("x-ms-ratelimit-remaining-subscription-reads", "249"),
+            ("x-ms-ratelimit-remaining-subscription-global-reads", "3749"),
+        ],
+        "DELETE" => [
+            ("x-ms-ratelimit-remaining-subscription-deletes", "199"),
+            ("x-ms-ratelimit-remaining-subscription-global-deletes", "2999"),
+        ],
+        _ => [
+            ("x-ms-ratelimit-remaining-subscription-writes", "199"),
+            ("x-ms-ratelimit-remaining-subscription-global-writes", "2999"),
+        ],
     }
 }

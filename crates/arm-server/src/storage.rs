@@ -39,7 +39,9 @@ impl Committer {
         setup.commit()?;
         let records = read_all(&database)?;
         let (batches, waiting) = mpsc::channel();
-        let writer = std::thread::Builder::new().name("arm-store".to_owned()).spawn(move || write_batches(&database, &waiting))?;
+        let writer = std::thread::Builder::new()
+            .name("arm-store".to_owned())
+            .spawn(move || write_batches(&database, &waiting))?;
         Ok((Committer { batches: Some(batches), writer: Some(writer) }, records))
     }
 
@@ -72,7 +74,11 @@ fn read_all(database: &Database) -> Result<Vec<Record>, Failure> {
     for row in table.iter()? {
         let (key, value) = row?;
         let (name, key) = key.value().split_once('\0').ok_or("a key of the store has no table")?;
-        records.push(Record { table: name.to_owned(), key: key.to_owned(), value: Some(serde_json::from_slice(value.value())?) });
+        records.push(Record {
+            table: name.to_owned(),
+            key: key.to_owned(),
+            value: Some(serde_json::from_slice(value.value())?),
+        });
     }
     Ok(records)
 }

@@ -30,7 +30,9 @@ impl Effects for Succeeding {
                 user_kubeconfig: "user".to_owned(),
                 oidc_issuer_url: "https://issuer/".to_owned(),
             },
-            Effect::EnsurePostgres { .. } => Outcome::Postgres { host_address: "10.225.0.4".to_owned(), state: "Ready".to_owned() },
+            Effect::EnsurePostgres { .. } => {
+                Outcome::Postgres { host_address: "10.225.0.4".to_owned(), state: "Ready".to_owned() }
+            }
             Effect::DeleteCluster { .. } | Effect::DeletePostgres { .. } => Outcome::Deleted,
         }
     }
@@ -43,7 +45,8 @@ struct Client {
 }
 
 async fn serve(folder: &Path) -> (ArmServer, Client, Arc<Succeeding>) {
-    let key = rcgen::generate_simple_self_signed(vec!["localhost".to_owned(), "127.0.0.1".to_owned()]).expect("a certificate");
+    let key = rcgen::generate_simple_self_signed(vec!["localhost".to_owned(), "127.0.0.1".to_owned()])
+        .expect("a certificate");
     let config = Config {
         listen: SocketAddr::from(([127, 0, 0, 1], 0)),
         certificate_pem: key.cert.pem(),
@@ -67,8 +70,14 @@ async fn serve(folder: &Path) -> (ArmServer, Client, Arc<Succeeding>) {
 
 impl Client {
     async fn sign_in(&self, secret: &str) -> (u16, Value) {
-        let form = format!("grant_type=client_credentials&client_id={CLIENT}&client_secret={secret}&scope={}%2F.default", self.base.replace(':', "%3A").replace('/', "%2F"));
-        let request = self.http.post(format!("{}/{TENANT}/oauth2/v2.0/token", self.base)).header("content-type", "application/x-www-form-urlencoded");
+        let form = format!(
+            "grant_type=client_credentials&client_id={CLIENT}&client_secret={secret}&scope={}%2F.default",
+            self.base.replace(':', "%3A").replace('/', "%2F")
+        );
+        let request = self
+            .http
+            .post(format!("{}/{TENANT}/oauth2/v2.0/token", self.base))
+            .header("content-type", "application/x-www-form-urlencoded");
         let response = request.body(form).send().await.expect("answers");
         (response.status().as_u16(), response.json().await.expect("JSON"))
     }
@@ -109,7 +118,9 @@ fn group_path(name: &str) -> String {
 }
 
 fn server_path() -> String {
-    format!("/subscriptions/{SUBSCRIPTION}/resourceGroups/g/providers/Microsoft.DBforPostgreSQL/flexibleServers/server1?api-version=2025-08-01")
+    format!(
+        "/subscriptions/{SUBSCRIPTION}/resourceGroups/g/providers/Microsoft.DBforPostgreSQL/flexibleServers/server1?api-version=2025-08-01"
+    )
 }
 
 fn server_body() -> Value {
@@ -161,7 +172,10 @@ async fn bad_requests_get_azures_codes_and_headers() {
     let no_version = client.json("GET", "/subscriptions", None).await;
     assert_eq!((no_version.0, &no_version.1["error"]["code"]), (400, &json!("MissingApiVersionParameter")));
     let missing = client.send("GET", &server_path(), None).await;
-    assert!(missing.headers().contains_key("x-ms-request-id") && missing.headers().contains_key("x-ms-ratelimit-remaining-subscription-reads"));
+    assert!(
+        missing.headers().contains_key("x-ms-request-id")
+            && missing.headers().contains_key("x-ms-ratelimit-remaining-subscription-reads")
+    );
     assert_eq!(missing.json::<Value>().await.expect("JSON")["error"]["code"], "ResourceGroupNotFound");
     let large = json!({ "location": "eastus", "tags": { "t": "x".repeat(5 * 1024 * 1024) } });
     assert_eq!(client.send("PUT", &group_path("g"), Some(large)).await.status().as_u16(), 413);

@@ -41,15 +41,17 @@ pub fn document() -> OpenApi {
 }
 
 fn operation(route: &Route) -> OperationBuilder {
-    let mut operation = OperationBuilder::new()
-        .operation_id(Some(route.operation))
-        .summary(Some(route.summary))
-        .response("200", ResponseBuilder::new().description("Done").content(media_type(route.answer), content(route.answer)));
+    let mut operation =
+        OperationBuilder::new().operation_id(Some(route.operation)).summary(Some(route.summary)).response(
+            "200",
+            ResponseBuilder::new().description("Done").content(media_type(route.answer), content(route.answer)),
+        );
     if route.path == WORK {
         operation = operation.parameter(units()).response("400", problem_response("The query is not valid"));
     }
     if route.needs_others {
-        operation = operation.response("503", problem_response("Something it needs is away; try again after `Retry-After` seconds"));
+        operation = operation
+            .response("503", problem_response("Something it needs is away; try again after `Retry-After` seconds"));
     }
     operation
 }
@@ -68,14 +70,18 @@ fn content(answer: Answer) -> Content {
         Answer::Document => ObjectBuilder::new().schema_type(SchemaType::Type(Type::Object)).into(),
         Answer::One(name) => Ref::from_schema_name(name).into(),
         Answer::Many(name) => ArrayBuilder::new().items(Ref::from_schema_name(name)).into(),
-        Answer::Stream(names) => names.iter().fold(OneOfBuilder::new(), |any, name| any.item(Ref::from_schema_name(*name))).into(),
+        Answer::Stream(names) => {
+            names.iter().fold(OneOfBuilder::new(), |any, name| any.item(Ref::from_schema_name(*name))).into()
+        }
     };
     ContentBuilder::new().schema(Some(schema)).build()
 }
 
 fn problem_response(description: &str) -> ResponseBuilder {
     let schema: RefOr<Schema> = Ref::from_schema_name("Problem").into();
-    ResponseBuilder::new().description(description).content(problem::CONTENT_TYPE, ContentBuilder::new().schema(Some(schema)).build())
+    ResponseBuilder::new()
+        .description(description)
+        .content(problem::CONTENT_TYPE, ContentBuilder::new().schema(Some(schema)).build())
 }
 
 fn units() -> Parameter {

@@ -36,7 +36,13 @@ pub struct Route {
     pub needs_others: bool,
 }
 
-const fn route(path: &'static str, operation: &'static str, summary: &'static str, answer: Answer, needs_others: bool) -> Route {
+const fn route(
+    path: &'static str,
+    operation: &'static str,
+    summary: &'static str,
+    answer: Answer,
+    needs_others: bool,
+) -> Route {
     Route { path, operation, summary, answer, needs_others }
 }
 
@@ -46,13 +52,31 @@ pub const ROUTES: &[Route] = &[
     route(READY, "ready", "Migrations are applied and PostgreSQL answers; 503 while draining", Answer::Text, true),
     route(METRICS, "metrics", "Prometheus metrics", Answer::Text, false),
     route(OPENAPI, "openapi", "This document", Answer::Document, false),
-    route(OVERVIEW, "overview", "The platform at a glance, from the cluster and from PostgreSQL", Answer::One("Overview"), true),
+    route(
+        OVERVIEW,
+        "overview",
+        "The platform at a glance, from the cluster and from PostgreSQL",
+        Answer::One("Overview"),
+        true,
+    ),
     route(POOLS, "pools", "Node pools", Answer::Many("Pool"), true),
     route(NODES, "nodes", "Nodes", Answer::Many("Node"), true),
     route(PODS, "pods", "Pods", Answer::Many("Pod"), true),
     route(HPAS, "hpas", "Autoscalers with the reasons behind their steps", Answer::Many("Hpa"), true),
     route(STACKS, "stacks", "Stacks as last deployed", Answer::Many("StackRecord"), true),
     route(EVENTS, "events", "Kubernetes events, newest first", Answer::Many("Event"), true),
-    route(STREAM, "stream", "Live view as server-sent events: `snapshot`, then `changes`", Answer::Stream(&["Snapshot", "Changes"]), true),
-    route(WORK, "work", "A bounded piece of CPU work and one PostgreSQL query, for load tests", Answer::One("Work"), true),
+    route(
+        STREAM,
+        "stream",
+        "Live view as server-sent events: `snapshot`, then `changes`",
+        Answer::Stream(&["Snapshot", "Changes"]),
+        true,
+    ),
+    route(
+        WORK,
+        "work",
+        "A bounded piece of CPU work and one PostgreSQL query, for load tests",
+        Answer::One("Work"),
+        true,
+    ),
 ];

@@ -11,7 +11,11 @@ fn openapi_json_is_what_the_code_makes() {
         std::fs::write(&path, &made).expect("the crate's folder is writable");
     }
     let committed = std::fs::read_to_string(&path).unwrap_or_default();
-    assert!(committed == made, "{} is not what the code makes; run this test with UPDATE_GOLDEN=1, then `npm run generate` in frontend/", path.display());
+    assert!(
+        committed == made,
+        "{} is not what the code makes; run this test with UPDATE_GOLDEN=1, then `npm run generate` in frontend/",
+        path.display()
+    );
 }
 
 #[test]

@@ -83,7 +83,8 @@ where
     K: Resource + Clone + Debug + DeserializeOwned + Send + Sync + 'static,
     K::DynamicType: Eq + Hash + Clone + Debug + Unpin + Send + Sync + 'static,
 {
-    let mut events = std::pin::pin!(watcher::watcher(api, watcher::Config::default()).backoff(Doubling(Doubling::FIRST)));
+    let mut events =
+        std::pin::pin!(watcher::watcher(api, watcher::Config::default()).backoff(Doubling(Doubling::FIRST)));
     while let Some(event) = events.next().await {
         match event {
             Ok(mut event) => {

@@ -41,7 +41,11 @@ async fn free_address() -> SocketAddr {
 fn table(endpoints: &[SocketAddr]) -> Table {
     let rule = Rule { host: HostMatch::Any, path: Some((PathKind::Prefix, "/".to_owned())), priority: None };
     let route = Route { rule, entry_points: Vec::new(), service: "platform-backend-80".to_owned() };
-    Table { routes: vec![route], services: [("platform-backend-80".to_owned(), endpoints.to_vec())].into(), problems: Vec::new() }
+    Table {
+        routes: vec![route],
+        services: [("platform-backend-80".to_owned(), endpoints.to_vec())].into(),
+        problems: Vec::new(),
+    }
 }
 
 impl Ingress {
@@ -49,10 +53,19 @@ impl Ingress {
         let address = free_address().await;
         let (routing, metrics) = (Arc::new(Routing::default()), Arc::new(Metrics::default()));
         routing.apply(&table(endpoints));
-        let proxy = Proxy { routing: routing.clone(), metrics: metrics.clone(), entry_point: "web".into(), local_port: address.port(), draining: not_draining() };
+        let proxy = Proxy {
+            routing: routing.clone(),
+            metrics: metrics.clone(),
+            entry_point: "web".into(),
+            local_port: address.port(),
+            draining: not_draining(),
+        };
         let own = Own { metrics: Some(metrics.clone()), ping: Some(watch::channel(true).1) };
         let (stop, stopping) = watch::channel(false);
-        let task = tokio::spawn(Server { proxy, own, settings: EntryPoint { address, accept_grace, grace: Duration::from_secs(5) } }.run(stopping));
+        let task = tokio::spawn(
+            Server { proxy, own, settings: EntryPoint { address, accept_grace, grace: Duration::from_secs(5) } }
+                .run(stopping),
+        );
         let connected = async {
             while TcpStream::connect(address).await.is_err() {
                 tokio::task::yield_now().await;
@@ -113,7 +126,8 @@ async fn serve(stream: TcpStream, served: Arc<AtomicUsize>, mut stopping: watch:
             Ok::<_, Infallible>(response)
         }
     });
-    let mut connection = std::pin::pin!(hyper::server::conn::http1::Builder::new().serve_connection(TokioIo::new(stream), service));
+    let mut connection =
+        std::pin::pin!(hyper::server::conn::http1::Builder::new().serve_connection(TokioIo::new(stream), service));
     let ended = tokio::select! {
         _ = connection.as_mut() => true,
         _ = stopping.wait_for(|stop| *stop) => false,
@@ -131,8 +145,13 @@ fn client() -> TestClient {
 }
 
 async fn send(client: &TestClient, method: &str, url: &str, body: &'static str) -> (StatusCode, Bytes) {
-    let request = Request::builder().method(method).uri(url).body(Full::new(Bytes::from_static(body.as_bytes()))).expect("a request");
-    let response = tokio::time::timeout(DEADLINE, client.request(request)).await.expect("an answer in time").expect("an answer");
+    let request = Request::builder()
+        .method(method)
+        .uri(url)
+        .body(Full::new(Bytes::from_static(body.as_bytes())))
+        .expect("a request");
+    let response =
+        tokio::time::timeout(DEADLINE, client.request(request)).await.expect("an answer in time").expect("an answer");
     (response.status(), response.into_body().collect().await.expect("a body").to_bytes())
 }
 
@@ -210,16 +229,23 @@ async fn requests_go_round_robin_and_say_who_asked() {
         assert_eq!(send(&client, "GET", &ingress.url("/"), "").await.0, StatusCode::OK);
     }
     assert_eq!(pods.each_ref().map(|pod| pod.served.load(Ordering::Relaxed)), [3, 3, 3]);
-    let request = Request::get(ingress.url("/")).header("x-forwarded-for", "9.9.9.9").body(Full::default()).expect("a request");
+    let request =
+        Request::get(ingress.url("/")).header("x-forwarded-for", "9.9.9.9").body(Full::default()).expect("a request");
     assert_eq!(client.request(request).await.expect("an answer").headers()["seen-client"], "127.0.0.1");
 }
 
 #[tokio::test]
 async fn without_an_endpoint_it_is_503_and_without_a_route_404() {
     let ingress = Ingress::start(&[], Duration::ZERO).await;
-    assert_eq!(send(&client(), "GET", &ingress.url("/x"), "").await, (StatusCode::SERVICE_UNAVAILABLE, "no available server\n".into()));
+    assert_eq!(
+        send(&client(), "GET", &ingress.url("/x"), "").await,
+        (StatusCode::SERVICE_UNAVAILABLE, "no available server\n".into())
+    );
     ingress.routing.apply(&Table::default());
-    assert_eq!(send(&client(), "GET", &ingress.url("/x"), "").await, (StatusCode::NOT_FOUND, "404 page not found\n".into()));
+    assert_eq!(
+        send(&client(), "GET", &ingress.url("/x"), "").await,
+        (StatusCode::NOT_FOUND, "404 page not found\n".into())
+    );
 }
 
 #[tokio::test]
@@ -285,7 +311,11 @@ async fn what_may_have_had_an_effect_is_not_sent_twice() {
     assert_eq!(taken.load(Ordering::Relaxed), 6, "an idempotent request is given up after five pods");
     ingress.routing.apply(&table(&[breaking, pod.address]));
     for _ in 0..4 {
-        assert_eq!(send(&client(), "PUT", &ingress.url("/"), "x").await, (StatusCode::OK, "x".into()), "idempotent requests find another pod");
+        assert_eq!(
+            send(&client(), "PUT", &ingress.url("/"), "x").await,
+            (StatusCode::OK, "x".into()),
+            "idempotent requests find another pod"
+        );
     }
 }
 
@@ -296,7 +326,7 @@ async fn streaming_pod(go: Arc<tokio::sync::Notify>) -> SocketAddr {
     tokio::spawn(async move {
         let (mut stream, _) = listener.accept().await.expect("a connection");
         let mut request = [0_u8; 4096];
-        stream.read(&mut request).await.expect("a request");
+        assert_ne!(stream.read(&mut request).await.expect("a request"), 0);
         stream.write_all(b"HTTP/1.1 200 OK\r\ncontent-type: text/event-stream\r\ntransfer-encoding: chunked\r\n\r\n7\r\ndata:1\n\r\n").await.expect("sent");
         go.notified().await;
         stream.write_all(b"7\r\ndata:2\n\r\n0\r\n\r\n").await.expect("sent");
@@ -310,10 +340,18 @@ async fn events_pass_as_they_come() {
     let ingress = Ingress::start(&[streaming_pod(go.clone()).await], Duration::ZERO).await;
     let response = client().get(ingress.url("/api/v1/stream").parse().expect("a URL")).await.expect("an answer");
     let mut body = response.into_body();
-    let first = tokio::time::timeout(DEADLINE, body.frame()).await.expect("the first event comes alone").expect("a frame").expect("no error");
+    let first = tokio::time::timeout(DEADLINE, body.frame())
+        .await
+        .expect("the first event comes alone")
+        .expect("a frame")
+        .expect("no error");
     assert_eq!(first.into_data().expect("data"), "data:1\n");
     go.notify_one();
-    let second = tokio::time::timeout(DEADLINE, body.frame()).await.expect("the second event").expect("a frame").expect("no error");
+    let second = tokio::time::timeout(DEADLINE, body.frame())
+        .await
+        .expect("the second event")
+        .expect("a frame")
+        .expect("no error");
     assert_eq!(second.into_data().expect("data"), "data:2\n");
 }
 
@@ -326,7 +364,10 @@ async fn an_upgraded_connection_carries_bytes_both_ways() {
         let mut request = vec![0_u8; 4096];
         let read = stream.read(&mut request).await.expect("a request");
         assert!(String::from_utf8_lossy(&request[..read]).to_ascii_lowercase().contains("upgrade: websocket"));
-        stream.write_all(b"HTTP/1.1 101 Switching Protocols\r\nconnection: upgrade\r\nupgrade: websocket\r\n\r\n").await.expect("sent");
+        stream
+            .write_all(b"HTTP/1.1 101 Switching Protocols\r\nconnection: upgrade\r\nupgrade: websocket\r\n\r\n")
+            .await
+            .expect("sent");
         let mut word = [0_u8; 4];
         stream.read_exact(&mut word).await.expect("a word");
         word.reverse();
@@ -334,7 +375,10 @@ async fn an_upgraded_connection_carries_bytes_both_ways() {
     });
     let ingress = Ingress::start(&[pod], Duration::ZERO).await;
     let mut stream = TcpStream::connect(ingress.address).await.expect("a connection");
-    stream.write_all(b"GET /ws HTTP/1.1\r\nhost: t\r\nconnection: Upgrade\r\nupgrade: websocket\r\n\r\n").await.expect("sent");
+    stream
+        .write_all(b"GET /ws HTTP/1.1\r\nhost: t\r\nconnection: Upgrade\r\nupgrade: websocket\r\n\r\n")
+        .await
+        .expect("sent");
     let mut head = Vec::new();
     while !head.ends_with(b"\r\n\r\n") {
         head.push(stream.read_u8().await.expect("the head"));

@@ -20,9 +20,15 @@ pub(crate) struct Agent {
 
 impl Agent {
     fn find(&self, reference: &ContainerRef) -> Result<(PodView, ContainerView), NodeAgentError> {
-        let missing = || NodeAgentError::NotFound(format!("{}/{}/{}", reference.namespace, reference.pod, reference.container));
+        let missing =
+            || NodeAgentError::NotFound(format!("{}/{}/{}", reference.namespace, reference.pod, reference.container));
         let pod = self.shared.pod(&reference.namespace, &reference.pod).ok_or_else(missing)?;
-        let container = pod.containers.iter().find(|container| container.name == reference.container).cloned().ok_or_else(missing)?;
+        let container = pod
+            .containers
+            .iter()
+            .find(|container| container.name == reference.container)
+            .cloned()
+            .ok_or_else(missing)?;
         Ok((pod, container))
     }
 
@@ -31,7 +37,10 @@ impl Agent {
         let held = container.running && container.process.is_none();
         container.process.filter(Process::is_running).ok_or_else(|| {
             NodeAgentError::BadRequest(if held {
-                format!("container {} only holds its place in the embedded cloud; nothing runs in it", reference.container)
+                format!(
+                    "container {} only holds its place in the embedded cloud; nothing runs in it",
+                    reference.container
+                )
             } else {
                 format!("container {} is not running", reference.container)
             })
@@ -44,7 +53,15 @@ impl NodeAgent for Agent {
     async fn logs(&self, reference: &ContainerRef, options: &LogOptions) -> Result<Reader, NodeAgentError> {
         let (pod, container) = self.find(reference)?;
         let attempt = if options.previous { container.restarts - 1 } else { container.restarts };
-        let run = self.shared.config.data_dir.join("pods").join(&pod.uid).join("containers").join(&container.name).join(attempt.to_string());
+        let run = self
+            .shared
+            .config
+            .data_dir
+            .join("pods")
+            .join(&pod.uid)
+            .join("containers")
+            .join(&container.name)
+            .join(attempt.to_string());
         if options.previous && !run.join("log").exists() {
             let message = format!("previous terminated container {:?} in pod {:?} not found", container.name, pod.name);
             return Err(NodeAgentError::BadRequest(message));
@@ -58,11 +75,13 @@ impl NodeAgent for Agent {
     }
 
     async fn dial(&self, namespace: &str, pod: &str, port: u16) -> Result<Box<dyn Duplex>, NodeAgentError> {
-        let view = self.shared.pod(namespace, pod).ok_or_else(|| NodeAgentError::NotFound(format!("{namespace}/{pod}")))?;
+        let view =
+            self.shared.pod(namespace, pod).ok_or_else(|| NodeAgentError::NotFound(format!("{namespace}/{pod}")))?;
         let ip = view.ip.ok_or_else(|| NodeAgentError::BadRequest(format!("pod {pod} has no address yet")))?;
-        let stream = TcpStream::connect((ip, port))
-            .await
-            .map_err(|source| NodeAgentError::Io { context: format!("cannot connect to port {port} of pod {pod}"), source })?;
+        let stream = TcpStream::connect((ip, port)).await.map_err(|source| NodeAgentError::Io {
+            context: format!("cannot connect to port {port} of pod {pod}"),
+            source,
+        })?;
         Ok(Box::new(stream))
     }
 

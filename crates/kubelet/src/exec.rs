@@ -23,7 +23,8 @@ const NOT_FOUND: &str = "executable file not found in $PATH";
 
 pub(crate) fn start(shim: &Shim, process: &Process, request: &ExecRequest) -> Result<ExecSession, NodeAgentError> {
     let spec = process.spec().ok_or_else(|| NodeAgentError::NotFound(request.container.container.clone()))?;
-    let program = request.command.first().ok_or_else(|| NodeAgentError::BadRequest("you must specify a command".into()))?;
+    let program =
+        request.command.first().ok_or_else(|| NodeAgentError::BadRequest("you must specify a command".into()))?;
     let path = spec.env.iter().find(|(name, _)| name == "PATH").map_or("", |(_, value)| value);
     if crate::images::find_program(program, path).is_none() {
         return Err(NodeAgentError::BadRequest(format!("exec: {program:?}: {NOT_FOUND}")));

@@ -38,7 +38,10 @@ async fn send(path: &Path, process: Option<Process>, options: &LogOptions, mut o
             return Ok(());
         }
     }
-    while options.follow {
+    if !options.follow {
+        return Ok(());
+    }
+    loop {
         // Asked before reading: what was written before the end is then read below.
         let ended = process.as_ref().is_none_or(|process| !process.is_running());
         for line in follower.more()?.iter().filter_map(|line| render(line, options)) {
@@ -47,11 +50,10 @@ async fn send(path: &Path, process: Option<Process>, options: &LogOptions, mut o
             }
         }
         if ended {
-            break;
+            return Ok(());
         }
         tokio::time::sleep(FOLLOW_EVERY).await;
     }
-    Ok(())
 }
 
 struct Budget {

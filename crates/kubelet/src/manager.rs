@@ -103,8 +103,10 @@ impl Workers {
     /// Tells every pod's task of its present object, and starts the missing ones.
     pub(crate) fn sync(self: &Arc<Self>, shared: &Arc<Shared>) {
         let pods = shared.client.list::<Pod>(None);
-        let present: std::collections::BTreeSet<&str> = pods.iter().filter_map(|pod| pod.metadata.uid.as_deref()).collect();
-        let gone: Vec<String> = self.running.lock().keys().filter(|uid| !present.contains(uid.as_str())).cloned().collect();
+        let present: std::collections::BTreeSet<&str> =
+            pods.iter().filter_map(|pod| pod.metadata.uid.as_deref()).collect();
+        let gone: Vec<String> =
+            self.running.lock().keys().filter(|uid| !present.contains(uid.as_str())).cloned().collect();
         gone.iter().for_each(|uid| self.send(uid, Message::Gone));
         pods.iter().for_each(|pod| self.changed(shared, pod));
     }
@@ -151,7 +153,10 @@ impl Workers {
             if namespace.is_some_and(|namespace| namespace != pod.namespace) {
                 continue;
             }
-            let depends = shared.client.get::<Pod>(Some(&pod.namespace), &pod.name).is_some_and(|pod| worker::depends_on_configuration(&pod));
+            let depends = shared
+                .client
+                .get::<Pod>(Some(&pod.namespace), &pod.name)
+                .is_some_and(|pod| worker::depends_on_configuration(&pod));
             if depends {
                 self.send(&pod.uid, Message::Refresh);
             }
@@ -199,11 +204,16 @@ fn end_strays(shared: &Arc<Shared>) {
         .client
         .list::<Pod>(None)
         .iter()
-        .filter(|pod| pod.spec.as_ref().and_then(|spec| spec.node_name.as_deref()).is_some_and(|node| shared.has_node(node)))
+        .filter(|pod| {
+            pod.spec.as_ref().and_then(|spec| spec.node_name.as_deref()).is_some_and(|node| shared.has_node(node))
+        })
         .filter_map(|pod| pod.metadata.uid.clone())
         .collect();
     let Ok(entries) = std::fs::read_dir(shared.config.data_dir.join("pods")) else { return };
-    for entry in entries.flatten().filter(|entry| !entry.file_name().to_str().is_some_and(|uid| known.iter().any(|known| known == uid))) {
+    for entry in entries
+        .flatten()
+        .filter(|entry| !entry.file_name().to_str().is_some_and(|uid| known.iter().any(|known| known == uid)))
+    {
         let root = entry.path();
         let processes: Vec<_> = glob_processes(&root);
         tokio::spawn(async move {
@@ -220,7 +230,12 @@ fn end_strays(shared: &Arc<Shared>) {
 
 /// `containers/<name>/<attempt>` of a pod's directory.
 fn glob_processes(root: &std::path::Path) -> Vec<crate::process::Process> {
-    let list = |path: &std::path::Path| std::fs::read_dir(path).into_iter().flatten().flatten().map(|entry| entry.path()).collect::<Vec<_>>();
+    let list = |path: &std::path::Path| {
+        std::fs::read_dir(path).into_iter().flatten().flatten().map(|entry| entry.path()).collect::<Vec<_>>()
+    };
     let attempts = list(&root.join("containers")).into_iter().flat_map(|container| list(&container));
-    attempts.filter_map(|attempt| crate::process::Process::find(&attempt)).filter(crate::process::Process::is_running).collect()
+    attempts
+        .filter_map(|attempt| crate::process::Process::find(&attempt))
+        .filter(crate::process::Process::is_running)
+        .collect()
 }

@@ -17,18 +17,30 @@ pub(crate) fn cadvisor(node: &str, samples: &[Sample]) -> String {
             }
         }
     };
-    family("container_cpu_usage_seconds_total", "counter", "Cumulative cpu time consumed in seconds.", ",cpu=\"total\"", &|sample| {
-        Some(sample.cpu_seconds)
+    family(
+        "container_cpu_usage_seconds_total",
+        "counter",
+        "Cumulative cpu time consumed in seconds.",
+        ",cpu=\"total\"",
+        &|sample| Some(sample.cpu_seconds),
+    );
+    family("container_memory_working_set_bytes", "gauge", "Current working set in bytes.", "", &|sample| {
+        Some(bytes(sample.memory))
     });
-    family("container_memory_working_set_bytes", "gauge", "Current working set in bytes.", "", &|sample| Some(bytes(sample.memory)));
     family("container_memory_rss", "gauge", "Size of RSS in bytes.", "", &|sample| Some(bytes(sample.memory)));
-    family("container_memory_usage_bytes", "gauge", "Current memory usage in bytes.", "", &|sample| Some(bytes(sample.memory)));
+    family("container_memory_usage_bytes", "gauge", "Current memory usage in bytes.", "", &|sample| {
+        Some(bytes(sample.memory))
+    });
     family("container_spec_cpu_quota", "gauge", "CPU quota of the container.", "", &|sample| {
         sample.container.cpu_limit.map(|limit| limit.0 as f64 * 100.0)
     });
-    family("container_start_time_seconds", "gauge", "Start time of the container since unix epoch in seconds.", "", &|sample| {
-        Some(sample.container.started.0 as f64 / 1000.0)
-    });
+    family(
+        "container_start_time_seconds",
+        "gauge",
+        "Start time of the container since unix epoch in seconds.",
+        "",
+        &|sample| Some(sample.container.started.0 as f64 / 1000.0),
+    );
     text
 }
 
@@ -46,7 +58,8 @@ pub(crate) fn resource(node: &str, samples: &[Sample]) -> String {
     own.iter().for_each(|sample| line(&mut text, name, &labels(sample), bytes(sample.memory), Some(sample.at)));
     let name = "container_start_time_seconds";
     header(&mut text, name, "gauge", "[STABLE] Start time of the container since unix epoch in seconds");
-    own.iter().for_each(|sample| line(&mut text, name, &labels(sample), sample.container.started.0 as f64 / 1000.0, None));
+    own.iter()
+        .for_each(|sample| line(&mut text, name, &labels(sample), sample.container.started.0 as f64 / 1000.0, None));
     let name = "node_cpu_usage_seconds_total";
     header(&mut text, name, "counter", "[STABLE] Cumulative cpu time consumed by the node in core-seconds");
     line(&mut text, name, "", own.iter().map(|sample| sample.cpu_seconds).sum(), None);

@@ -71,9 +71,7 @@ fn run(directory: &Path) -> io::Result<()> {
             announce(directory, container.main)?;
             container.wait(LogWriter::open(&spec.log))
         }
-        Err(error) => {
-            Exit { code: START_FAILED, signal: None, error: Some(error.to_string()), at_ms: now_ms() }
-        }
+        Err(error) => Exit { code: START_FAILED, signal: None, error: Some(error.to_string()), at_ms: now_ms() },
     };
     write_record(&directory.join("exit.json"), &exit)
 }
@@ -114,7 +112,9 @@ impl Container {
             // A group of its own, so that signals to the container do not reach the shim.
             .process_group(0)
             .spawn()
-            .map_err(|error| io::Error::other(format!("cannot start `{program}` in `{}`: {error}", spec.workdir.display())))?;
+            .map_err(|error| {
+                io::Error::other(format!("cannot start `{program}` in `{}`: {error}", spec.workdir.display()))
+            })?;
         let main = Pid::from_child(&child);
         let stdout = child.stdout.take().map(OwnedFd::from);
         let stderr = child.stderr.take().map(OwnedFd::from);
@@ -152,7 +152,9 @@ impl Container {
     /// Waits for output or the end; true at the end.
     fn poll(&self) -> bool {
         let mut wanted = vec![PollFd::new(&self.ended, PollFlags::IN)];
-        wanted.extend([&self.stdout, &self.stderr].into_iter().flatten().map(|stream| PollFd::new(stream, PollFlags::IN)));
+        wanted.extend(
+            [&self.stdout, &self.stderr].into_iter().flatten().map(|stream| PollFd::new(stream, PollFlags::IN)),
+        );
         match poll(&mut wanted, Some(&REAP_EVERY)) {
             Ok(_) => wanted[0].revents().contains(PollFlags::IN),
             // Interrupted by a signal: look again.

@@ -117,7 +117,11 @@ impl Sampler {
             match (entry.as_mut(), sample.rate) {
                 (Some(usage), Some(rate)) => {
                     usage.window = usage.window.max(rate.window);
-                    usage.containers.push(ContainerUsage { container: sample.container.name.clone(), cpu: rate.cpu, memory: sample.memory });
+                    usage.containers.push(ContainerUsage {
+                        container: sample.container.name.clone(),
+                        cpu: rate.cpu,
+                        memory: sample.memory,
+                    });
                 }
                 _ => *entry = None,
             }
@@ -134,7 +138,12 @@ impl Sampler {
             let own: Vec<&Sample> = samples.iter().filter(|sample| sample.pod.node == node).collect();
             NodeUsage {
                 at,
-                window: own.iter().filter_map(|sample| sample.rate).map(|rate| rate.window).max().unwrap_or(Millis(RESOLUTION.as_millis() as i64)),
+                window: own
+                    .iter()
+                    .filter_map(|sample| sample.rate)
+                    .map(|rate| rate.window)
+                    .max()
+                    .unwrap_or(Millis(RESOLUTION.as_millis() as i64)),
                 cpu: own.iter().filter_map(|sample| sample.rate).map(|rate| rate.cpu).sum(),
                 memory: own.iter().map(|sample| sample.memory).sum(),
                 node,
@@ -155,7 +164,6 @@ fn rate(earlier: Reading, later: Reading, scale: f64, limit: Option<Millicores>)
     let cpu = Millicores(used.round() as i64);
     Some(Rate { cpu: limit.map_or(cpu, |limit| cpu.min(limit)), window })
 }
-
 
 #[cfg(test)]
 mod tests {

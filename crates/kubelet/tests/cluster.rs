@@ -18,7 +18,11 @@ fn state<'a>(pod: &'a Value, name: &str) -> &'a Value {
 
 fn condition<'a>(pod: &'a Value, kind: &str) -> &'a str {
     let conditions = pod["status"]["conditions"].as_array().map(Vec::as_slice).unwrap_or_default();
-    conditions.iter().find(|condition| condition["type"] == kind).and_then(|condition| condition["status"].as_str()).unwrap_or("")
+    conditions
+        .iter()
+        .find(|condition| condition["type"] == kind)
+        .and_then(|condition| condition["status"].as_str())
+        .unwrap_or("")
 }
 
 fn reference(container: &str) -> ContainerRef {
@@ -77,7 +81,12 @@ async fn a_pod_runs_with_its_environment_files_and_logs_and_ends_cleanly() {
     let text = cluster.wait_for_log("web", "main", "kubeconfig").await;
     assert_eq!(text, format!("hello from {ip}\nfirst\nkubeconfig yes\n"));
 
-    let request = ExecRequest { container: reference("main"), command: vec!["sh".into(), "-c".into(), "echo $GREETING; exit 4".into()], stdin: false, tty: false };
+    let request = ExecRequest {
+        container: reference("main"),
+        command: vec!["sh".into(), "-c".into(), "echo $GREETING; exit 4".into()],
+        stdin: false,
+        tty: false,
+    };
     let mut session = cluster.kubelet().node_agent().exec(request).await.unwrap();
     let mut output = String::new();
     session.stdout.read_to_string(&mut output).await.unwrap();
@@ -95,7 +104,12 @@ async fn a_terminal_is_a_terminal() {
     cluster.add_nodes(1).await;
     cluster.create_pod(json!({"containers": [{"name": "main", "image": "shell", "args": ["sleep 600"]}]})).await;
     cluster.wait_for("web", |pod| condition(pod, "Ready") == "True").await;
-    let request = ExecRequest { container: reference("main"), command: vec!["sh".into(), "-c".into(), "test -t 0 && stty size < /dev/tty; exit 5".into()], stdin: true, tty: true };
+    let request = ExecRequest {
+        container: reference("main"),
+        command: vec!["sh".into(), "-c".into(), "test -t 0 && stty size < /dev/tty; exit 5".into()],
+        stdin: true,
+        tty: true,
+    };
     let mut session = cluster.kubelet().node_agent().exec(request).await.unwrap();
     let mut output = String::new();
     session.stdout.read_to_string(&mut output).await.unwrap();

@@ -64,7 +64,10 @@ async fn a_new_daemon_finds_the_process_and_its_end() {
 async fn nothing_outlives_the_main_process() {
     let directory = tempfile::tempdir().unwrap();
     // The grandchild leaves its parent's group and session, as a daemon would.
-    start(directory.path(), "setsid sh -c 'echo $$ > pid; exec sleep 600' & while [ ! -s pid ]; do sleep 0.01; done").await.wait().await;
+    start(directory.path(), "setsid sh -c 'echo $$ > pid; exec sleep 600' & while [ ! -s pid ]; do sleep 0.01; done")
+        .await
+        .wait()
+        .await;
     let pid = std::fs::read_to_string(directory.path().join("pid")).unwrap();
     assert!(!Path::new(&format!("/proc/{}", pid.trim())).exists());
 }

@@ -31,7 +31,8 @@ impl Subnet24 {
 
     /// The next free address, or none when all are used. The last address is the broadcast address and stays unused.
     pub fn allocate(&mut self) -> Option<Ipv4Addr> {
-        let host = (self.next_host..255).chain(self.first_host..self.next_host).find(|host| !self.used.contains(host))?;
+        let host =
+            (self.next_host..255).chain(self.first_host..self.next_host).find(|host| !self.used.contains(host))?;
         self.used.insert(host);
         self.next_host = if host == 254 { self.first_host } else { host + 1 };
         let [a, b, c] = self.network;

@@ -76,7 +76,9 @@ impl Pool {
             .enumerate()
             .filter(|(_, endpoint)| !tried.contains(&endpoint.address))
             .filter(|(_, endpoint)| sticky.is_none_or(|address| endpoint.address == address))
-            .min_by_key(|(index, endpoint)| (endpoint.connections.load(Ordering::Relaxed), (index + count - turn % count) % count))
+            .min_by_key(|(index, endpoint)| {
+                (endpoint.connections.load(Ordering::Relaxed), (index + count - turn % count) % count)
+            })
             .map(|(_, endpoint)| endpoint.clone())?;
         chosen.connections.fetch_add(1, Ordering::Relaxed);
         if state.affinity.is_some() {

@@ -1,6 +1,7 @@
 //! Keeps one proxy per Service port: on the cluster address while there are endpoints, and, for Services of type
 //! LoadBalancer, on an address and port of the host.
 
+use std::collections::btree_map::Entry;
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::{Ipv4Addr, SocketAddrV4};
 use std::sync::Arc;
@@ -164,21 +165,31 @@ impl Worker {
         *self.shared.frontends.lock() = self
             .balancers
             .iter()
-            .map(|((service, port), (address, _))| Frontend { service: service.clone(), service_port: *port, address: *address })
+            .map(|((service, port), (address, _))| Frontend {
+                service: service.clone(),
+                service_port: *port,
+                address: *address,
+            })
             .collect();
         let complete = problems.is_empty();
         *self.shared.problems.lock() = problems;
         complete
     }
 
-    async fn serve_cluster_ip(&mut self, address: SocketAddrV4, found: &[SocketAddrV4], affinity: Option<Duration>) -> Option<String> {
-        if !self.cluster.contains_key(&address) {
-            match PortProxy::bind(address).await {
-                Ok(proxy) => self.cluster.insert(address, proxy),
+    async fn serve_cluster_ip(
+        &mut self,
+        address: SocketAddrV4,
+        found: &[SocketAddrV4],
+        affinity: Option<Duration>,
+    ) -> Option<String> {
+        let proxy = match self.cluster.entry(address) {
+            Entry::Occupied(entry) => entry.into_mut(),
+            Entry::Vacant(entry) => match PortProxy::bind(address).await {
+                Ok(proxy) => entry.insert(proxy),
                 Err(error) => return Some(cannot_listen(address, &error)),
-            };
-        }
-        self.cluster[&address].pool.set(found, affinity);
+            },
+        };
+        proxy.pool.set(found, affinity);
         None
     }
 
@@ -212,7 +223,10 @@ impl Worker {
         }
         let last_port = preferred.saturating_add(PORT_ATTEMPTS - 1);
         let reason = last_error.map_or_else(String::new, |error| format!(": {error}"));
-        Err(std::io::Error::other(format!("none of the ports {preferred} to {last_port} of {} is free{reason}", self.options.load_balancer)))
+        Err(std::io::Error::other(format!(
+            "none of the ports {preferred} to {last_port} of {} is free{reason}",
+            self.options.load_balancer
+        )))
     }
 
     /// Says in the object where it can be reached, with the host's port when that differs from the Service's.
@@ -229,7 +243,12 @@ impl Worker {
             return;
         }
         let wanted = json!([{"ip": self.options.load_balancer.to_string(), "ipMode": "Proxy", "ports": ports}]);
-        let current = view.service.status.as_ref().and_then(|status| status.load_balancer.as_ref()).and_then(|balancer| balancer.ingress.as_ref());
+        let current = view
+            .service
+            .status
+            .as_ref()
+            .and_then(|status| status.load_balancer.as_ref())
+            .and_then(|balancer| balancer.ingress.as_ref());
         if serde_json::to_value(current).ok().as_ref() == Some(&wanted) {
             return;
         }
@@ -273,7 +292,8 @@ impl<'a> View<'a> {
     fn affinity(&self) -> Option<Duration> {
         let spec = self.service.spec.as_ref()?;
         (spec.session_affinity.as_deref() == Some("ClientIP")).then(|| {
-            let configured = spec.session_affinity_config.as_ref().and_then(|config| config.client_ip.as_ref()?.timeout_seconds);
+            let configured =
+                spec.session_affinity_config.as_ref().and_then(|config| config.client_ip.as_ref()?.timeout_seconds);
             Duration::from_secs(u64::try_from(configured.unwrap_or(AFFINITY_TIMEOUT_SECONDS)).unwrap_or_default())
         })
     }

@@ -17,7 +17,9 @@ const SHARED_DIRECTORY: &str = "/tmp/.marea-slots";
 
 #[derive(Debug, thiserror::Error)]
 pub enum SlotError {
-    #[error("loopback slot {slot} belongs to this cloud but is in use by the cloud in `{owner}`; stop that one first (MAREA_DATA_DIR={owner} marea local stop)")]
+    #[error(
+        "loopback slot {slot} belongs to this cloud but is in use by the cloud in `{owner}`; stop that one first (MAREA_DATA_DIR={owner} marea local stop)"
+    )]
     Taken { slot: u8, owner: String },
     #[error("all {count} loopback slots of this host are in use; stop one of the clouds in {owners}")]
     Exhausted { count: usize, owners: String },
@@ -185,7 +187,8 @@ mod tests {
     fn the_last_slot_taken_is_an_error_that_names_the_owners() {
         let directory = tempfile::tempdir().unwrap();
         let slots = directory.path().join("slots");
-        let held: Vec<_> = Addressing::SLOTS.map(|_| SlotLease::acquire_in(&slots, directory.path(), None).unwrap()).collect();
+        let held: Vec<_> =
+            Addressing::SLOTS.map(|_| SlotLease::acquire_in(&slots, directory.path(), None).unwrap()).collect();
         let error = SlotLease::acquire_in(&slots, directory.path(), None).unwrap_err();
         assert!(error.to_string().contains(&directory.path().display().to_string()), "{error}");
         drop(held);

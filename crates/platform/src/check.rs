@@ -18,13 +18,23 @@ impl fmt::Display for Problem {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Problem::UnknownPool { workload, pool, known } => {
-                write!(f, "{workload} asks for the pool `{pool}`, which no template has; pools are {}", known.join(", "))
+                write!(
+                    f,
+                    "{workload} asks for the pool `{pool}`, which no template has; pools are {}",
+                    known.join(", ")
+                )
             }
-            Problem::NotTolerated { workload, pool, taint } => write!(f, "{workload} asks for the pool `{pool}` and does not tolerate its taint `{taint}`"),
-            Problem::Bounds { hpa, min, max } => write!(f, "the HPA {hpa} has a minimum of {min} and a maximum of {max}"),
+            Problem::NotTolerated { workload, pool, taint } => {
+                write!(f, "{workload} asks for the pool `{pool}` and does not tolerate its taint `{taint}`")
+            }
+            Problem::Bounds { hpa, min, max } => {
+                write!(f, "the HPA {hpa} has a minimum of {min} and a maximum of {max}")
+            }
             Problem::NoTarget { hpa, target } => write!(f, "the HPA {hpa} scales {target}, which no manifest has"),
             Problem::ReplicasRuledTwice { workload } => write!(f, "{workload} sets `replicas`, which its HPA rules"),
-            Problem::NoRequest { hpa, resource } => write!(f, "the HPA {hpa} compares {resource} with the request, and its target requests none"),
+            Problem::NoRequest { hpa, resource } => {
+                write!(f, "the HPA {hpa} compares {resource} with the request, and its target requests none")
+            }
         }
     }
 }
@@ -49,7 +59,11 @@ fn check_pool(platform: &Platform, workload: &Workload) -> Vec<Problem> {
             continue;
         };
         for taint in pool.taints.iter().filter(|taint| !selector::tolerates(&workload.tolerations, taint)) {
-            problems.push(Problem::NotTolerated { workload: label(workload), pool: name.clone(), taint: taint.clone() });
+            problems.push(Problem::NotTolerated {
+                workload: label(workload),
+                pool: name.clone(),
+                taint: taint.clone(),
+            });
         }
     }
     problems
@@ -61,7 +75,10 @@ fn check_autoscaler(platform: &Platform, hpa: &Autoscaler) -> Vec<Problem> {
     if hpa.max < hpa.min || hpa.max == 0 {
         problems.push(Problem::Bounds { hpa: name.clone(), min: hpa.min, max: hpa.max });
     }
-    let target = platform.workloads.iter().find(|w| w.namespace == hpa.namespace && w.name == hpa.target && w.kind == hpa.target_kind);
+    let target = platform
+        .workloads
+        .iter()
+        .find(|w| w.namespace == hpa.namespace && w.name == hpa.target && w.kind == hpa.target_kind);
     let Some(target) = target else {
         problems.push(Problem::NoTarget { hpa: name, target: format!("{} {}", hpa.target_kind, hpa.target) });
         return problems;
@@ -98,7 +115,10 @@ mod tests {
             ..AgentPoolProfile::default()
         };
         let cluster = ManagedCluster {
-            properties: ManagedClusterProperties { agent_pool_profiles: vec![pool], ..ManagedClusterProperties::default() },
+            properties: ManagedClusterProperties {
+                agent_pool_profiles: vec![pool],
+                ..ManagedClusterProperties::default()
+            },
             ..ManagedCluster::default()
         };
         let inner = Template::for_group().resource("cluster", Resource::new("marea", &cluster));
@@ -136,11 +156,22 @@ mod tests {
         );
         check_broken(
             |deployment, _| deployment["spec"]["template"]["spec"]["tolerations"] = json!([]),
-            &["Deployment a/web asks for the pool `backend` and does not tolerate its taint `marea.dev/pool=backend:NoSchedule`"],
+            &[
+                "Deployment a/web asks for the pool `backend` and does not tolerate its taint `marea.dev/pool=backend:NoSchedule`",
+            ],
         );
-        check_broken(|_, hpa| hpa["spec"]["maxReplicas"] = json!(1), &["the HPA a/web has a minimum of 2 and a maximum of 1"]);
-        check_broken(|_, hpa| hpa["spec"]["scaleTargetRef"]["name"] = json!("wob"), &["the HPA a/web scales Deployment wob, which no manifest has"]);
-        check_broken(|deployment, _| deployment["spec"]["replicas"] = json!(3), &["Deployment a/web sets `replicas`, which its HPA rules"]);
+        check_broken(
+            |_, hpa| hpa["spec"]["maxReplicas"] = json!(1),
+            &["the HPA a/web has a minimum of 2 and a maximum of 1"],
+        );
+        check_broken(
+            |_, hpa| hpa["spec"]["scaleTargetRef"]["name"] = json!("wob"),
+            &["the HPA a/web scales Deployment wob, which no manifest has"],
+        );
+        check_broken(
+            |deployment, _| deployment["spec"]["replicas"] = json!(3),
+            &["Deployment a/web sets `replicas`, which its HPA rules"],
+        );
         check_broken(
             |deployment, _| deployment["spec"]["template"]["spec"]["containers"][0]["resources"] = json!({}),
             &["the HPA a/web compares cpu with the request, and its target requests none"],

@@ -43,7 +43,11 @@ mod tests {
     use super::*;
 
     fn check(size: &str, max_replicas: u32, surge: u32, expected: Option<u32>) {
-        assert_eq!(connection_pool_size(user_connections(size).unwrap(), max_replicas, surge), expected, "{size} {max_replicas}+{surge}");
+        assert_eq!(
+            connection_pool_size(user_connections(size).unwrap(), max_replicas, surge),
+            expected,
+            "{size} {max_replicas}+{surge}"
+        );
     }
 
     #[test]

@@ -51,7 +51,8 @@ impl Platform {
         for (_, resource) in template.resources() {
             if let Ok(deployment) = resource.view::<arm_model::resources::Deployment>()
                 && resource.resource_type.eq_ignore_ascii_case("Microsoft.Resources/deployments")
-                && let Some(inner) = deployment.properties.template.and_then(|inner| serde_json::from_value::<Template>(inner).ok())
+                && let Some(inner) =
+                    deployment.properties.template.and_then(|inner| serde_json::from_value::<Template>(inner).ok())
             {
                 self.read_template(&inner);
                 continue;

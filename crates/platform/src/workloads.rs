@@ -29,7 +29,8 @@ pub struct Workload {
 impl Workload {
     /// `None` for other kinds and for specs that the type does not admit.
     pub(crate) fn read(manifest: &Value) -> Option<Workload> {
-        let kind = manifest["kind"].as_str().filter(|kind| ["Deployment", "StatefulSet", "DaemonSet"].contains(kind))?;
+        let kind =
+            manifest["kind"].as_str().filter(|kind| ["Deployment", "StatefulSet", "DaemonSet"].contains(kind))?;
         let spec = &manifest["spec"];
         let pod: PodSpec = serde_json::from_value(spec["template"]["spec"].clone()).ok()?;
         let (cpu, memory) = requests(&pod);
@@ -51,7 +52,9 @@ fn requests(pod: &PodSpec) -> (Millicores, Bytes) {
     let of = |name: &str| {
         pod.containers
             .iter()
-            .filter_map(|container| container.resources.as_ref()?.requests.as_ref()?.get(name)?.0.parse::<Quantity>().ok())
+            .filter_map(|container| {
+                container.resources.as_ref()?.requests.as_ref()?.get(name)?.0.parse::<Quantity>().ok()
+            })
             .collect::<Vec<_>>()
     };
     (of("cpu").into_iter().map(Quantity::millicores).sum(), of("memory").into_iter().map(Quantity::bytes).sum())
@@ -62,7 +65,10 @@ fn surge(spec: &Value) -> u32 {
     let replicas = spec["replicas"].as_u64().unwrap_or(1);
     let surge = match &spec["strategy"]["rollingUpdate"]["maxSurge"] {
         Value::Number(count) => count.as_u64().unwrap_or(0),
-        Value::String(text) => text.strip_suffix('%').and_then(|percent| percent.parse::<u64>().ok()).map_or(0, |percent| (replicas * percent).div_ceil(100)),
+        Value::String(text) => text
+            .strip_suffix('%')
+            .and_then(|percent| percent.parse::<u64>().ok())
+            .map_or(0, |percent| (replicas * percent).div_ceil(100)),
         _ => replicas.div_ceil(4),
     };
     u32::try_from(surge).unwrap_or(u32::MAX)

@@ -51,7 +51,13 @@ impl fmt::Display for Change {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{} {}", self.kind.sign(), self.target)?;
         for property in &self.properties {
-            write!(f, "\n    {}: {} → {}", property.path, short(property.before.as_ref()), short(property.after.as_ref()))?;
+            write!(
+                f,
+                "\n    {}: {} → {}",
+                property.path,
+                short(property.before.as_ref()),
+                short(property.after.as_ref())
+            )?;
         }
         Ok(())
     }

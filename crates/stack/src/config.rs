@@ -59,10 +59,15 @@ fn describe(file: &Path, text: &str, error: &serde_saphyr::Error) -> ConfigError
     let key = error.location().and_then(|location| key_at(text, location.line(), location.column()));
     let of_key = |sentence: String| key.map_or(sentence.clone(), |key| format!("`{key}`: {sentence}"));
     let problem = match error {
-        Error::SerdeUnknownField { field, expected, .. } => format!("unknown key `{field}`{}", suggestion(field, expected)),
-        Error::SerdeUnknownVariant { variant, expected, .. } => of_key(format!("unknown value `{variant}`{}", suggestion(variant, expected))),
+        Error::SerdeUnknownField { field, expected, .. } => {
+            format!("unknown key `{field}`{}", suggestion(field, expected))
+        }
+        Error::SerdeUnknownVariant { variant, expected, .. } => {
+            of_key(format!("unknown value `{variant}`{}", suggestion(variant, expected)))
+        }
         Error::SerdeMissingField { field, .. } => format!("the key `{field}` is missing"),
-        Error::SerdeInvalidType { unexpected, expected, .. } | Error::SerdeInvalidValue { unexpected, expected, .. } => {
+        Error::SerdeInvalidType { unexpected, expected, .. }
+        | Error::SerdeInvalidValue { unexpected, expected, .. } => {
             of_key(format!("expected {expected}, found {unexpected}"))
         }
         other => of_key(sentence(&other.to_string()).to_owned()),
@@ -79,7 +84,8 @@ fn sentence(text: &str) -> &str {
 /// The key whose value stands at a position, for errors that name none.
 fn key_at(text: &str, line: u64, column: u64) -> Option<&str> {
     let line = text.lines().nth(usize::try_from(line).ok()?.checked_sub(1)?)?;
-    let end = line.char_indices().nth(usize::try_from(column).ok()?.saturating_sub(1)).map_or(line.len(), |(index, _)| index);
+    let end =
+        line.char_indices().nth(usize::try_from(column).ok()?.saturating_sub(1)).map_or(line.len(), |(index, _)| index);
     let before = line.get(..end)?.trim_end();
     // At a key the position is its start, at a value it is after the key's colon.
     let key = match before.strip_suffix(':') {
@@ -91,10 +97,15 @@ fn key_at(text: &str, line: u64, column: u64) -> Option<&str> {
 
 /// `; did you mean …?`, or the list of what is possible.
 pub fn suggestion(given: &str, expected: &[&str]) -> String {
-    let close = expected.iter().map(|candidate| (strsim::damerau_levenshtein(&given.to_lowercase(), &candidate.to_lowercase()), candidate)).min();
+    let close = expected
+        .iter()
+        .map(|candidate| (strsim::damerau_levenshtein(&given.to_lowercase(), &candidate.to_lowercase()), candidate))
+        .min();
     match close {
         Some((distance, candidate)) if distance <= 1 + given.len() / 4 => format!("; did you mean `{candidate}`?"),
-        Some(_) => format!("; known are {}", expected.iter().map(|name| format!("`{name}`")).collect::<Vec<_>>().join(", ")),
+        Some(_) => {
+            format!("; known are {}", expected.iter().map(|name| format!("`{name}`")).collect::<Vec<_>>().join(", "))
+        }
         None => String::new(),
     }
 }
@@ -136,15 +147,26 @@ mod tests {
 
     #[test]
     fn errors_name_file_line_field_and_what_was_meant() {
-        check("location: eastus\nreplicas:\n  min: 1\n  maxx: 2\n", "stack.local.yaml:4: unknown key `maxx`; did you mean `max`?");
-        check("location: eastus\nwibble: 1\n", "stack.local.yaml:2: unknown key `wibble`; known are `location`, `replicas`, `color`");
-        check("location: eastus\ncolor: gren\n", "stack.local.yaml:2: `color`: unknown value `gren`; did you mean `green`?");
+        check(
+            "location: eastus\nreplicas:\n  min: 1\n  maxx: 2\n",
+            "stack.local.yaml:4: unknown key `maxx`; did you mean `max`?",
+        );
+        check(
+            "location: eastus\nwibble: 1\n",
+            "stack.local.yaml:2: unknown key `wibble`; known are `location`, `replicas`, `color`",
+        );
+        check(
+            "location: eastus\ncolor: gren\n",
+            "stack.local.yaml:2: `color`: unknown value `gren`; did you mean `green`?",
+        );
     }
 
     #[test]
     fn a_good_file_is_read() {
-        let sample: Sample = parse(Path::new("s.yaml"), "location: eastus\nreplicas: {min: 1, max: 2}\ncolor: blue\n").unwrap();
-        let expected = Sample { location: "eastus".into(), replicas: Some(Bounds { min: 1, max: 2 }), color: Some(Color::Blue) };
+        let sample: Sample =
+            parse(Path::new("s.yaml"), "location: eastus\nreplicas: {min: 1, max: 2}\ncolor: blue\n").unwrap();
+        let expected =
+            Sample { location: "eastus".into(), replicas: Some(Bounds { min: 1, max: 2 }), color: Some(Color::Blue) };
         assert_eq!(sample, expected);
         let sample: Sample = parse(Path::new("s.yaml"), "location: eastus\ncolor: green\n").unwrap();
         assert_eq!(sample.color, Some(Color::Green));
@@ -152,7 +174,9 @@ mod tests {
 
     #[test]
     fn a_mistyped_value_names_its_key() {
-        let error = parse::<Sample>(Path::new("s.yaml"), "location: eastus\nreplicas:\n  min: many\n  max: 2\n").unwrap_err().to_string();
+        let error = parse::<Sample>(Path::new("s.yaml"), "location: eastus\nreplicas:\n  min: many\n  max: 2\n")
+            .unwrap_err()
+            .to_string();
         assert!(error.starts_with("s.yaml:3: `min`: "), "{error}");
         let error = parse::<Sample>(Path::new("s.yaml"), "location: [\n").unwrap_err();
         assert!(error.line.is_some(), "{error}");

@@ -14,12 +14,17 @@ pub fn commit(folder: &Path) -> Option<String> {
     };
     let head = std::fs::read_to_string(git.join("HEAD")).ok()?;
     let Some(reference) = head.trim().strip_prefix("ref: ") else { return hash(&head) };
-    let common = std::fs::read_to_string(git.join("commondir")).map_or_else(|_| git.clone(), |path| git.join(path.trim()));
-    if let Ok(text) = std::fs::read_to_string(git.join(reference)).or_else(|_| std::fs::read_to_string(common.join(reference))) {
+    let common =
+        std::fs::read_to_string(git.join("commondir")).map_or_else(|_| git.clone(), |path| git.join(path.trim()));
+    if let Ok(text) =
+        std::fs::read_to_string(git.join(reference)).or_else(|_| std::fs::read_to_string(common.join(reference)))
+    {
         return hash(&text);
     }
     let packed = std::fs::read_to_string(common.join("packed-refs")).ok()?;
-    packed.lines().find_map(|line| line.split_once(' ').filter(|(_, name)| *name == reference).and_then(|(id, _)| hash(id)))
+    packed
+        .lines()
+        .find_map(|line| line.split_once(' ').filter(|(_, name)| *name == reference).and_then(|(id, _)| hash(id)))
 }
 
 fn hash(text: &str) -> Option<String> {
@@ -47,7 +52,13 @@ mod tests {
     fn reads_loose_packed_and_detached_heads() {
         let id = "0123456789abcdef0123456789abcdef01234567";
         check(&[(".git/HEAD", "ref: refs/heads/main\n"), (".git/refs/heads/main", &format!("{id}\n"))], Some(id));
-        check(&[(".git/HEAD", "ref: refs/heads/main\n"), (".git/packed-refs", &format!("# pack-refs\n{id} refs/heads/main\n"))], Some(id));
+        check(
+            &[
+                (".git/HEAD", "ref: refs/heads/main\n"),
+                (".git/packed-refs", &format!("# pack-refs\n{id} refs/heads/main\n")),
+            ],
+            Some(id),
+        );
         check(&[(".git/HEAD", &format!("{id}\n"))], Some(id));
         check(&[(".git/HEAD", "ref: refs/heads/main\n")], None);
     }

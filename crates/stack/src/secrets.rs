@@ -94,8 +94,12 @@ impl Keyring {
         let problem = |problem: String| SecretError::Key { file: file.to_owned(), problem };
         match std::fs::read_to_string(file) {
             Ok(text) => {
-                let line = text.lines().find(|line| line.starts_with("AGE-SECRET-KEY-")).ok_or_else(|| problem("holds no age key".into()))?;
-                let identity = Identity::from_str(line.trim()).map_err(|error| problem(format!("is not an age key: {error}")))?;
+                let line = text
+                    .lines()
+                    .find(|line| line.starts_with("AGE-SECRET-KEY-"))
+                    .ok_or_else(|| problem("holds no age key".into()))?;
+                let identity =
+                    Identity::from_str(line.trim()).map_err(|error| problem(format!("is not an age key: {error}")))?;
                 Ok(Keyring { file: file.to_owned(), identity })
             }
             Err(error) if error.kind() == std::io::ErrorKind::NotFound => Self::create(file),
@@ -104,12 +108,19 @@ impl Keyring {
     }
 
     fn create(file: &Path) -> Result<Keyring, SecretError> {
-        let failed = |error: std::io::Error| SecretError::Key { file: file.to_owned(), problem: format!("cannot be made: {error}") };
+        let failed = |error: std::io::Error| SecretError::Key {
+            file: file.to_owned(),
+            problem: format!("cannot be made: {error}"),
+        };
         if let Some(folder) = file.parent() {
             std::fs::create_dir_all(folder).map_err(failed)?;
         }
         let identity = Identity::generate();
-        let text = format!("# marea's secret key. Keep a copy: nobody can restore it.\n# {}\n{}\n", identity.to_public(), identity.to_string().expose_secret());
+        let text = format!(
+            "# marea's secret key. Keep a copy: nobody can restore it.\n# {}\n{}\n",
+            identity.to_public(),
+            identity.to_string().expose_secret()
+        );
         // `create_new` decides a race between two first runs: the loser reads the winner's key.
         match std::fs::OpenOptions::new().write(true).create_new(true).mode(0o600).open(file) {
             Ok(mut handle) => {
@@ -134,14 +145,21 @@ impl Keyring {
         if block.recipients.is_empty() {
             block.recipients.push(self.recipient());
         }
-        let recipients: Vec<Recipient> =
-            block.recipients.iter().map(|text| Recipient::from_str(text).map_err(|_| SecretError::Recipient(text.clone()))).collect::<Result<_, _>>()?;
+        let recipients: Vec<Recipient> = block
+            .recipients
+            .iter()
+            .map(|text| Recipient::from_str(text).map_err(|_| SecretError::Recipient(text.clone())))
+            .collect::<Result<_, _>>()?;
         let damaged = |problem: String| SecretError::Damaged { name: name.to_owned(), problem };
-        let encryptor = age::Encryptor::with_recipients(recipients.iter().map(|recipient| recipient as &dyn age::Recipient))
-            .map_err(|error| damaged(error.to_string()))?;
+        let encryptor =
+            age::Encryptor::with_recipients(recipients.iter().map(|recipient| recipient as &dyn age::Recipient))
+                .map_err(|error| damaged(error.to_string()))?;
         let mut ciphertext = Vec::new();
         let mut writer = encryptor.wrap_output(&mut ciphertext).map_err(|error| damaged(error.to_string()))?;
-        writer.write_all(value.expose().as_bytes()).and_then(|()| writer.finish().map(drop)).map_err(|error| damaged(error.to_string()))?;
+        writer
+            .write_all(value.expose().as_bytes())
+            .and_then(|()| writer.finish().map(drop))
+            .map_err(|error| damaged(error.to_string()))?;
         block.values.insert(name.to_owned(), BASE64.encode(ciphertext));
         Ok(())
     }
@@ -155,9 +173,11 @@ impl Keyring {
         let damaged = |problem: String| SecretError::Damaged { name: name.to_owned(), problem };
         let ciphertext = BASE64.decode(text).map_err(|_| damaged("it is not base64".into()))?;
         let plain = age::decrypt(&self.identity, &ciphertext).map_err(|error| match error {
-            age::DecryptError::NoMatchingKeys => {
-                SecretError::WrongKey { name: name.to_owned(), key: self.file.clone(), recipients: block.recipients.join(", ") }
-            }
+            age::DecryptError::NoMatchingKeys => SecretError::WrongKey {
+                name: name.to_owned(),
+                key: self.file.clone(),
+                recipients: block.recipients.join(", "),
+            },
             other => damaged(other.to_string()),
         })?;
         String::from_utf8(plain).map(|value| Some(Secret(value))).map_err(|_| damaged("it is not text".into()))
@@ -183,7 +203,11 @@ pub fn generate_password() -> Result<Secret, SecretError> {
         std::io::Read::read_exact(&mut source, &mut random).map_err(failed)?;
         let password: String = random.iter().map(|byte| char::from(ALPHABET[usize::from(byte % 64)])).collect();
         let has = |test: fn(&u8) -> bool| password.as_bytes().iter().any(test);
-        if has(u8::is_ascii_uppercase) && has(u8::is_ascii_lowercase) && has(u8::is_ascii_digit) && password.as_bytes()[0].is_ascii_alphabetic() {
+        if has(u8::is_ascii_uppercase)
+            && has(u8::is_ascii_lowercase)
+            && has(u8::is_ascii_digit)
+            && password.as_bytes()[0].is_ascii_alphabetic()
+        {
             return Ok(Secret(password));
         }
     }
@@ -231,7 +255,8 @@ pub fn write_atomically(file: &Path, text: &str, mode: u32) -> Result<(), Secret
     }
     let temporary = file.with_extension(format!("{}.new", std::process::id()));
     let write = || -> std::io::Result<()> {
-        let mut handle = std::fs::OpenOptions::new().write(true).create(true).truncate(true).mode(mode).open(&temporary)?;
+        let mut handle =
+            std::fs::OpenOptions::new().write(true).create(true).truncate(true).mode(mode).open(&temporary)?;
         handle.write_all(text.as_bytes())?;
         handle.sync_all()?;
         std::fs::rename(&temporary, file)

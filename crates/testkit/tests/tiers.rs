@@ -22,13 +22,7 @@ const TIERS: [&[&str]; 4] = [
         "local-cloud",
         "testkit",
     ],
-    &[
-        "infrastructure-k8s-base",
-        "infrastructure-k8s-db",
-        "infrastructure-k8s-deploy",
-        "marea-backend",
-        "marea",
-    ],
+    &["infrastructure-k8s-base", "infrastructure-k8s-db", "infrastructure-k8s-deploy", "marea-backend", "marea"],
 ];
 
 /// What the vocabulary and the pure crates may use: data and algorithms, nothing that reaches the world.
@@ -121,7 +115,15 @@ fn the_vocabulary_and_the_pure_crates_use_pure_libraries_only() {
 #[test]
 fn no_source_file_outgrows_its_reader() {
     let mut findings = Vec::new();
-    for folder in ["crates", "backend/src", "cli/src", "infrastructure-k8s-base", "infrastructure-k8s-db", "infrastructure-k8s-deploy", "frontend/src"] {
+    for folder in [
+        "crates",
+        "backend/src",
+        "cli/src",
+        "infrastructure-k8s-base",
+        "infrastructure-k8s-db",
+        "infrastructure-k8s-deploy",
+        "frontend/src",
+    ] {
         visit(&root().join(folder), &mut findings);
     }
     assert!(findings.is_empty(), "split these by noun:\n{}", findings.join("\n"));

@@ -22,15 +22,21 @@ impl Engine {
         let [name, tail @ ..] = parts.as_slice() else {
             return self.list_deployments(scope, request);
         };
-        let id = ResourceId::parse(&format!("{scope}/providers/Microsoft.Resources/deployments/{name}")).map_err(|error| Fault::bad_request("InvalidDeploymentName", error.to_string()))?;
+        let id = ResourceId::parse(&format!("{scope}/providers/Microsoft.Resources/deployments/{name}"))
+            .map_err(|error| Fault::bad_request("InvalidDeploymentName", error.to_string()))?;
         if name.len() > 64 || !name.chars().all(|c| c.is_ascii_alphanumeric() || "-_.()".contains(c)) {
-            return Err(Fault::bad_request("InvalidDeploymentName", format!("The deployment name '{name}' must have 1 to 64 letters, digits, '-', '_', '.', '(' or ')'.")));
+            return Err(Fault::bad_request(
+                "InvalidDeploymentName",
+                format!("The deployment name '{name}' must have 1 to 64 letters, digits, '-', '_', '.', '(' or ')'."),
+            ));
         }
         let tail: Vec<String> = tail.iter().map(|part| part.to_ascii_lowercase()).collect();
         let tail: Vec<&str> = tail.iter().map(String::as_str).collect();
         match (request.method, tail.as_slice()) {
             (Method::Put, []) => self.put_deployment(&id, request),
-            (Method::Get, []) => self.deployment(&id).map(|deployment| Response::json(200, self.deployment_body(deployment))),
+            (Method::Get, []) => {
+                self.deployment(&id).map(|deployment| Response::json(200, self.deployment_body(deployment)))
+            }
             (Method::Head, []) => Ok(Response::empty(if self.deployments.contains(id.key()) { 204 } else { 404 })),
             (Method::Delete, []) => self.delete_deployment(&id),
             (Method::Post, ["cancel"]) => {
@@ -39,11 +45,25 @@ impl Engine {
             }
             (Method::Post, ["validate"]) => self.validate_deployment(&id, request),
             (Method::Post, ["whatif"]) => self.what_if_deployment(&id, request),
-            (Method::Post, ["exporttemplate"]) => self.deployment(&id).map(|deployment| Response::json(200, json!({ "template": deployment.template }))),
-            (Method::Get, ["operations"]) => self.deployment(&id).map(operations_of).and_then(|items| self.list_page(items, request)),
+            (Method::Post, ["exporttemplate"]) => {
+                self.deployment(&id).map(|deployment| Response::json(200, json!({ "template": deployment.template })))
+            }
+            (Method::Get, ["operations"]) => {
+                self.deployment(&id).map(operations_of).and_then(|items| self.list_page(items, request))
+            }
             (Method::Get, ["operations", operation]) => {
-                let found = self.deployment(&id).map(operations_of)?.into_iter().find(|item| item["operationId"].as_str().is_some_and(|id| id.eq_ignore_ascii_case(operation)));
-                found.map(|item| Response::json(200, item)).ok_or_else(|| Fault::new(404, "DeploymentOperationNotFound", format!("Deployment operation '{operation}' could not be found.")))
+                let found = self
+                    .deployment(&id)
+                    .map(operations_of)?
+                    .into_iter()
+                    .find(|item| item["operationId"].as_str().is_some_and(|id| id.eq_ignore_ascii_case(operation)));
+                found.map(|item| Response::json(200, item)).ok_or_else(|| {
+                    Fault::new(
+                        404,
+                        "DeploymentOperationNotFound",
+                        format!("Deployment operation '{operation}' could not be found."),
+                    )
+                })
             }
             (Method::Get, ["operationstatuses", guid]) => self.operation_status(guid, request),
             _ => Err(Fault::not_allowed()),
@@ -51,11 +71,16 @@ impl Engine {
     }
 
     fn deployment(&self, id: &ResourceId) -> Result<&Deployment, Fault> {
-        self.deployments.get(id.key()).ok_or_else(|| Fault::new(404, "DeploymentNotFound", format!("Deployment '{}' could not be found.", id.name())))
+        self.deployments.get(id.key()).ok_or_else(|| {
+            Fault::new(404, "DeploymentNotFound", format!("Deployment '{}' could not be found.", id.name()))
+        })
     }
 
     pub(super) fn wanted(id: &ResourceId, body: &Value, request: &Request) -> Result<Wanted, Fault> {
-        let properties = body.get("properties").filter(|properties| properties.is_object()).ok_or_else(|| Fault::invalid_content("The request content was invalid: 'properties' is required."))?;
+        let properties = body
+            .get("properties")
+            .filter(|properties| properties.is_object())
+            .ok_or_else(|| Fault::invalid_content("The request content was invalid: 'properties' is required."))?;
         Ok(Wanted {
             id: id.clone(),
             location: body["location"].as_str().map(crate::providers::normalized_location),
@@ -73,14 +98,20 @@ impl Engine {
         let body = self.deployment(id).map(|deployment| self.deployment_body(deployment))?;
         let version = request.query("api-version").unwrap_or_default();
         Ok(Response::json(if existed { 200 } else { 201 }, body)
-            .header("Azure-AsyncOperation", format!("{}{id}/operationStatuses/{operation}?api-version={version}", request.base_url))
+            .header(
+                "Azure-AsyncOperation",
+                format!("{}{id}/operationStatuses/{operation}?api-version={version}", request.base_url),
+            )
             .header("Retry-After", "0"))
     }
 
     fn delete_deployment(&mut self, id: &ResourceId) -> Result<Response, Fault> {
         match self.deployments.get(id.key()).map(|deployment| deployment.status) {
             None => Ok(Response::empty(204)),
-            Some(Status::Running) => Err(Fault::conflict("DeploymentActive", format!("The deployment '{}' is active and cannot be deleted. Cancel it first.", id.name()))),
+            Some(Status::Running) => Err(Fault::conflict(
+                "DeploymentActive",
+                format!("The deployment '{}' is active and cannot be deleted. Cancel it first.", id.name()),
+            )),
             Some(_) => {
                 self.deployments.remove(id.key());
                 Ok(Response::empty(204))
@@ -94,7 +125,10 @@ impl Engine {
         let simulated = self.simulated(|engine| engine.start_deployment(wanted, None).map(|_| ()))?;
         let outcome = simulated.deployments.get(id.key()).and_then(|deployment| deployment.error.clone());
         if let Some(error) = outcome {
-            let message = format!("The template deployment '{}' is not valid according to the validation procedure. See inner errors for details.", id.name());
+            let message = format!(
+                "The template deployment '{}' is not valid according to the validation procedure. See inner errors for details.",
+                id.name()
+            );
             return Err(Fault::bad_request("InvalidTemplateDeployment", message).details(error.details));
         }
         let mut body = self.deployment_body(&planned);
@@ -108,16 +142,23 @@ impl Engine {
         if request.method != Method::Get {
             return Err(Fault::not_allowed());
         }
-        let scope_id = ResourceId::parse(scope).map_err(|error| Fault::bad_request("InvalidScope", error.to_string()))?;
+        let scope_id =
+            ResourceId::parse(scope).map_err(|error| Fault::bad_request("InvalidScope", error.to_string()))?;
         if let Some(group) = scope_id.resource_group().filter(|_| !self.resources.contains(scope_id.key())) {
             return Err(Fault::group_not_found(group));
         }
         let prefix = format!("{}{MARK}/", scope_id.key());
         let mut found: Vec<&Deployment> = self.deployments.below(&prefix).map(|(_, deployment)| deployment).collect();
         found.sort_by(|one, other| other.started.cmp(&one.started).then_with(|| one.id.cmp(&other.id)));
-        let wanted = request.query("$filter").and_then(|filter| filter.split("provisioningState eq '").nth(1)?.split('\'').next().map(str::to_owned));
+        let wanted = request
+            .query("$filter")
+            .and_then(|filter| filter.split("provisioningState eq '").nth(1)?.split('\'').next().map(str::to_owned));
         let items = found.into_iter().map(|deployment| self.deployment_body(deployment));
-        let items = items.filter(|body| wanted.as_ref().is_none_or(|state| body["properties"]["provisioningState"].as_str().is_some_and(|own| own.eq_ignore_ascii_case(state))));
+        let items = items.filter(|body| {
+            wanted.as_ref().is_none_or(|state| {
+                body["properties"]["provisioningState"].as_str().is_some_and(|own| own.eq_ignore_ascii_case(state))
+            })
+        });
         self.list_page(items.collect(), request)
     }
 
@@ -178,7 +219,8 @@ fn providers_of(steps: &[Step]) -> Value {
     grouped
         .into_iter()
         .map(|(namespace, kinds)| {
-            let kinds: Vec<Value> = kinds.into_iter().map(|kind| json!({ "resourceType": kind, "locations": [Value::Null] })).collect();
+            let kinds: Vec<Value> =
+                kinds.into_iter().map(|kind| json!({ "resourceType": kind, "locations": [Value::Null] })).collect();
             json!({ "namespace": namespace, "resourceTypes": kinds })
         })
         .collect()

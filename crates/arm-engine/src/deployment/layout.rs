@@ -31,7 +31,10 @@ impl LaidOut {
             lay_out(&declared, context, scope, &mut parents, &mut steps)?;
         }
         if steps.len() > MAX_STEPS {
-            return Err(Fault::invalid_template(format!("Deployment template validation failed: 'The number of template resources limit exceeded. Limit: {MAX_STEPS} and actual: {}.'", steps.len())));
+            return Err(Fault::invalid_template(format!(
+                "Deployment template validation failed: 'The number of template resources limit exceeded. Limit: {MAX_STEPS} and actual: {}.'",
+                steps.len()
+            )));
         }
         check_duplicates(&steps)?;
         connect(&mut steps, context)?;
@@ -41,11 +44,15 @@ impl LaidOut {
 }
 
 fn check_shape(template: &Value) -> Result<(), Fault> {
-    let invalid = |message: &str| Err(Fault::invalid_template(format!("Deployment template parse failed: '{message}'.")));
+    let invalid =
+        |message: &str| Err(Fault::invalid_template(format!("Deployment template parse failed: '{message}'.")));
     if !template.is_object() {
         return invalid("the template is not an object");
     }
-    if template["$schema"].as_str().is_none_or(|schema| !schema.to_ascii_lowercase().contains("deploymenttemplate.json")) {
+    if template["$schema"]
+        .as_str()
+        .is_none_or(|schema| !schema.to_ascii_lowercase().contains("deploymenttemplate.json"))
+    {
         return invalid("Required property '$schema' not found in JSON or not a deployment template");
     }
     if template["contentVersion"].as_str().is_none() {
@@ -65,13 +72,19 @@ fn check_shape(template: &Value) -> Result<(), Fault> {
 fn declared(resources: &Value) -> Result<Vec<Declared<'_>>, Fault> {
     match resources {
         Value::Array(items) => Ok(items.iter().map(|raw| Declared { symbol: None, raw }).collect()),
-        Value::Object(members) => Ok(members.iter().map(|(symbol, raw)| Declared { symbol: Some(symbol), raw }).collect()),
-        _ => Err(Fault::invalid_template("Deployment template parse failed: ''resources' is neither an array nor an object'.")),
+        Value::Object(members) => {
+            Ok(members.iter().map(|(symbol, raw)| Declared { symbol: Some(symbol), raw }).collect())
+        }
+        _ => Err(Fault::invalid_template(
+            "Deployment template parse failed: ''resources' is neither an array nor an object'.",
+        )),
     }
 }
 
 fn failed(what: &str, message: &str) -> Fault {
-    Fault::invalid_template(format!("Unable to process template language expressions for resource '{what}' at line '1' and column '1'. '{message}'"))
+    Fault::invalid_template(format!(
+        "Unable to process template language expressions for resource '{what}' at line '1' and column '1'. '{message}'"
+    ))
 }
 
 fn text(raw: &Value, key: &str, context: &Context<'_>, what: &str) -> Result<Option<String>, Fault> {
@@ -84,7 +97,13 @@ fn text(raw: &Value, key: &str, context: &Context<'_>, what: &str) -> Result<Opt
     }
 }
 
-fn lay_out(declared: &Declared<'_>, context: &Context<'_>, scope: &ResourceId, parents: &mut Vec<String>, steps: &mut Vec<Step>) -> Result<(), Fault> {
+fn lay_out(
+    declared: &Declared<'_>,
+    context: &Context<'_>,
+    scope: &ResourceId,
+    parents: &mut Vec<String>,
+    steps: &mut Vec<Step>,
+) -> Result<(), Fault> {
     let raw = declared.raw;
     let what = declared.symbol.or_else(|| raw["name"].as_str()).unwrap_or("?").to_owned();
     if let Some(copy) = raw.get("copy").filter(|copy| copy.is_object()) {
@@ -98,10 +117,21 @@ fn lay_out(declared: &Declared<'_>, context: &Context<'_>, scope: &ResourceId, p
     lay_out_one(declared, context, scope, &what, parents, steps)
 }
 
-fn lay_out_one(declared: &Declared<'_>, context: &Context<'_>, scope: &ResourceId, what: &str, parents: &mut Vec<String>, steps: &mut Vec<Step>) -> Result<(), Fault> {
+fn lay_out_one(
+    declared: &Declared<'_>,
+    context: &Context<'_>,
+    scope: &ResourceId,
+    what: &str,
+    parents: &mut Vec<String>,
+    steps: &mut Vec<Step>,
+) -> Result<(), Fault> {
     let raw = declared.raw;
     let require = |key: &str| {
-        text(raw, key, context, what)?.ok_or_else(|| Fault::invalid_template(format!("Deployment template parse failed: 'Required property '{key}' not found in resource '{what}'.'.")))
+        text(raw, key, context, what)?.ok_or_else(|| {
+            Fault::invalid_template(format!(
+                "Deployment template parse failed: 'Required property '{key}' not found in resource '{what}'.'."
+            ))
+        })
     };
     let enabled = match raw.get("condition") {
         None => true,
@@ -113,7 +143,9 @@ fn lay_out_one(declared: &Declared<'_>, context: &Context<'_>, scope: &ResourceI
     let mut resource_type = require("type")?;
     let mut name = require("name")?;
     // Nested declarations of the classic form leave out what their parent says.
-    if let Some(parent) = parents.last().filter(|_| !resource_type.contains('/') || resource_type.split('/').next().is_some_and(|first| !first.contains('.'))) {
+    if let Some(parent) = parents.last().filter(|_| {
+        !resource_type.contains('/') || resource_type.split('/').next().is_some_and(|first| !first.contains('.'))
+    }) {
         let (parent_type, parent_name) = parent.split_once('|').unwrap_or((parent, ""));
         resource_type = format!("{parent_type}/{resource_type}");
         name = format!("{parent_name}/{name}");
@@ -132,7 +164,11 @@ fn lay_out_one(declared: &Declared<'_>, context: &Context<'_>, scope: &ResourceI
         copies: context.copies.clone(),
         id: id.to_string(),
         resource_type: resource_type.clone(),
-        api_version: if existing { text(&raw, "apiVersion", context, what)?.unwrap_or_default() } else { require("apiVersion")? },
+        api_version: if existing {
+            text(&raw, "apiVersion", context, what)?.unwrap_or_default()
+        } else {
+            require("apiVersion")?
+        },
         raw,
         depends_on: Vec::new(),
         state: if enabled && !existing { StepState::Waiting } else { StepState::Skipped },
@@ -154,10 +190,21 @@ fn lay_out_one(declared: &Declared<'_>, context: &Context<'_>, scope: &ResourceI
 }
 
 /// The id that a declaration deploys to.
-fn place(raw: &Value, context: &Context<'_>, scope: &ResourceId, what: &str, resource_type: &str, name: &str) -> Result<ResourceId, Fault> {
-    let subscription = text(raw, "subscriptionId", context, what)?.unwrap_or_else(|| scope.subscription().unwrap_or_default().to_owned());
+fn place(
+    raw: &Value,
+    context: &Context<'_>,
+    scope: &ResourceId,
+    what: &str,
+    resource_type: &str,
+    name: &str,
+) -> Result<ResourceId, Fault> {
+    let subscription = text(raw, "subscriptionId", context, what)?
+        .unwrap_or_else(|| scope.subscription().unwrap_or_default().to_owned());
     let group = text(raw, "resourceGroup", context, what)?.or_else(|| scope.resource_group().map(str::to_owned));
-    let own = group.map_or_else(|| ResourceId::of_subscription(&subscription), |group| ResourceId::of_group(&subscription, &group));
+    let own = group.map_or_else(
+        || ResourceId::of_subscription(&subscription),
+        |group| ResourceId::of_group(&subscription, &group),
+    );
     let names: Vec<&str> = name.split('/').collect();
     let segments = resource_type.split('/').count();
     if segments < 2 || segments != names.len() + 1 || names.iter().any(|name| !crate::providers::is_plain_name(name)) {
@@ -170,7 +217,9 @@ fn place(raw: &Value, context: &Context<'_>, scope: &ResourceId, what: &str, res
     }
     let base = match text(raw, "scope", context, what)? {
         None => own,
-        Some(target) => target_of(&target, &own).ok_or_else(|| failed(what, &format!("The scope '{target}' is not valid.")))?,
+        Some(target) => {
+            target_of(&target, &own).ok_or_else(|| failed(what, &format!("The scope '{target}' is not valid.")))?
+        }
     };
     Ok(base.extended(resource_type, &names))
 }
@@ -187,7 +236,10 @@ fn check_duplicates(steps: &[Step]) -> Result<(), Fault> {
     let mut seen: BTreeMap<String, ()> = BTreeMap::new();
     for step in steps.iter().filter(|step| step.state == StepState::Waiting) {
         if seen.insert(step.id.to_ascii_lowercase(), ()).is_some() {
-            return Err(Fault::invalid_template(format!("Deployment template validation failed: 'The resource '{}' is defined multiple times in a template. Please see https://aka.ms/arm-syntax-resources for usage details.'.", step.id)));
+            return Err(Fault::invalid_template(format!(
+                "Deployment template validation failed: 'The resource '{}' is defined multiple times in a template. Please see https://aka.ms/arm-syntax-resources for usage details.'.",
+                step.id
+            )));
         }
     }
     Ok(())
@@ -200,11 +252,15 @@ pub(crate) fn named_by(steps: &[Step], target: &str) -> Vec<usize> {
         None => (target, None),
     };
     let matches = |step: &Step| {
-        let by_symbol = step.symbol.as_deref() == Some(symbol) && turn.is_none_or(|turn| step.copies.get("") == Some(&turn));
+        let by_symbol =
+            step.symbol.as_deref() == Some(symbol) && turn.is_none_or(|turn| step.copies.get("") == Some(&turn));
         let by_loop = step.raw["copy"]["name"].as_str().is_some_and(|name| name.eq_ignore_ascii_case(target));
         let id = ResourceId::parse(&step.id).ok();
         let by_id = step.id.eq_ignore_ascii_case(target);
-        let by_name = id.is_some_and(|id| id.template_name().eq_ignore_ascii_case(target) || format!("{}/{}", id.resource_type(), id.template_name()).eq_ignore_ascii_case(target));
+        let by_name = id.is_some_and(|id| {
+            id.template_name().eq_ignore_ascii_case(target)
+                || format!("{}/{}", id.resource_type(), id.template_name()).eq_ignore_ascii_case(target)
+        });
         by_symbol || by_loop || by_id || by_name
     };
     steps.iter().enumerate().filter(|(_, step)| matches(step)).map(|(index, _)| index).collect()
@@ -213,7 +269,10 @@ pub(crate) fn named_by(steps: &[Step], target: &str) -> Vec<usize> {
 fn connect(steps: &mut [Step], context: &Context<'_>) -> Result<(), Fault> {
     let mut edges = Vec::with_capacity(steps.len());
     for (index, step) in steps.iter().enumerate() {
-        let turn = Context { copies: step.copies.clone(), ..Context::new(context.parameters, context.variables, context.scope) };
+        let turn = Context {
+            copies: step.copies.clone(),
+            ..Context::new(context.parameters, context.variables, context.scope)
+        };
         let mut found: Vec<usize> = Vec::new();
         for listed in step.raw["dependsOn"].as_array().into_iter().flatten() {
             let target = match evaluate_value(listed, &turn).map_err(|error| failed(&step.id, &error.0))? {
@@ -222,7 +281,9 @@ fn connect(steps: &mut [Step], context: &Context<'_>) -> Result<(), Fault> {
             };
             let named = named_by(steps, &target);
             if named.is_empty() {
-                return Err(Fault::invalid_template(format!("Deployment template validation failed: 'The resource '{target}' is not defined in the template. Please see https://aka.ms/arm-syntax for usage details.'.")));
+                return Err(Fault::invalid_template(format!(
+                    "Deployment template validation failed: 'The resource '{target}' is not defined in the template. Please see https://aka.ms/arm-syntax for usage details.'."
+                )));
             }
             found.extend(named);
         }
@@ -252,7 +313,9 @@ pub(crate) fn outer_part(raw: &Value) -> Value {
 }
 
 pub(crate) fn is_inner(raw: &Value) -> bool {
-    raw["properties"]["expressionEvaluationOptions"]["scope"].as_str().is_some_and(|scope| scope.eq_ignore_ascii_case("inner"))
+    raw["properties"]["expressionEvaluationOptions"]["scope"]
+        .as_str()
+        .is_some_and(|scope| scope.eq_ignore_ascii_case("inner"))
 }
 
 fn check_cycles(steps: &[Step]) -> Result<(), Fault> {

@@ -10,11 +10,20 @@ use crate::fault::Fault;
 use crate::state::TypedValue;
 
 /// The values of all parameters, with defaults evaluated.
-pub(crate) fn resolve_parameters(template: &Value, given: &Value, scope: &DeploymentScope, now: Timestamp) -> Result<BTreeMap<String, TypedValue>, Fault> {
+pub(crate) fn resolve_parameters(
+    template: &Value,
+    given: &Value,
+    scope: &DeploymentScope,
+    now: Timestamp,
+) -> Result<BTreeMap<String, TypedValue>, Fault> {
     let empty = Map::new();
     let defined = template["parameters"].as_object().unwrap_or(&empty);
     let given = given.as_object().unwrap_or(&empty);
-    let unknown: Vec<&str> = given.keys().filter(|name| !defined.keys().any(|known| known.eq_ignore_ascii_case(name))).map(String::as_str).collect();
+    let unknown: Vec<&str> = given
+        .keys()
+        .filter(|name| !defined.keys().any(|known| known.eq_ignore_ascii_case(name)))
+        .map(String::as_str)
+        .collect();
     if !unknown.is_empty() {
         return Err(Fault::invalid_template(format!(
             "Deployment template validation failed: 'The following parameters were supplied, but do not correspond to any parameters defined in the template: '{}'. The parameters defined in the template are: '{}'.'.",
@@ -45,7 +54,13 @@ fn supplied_value(name: &str, supplied: &Value) -> Result<Value, Fault> {
     })
 }
 
-fn default_value(name: &str, definition: &Value, resolved: &BTreeMap<String, TypedValue>, scope: &DeploymentScope, now: Timestamp) -> Result<Value, Fault> {
+fn default_value(
+    name: &str,
+    definition: &Value,
+    resolved: &BTreeMap<String, TypedValue>,
+    scope: &DeploymentScope,
+    now: Timestamp,
+) -> Result<Value, Fault> {
     let Some(default) = definition.get("defaultValue") else {
         if definition["nullable"] == true {
             return Ok(Value::Null);
@@ -54,14 +69,24 @@ fn default_value(name: &str, definition: &Value, resolved: &BTreeMap<String, Typ
             "Deployment template validation failed: 'The value for the template parameter '{name}' is not provided. Please see https://aka.ms/arm-create-parameter-file for usage details.'."
         )));
     };
-    let values: BTreeMap<String, Value> = resolved.iter().map(|(name, typed)| (name.clone(), typed.value.clone())).collect();
+    let values: BTreeMap<String, Value> =
+        resolved.iter().map(|(name, typed)| (name.clone(), typed.value.clone())).collect();
     let variables = Map::new();
     let context = Context { now: Some(now), ..Context::new(&values, &variables, scope) };
-    evaluate_value(default, &context).map_err(|error| Fault::invalid_template(format!("Unable to process the default value of template parameter '{name}'. '{}'", error.0)))
+    evaluate_value(default, &context).map_err(|error| {
+        Fault::invalid_template(format!(
+            "Unable to process the default value of template parameter '{name}'. '{}'",
+            error.0
+        ))
+    })
 }
 
 fn check_value(name: &str, kind: &str, definition: &Value, value: &Value) -> Result<(), Fault> {
-    let invalid = |why: String| Err(Fault::invalid_template(format!("Deployment template validation failed: 'The provided value for the template parameter '{name}' is not valid. {why}'.")));
+    let invalid = |why: String| {
+        Err(Fault::invalid_template(format!(
+            "Deployment template validation failed: 'The provided value for the template parameter '{name}' is not valid. {why}'."
+        )))
+    };
     if value.is_null() && definition["nullable"] == true {
         return Ok(());
     }
@@ -76,11 +101,22 @@ fn check_value(name: &str, kind: &str, definition: &Value, value: &Value) -> Res
     if !fits {
         return invalid(format!("Expected a value of type '{kind}'."));
     }
-    if definition["allowedValues"].as_array().is_some_and(|allowed| !allowed.contains(value) && !all_within(value, allowed)) {
+    if definition["allowedValues"]
+        .as_array()
+        .is_some_and(|allowed| !allowed.contains(value) && !all_within(value, allowed))
+    {
         return invalid(format!("The value is not part of the allowed value(s): '{}'.", definition["allowedValues"]));
     }
-    let length = value.as_str().map(|text| text.chars().count() as i64).or_else(|| value.as_array().map(|items| items.len() as i64));
-    for (limit, measured, is_minimum) in [("minLength", length, true), ("maxLength", length, false), ("minValue", value.as_i64(), true), ("maxValue", value.as_i64(), false)] {
+    let length = value
+        .as_str()
+        .map(|text| text.chars().count() as i64)
+        .or_else(|| value.as_array().map(|items| items.len() as i64));
+    for (limit, measured, is_minimum) in [
+        ("minLength", length, true),
+        ("maxLength", length, false),
+        ("minValue", value.as_i64(), true),
+        ("maxValue", value.as_i64(), false),
+    ] {
         if let (Some(limit_value), Some(measured)) = (definition[limit].as_i64(), measured)
             && (if is_minimum { measured < limit_value } else { measured > limit_value })
         {

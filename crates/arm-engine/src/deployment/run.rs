@@ -18,8 +18,20 @@ use crate::state::{Deployment, Status, Step, StepState, TypedValue};
 use crate::subscription::SUBSCRIPTION_NAME;
 
 /// Keys of a declaration that steer the deployment and are not part of the resource.
-const CONTROL_KEYS: [&str; 12] =
-    ["type", "apiVersion", "name", "condition", "existing", "dependsOn", "copy", "scope", "resourceGroup", "subscriptionId", "comments", "metadata"];
+const CONTROL_KEYS: [&str; 12] = [
+    "type",
+    "apiVersion",
+    "name",
+    "condition",
+    "existing",
+    "dependsOn",
+    "copy",
+    "scope",
+    "resourceGroup",
+    "subscriptionId",
+    "comments",
+    "metadata",
+];
 
 /// What a deployment is asked to be.
 pub(crate) struct Wanted {
@@ -38,7 +50,10 @@ impl Engine {
         if self.deployments.get(&key).is_some_and(|running| running.status == Status::Running) {
             return Err(Fault::conflict(
                 "DeploymentActive",
-                format!("Unable to edit or replace deployment '{}': previous deployment is still active. Please see https://aka.ms/arm-deploy for usage details.", wanted.id.name()),
+                format!(
+                    "Unable to edit or replace deployment '{}': previous deployment is still active. Please see https://aka.ms/arm-deploy for usage details.",
+                    wanted.id.name()
+                ),
             ));
         }
         let mut deployment = self.planned(&wanted, outer)?;
@@ -61,18 +76,30 @@ impl Engine {
         let mode = match properties["mode"].as_str().unwrap_or("Incremental") {
             mode if mode.eq_ignore_ascii_case("incremental") => "Incremental",
             mode if mode.eq_ignore_ascii_case("complete") => "Complete",
-            other => return Err(Fault::bad_request("InvalidDeploymentMode", format!("The deployment mode '{other}' is not one of Incremental, Complete."))),
+            other => {
+                return Err(Fault::bad_request(
+                    "InvalidDeploymentMode",
+                    format!("The deployment mode '{other}' is not one of Incremental, Complete."),
+                ));
+            }
         };
         let mut template = properties["template"].clone();
-        let scope_id = ResourceId::parse(wanted.id.scope()).map_err(|error| Fault::bad_request("InvalidDeployment", error.to_string()))?;
+        let scope_id = ResourceId::parse(wanted.id.scope())
+            .map_err(|error| Fault::bad_request("InvalidDeployment", error.to_string()))?;
         if let Some(group) = scope_id.resource_group().filter(|_| !self.resources.contains(scope_id.key())) {
             return Err(Fault::group_not_found(group));
         }
         if mode == "Complete" && scope_id.resource_group().is_none() {
-            return Err(Fault::bad_request("InvalidDeploymentMode", "The deployment mode Complete is only allowed for resource groups."));
+            return Err(Fault::bad_request(
+                "InvalidDeploymentMode",
+                "The deployment mode Complete is only allowed for resource groups.",
+            ));
         }
         if scope_id.resource_group().is_none() && wanted.location.is_none() {
-            return Err(Fault::bad_request("LocationRequired", "The location property is required for this deployment."));
+            return Err(Fault::bad_request(
+                "LocationRequired",
+                "The location property is required for this deployment.",
+            ));
         }
         let mut scope = self.deployment_scope(wanted, &scope_id, &template, mode);
         let parameters = match outer {
@@ -143,11 +170,18 @@ impl Engine {
 
     /// Moves every running deployment on. Returns whether anything changed.
     pub(crate) fn advance_deployments(&mut self) -> bool {
-        let running: Vec<String> = self.deployments.iter().filter(|(_, deployment)| deployment.status == Status::Running).map(|(key, _)| key.clone()).collect();
+        let running: Vec<String> = self
+            .deployments
+            .iter()
+            .filter(|(_, deployment)| deployment.status == Status::Running)
+            .map(|(key, _)| key.clone())
+            .collect();
         let mut changed = false;
         for key in running {
             let Some(mut deployment) = self.deployments.get(&key).cloned() else { continue };
-            let moved = self.collect_steps(&mut deployment) | self.start_steps(&mut deployment) | self.finish_deployment(&mut deployment);
+            let moved = self.collect_steps(&mut deployment)
+                | self.start_steps(&mut deployment)
+                | self.finish_deployment(&mut deployment);
             if moved {
                 changed = true;
                 self.deployments.insert(key, deployment);
@@ -159,7 +193,11 @@ impl Engine {
     fn collect_steps(&self, deployment: &mut Deployment) -> bool {
         let mut changed = false;
         for step in deployment.steps.iter_mut().filter(|step| step.state == StepState::Running) {
-            let ended = step.operation.as_ref().and_then(|guid| self.operations.get(guid)).map(|operation| (operation.status, operation.error.clone()));
+            let ended = step
+                .operation
+                .as_ref()
+                .and_then(|guid| self.operations.get(guid))
+                .map(|operation| (operation.status, operation.error.clone()));
             let (state, error) = match ended {
                 Some((Status::Running, _)) => continue,
                 Some((Status::Failed | Status::Canceled, error)) => (StepState::Failed, error),
@@ -177,7 +215,8 @@ impl Engine {
     fn start_steps(&mut self, deployment: &mut Deployment) -> bool {
         let mut changed = false;
         loop {
-            let done = |index: &usize| matches!(deployment.steps[*index].state, StepState::Succeeded | StepState::Skipped);
+            let done =
+                |index: &usize| matches!(deployment.steps[*index].state, StepState::Succeeded | StepState::Skipped);
             let ready: Vec<usize> = deployment
                 .steps
                 .iter()
@@ -232,13 +271,22 @@ impl Engine {
         Ok((if written.created { 201 } else { 200 }, written.operation))
     }
 
-    fn start_nested(&mut self, deployment: &Deployment, step: &Step, id: ResourceId, mut body: Value) -> Result<(u16, Option<String>), Fault> {
+    fn start_nested(
+        &mut self,
+        deployment: &Deployment,
+        step: &Step,
+        id: ResourceId,
+        mut body: Value,
+    ) -> Result<(u16, Option<String>), Fault> {
         let inner = is_inner(&step.raw);
         // Neither form's template is evaluated with the parent's resources: the nested deployment does that itself.
         body["properties"]["template"] = step.raw["properties"]["template"].clone();
         let in_group = ResourceId::parse(id.scope()).is_ok_and(|scope| scope.resource_group().is_some());
         let wanted = Wanted {
-            location: body["location"].as_str().map(str::to_owned).or_else(|| deployment.location.clone().filter(|_| !in_group)),
+            location: body["location"]
+                .as_str()
+                .map(str::to_owned)
+                .or_else(|| deployment.location.clone().filter(|_| !in_group)),
             id,
             tags: body.get("tags").cloned(),
             properties: body["properties"].clone(),
@@ -259,8 +307,12 @@ impl Engine {
         {
             properties.remove("template");
         }
-        self.evaluated(deployment, &Value::Object(raw), step.copies.clone())
-            .map_err(|error| Fault::invalid_template(format!("Unable to process template language expressions for resource '{}' at line '1' and column '1'. '{}'", step.id, error.0)))
+        self.evaluated(deployment, &Value::Object(raw), step.copies.clone()).map_err(|error| {
+            Fault::invalid_template(format!(
+                "Unable to process template language expressions for resource '{}' at line '1' and column '1'. '{}'",
+                step.id, error.0
+            ))
+        })
     }
 
     fn evaluated(&self, deployment: &Deployment, value: &Value, copies: BTreeMap<String, i64>) -> Evaluated {
@@ -276,14 +328,27 @@ impl Engine {
         if deployment.steps.iter().any(|step| step.state == StepState::Running) {
             return false;
         }
-        let failures: Vec<ErrorBody> = deployment.steps.iter().filter_map(|step| step.error.clone().map(|error| if error.target.is_none() { error.target(step.id.clone()) } else { error })).collect();
+        let failures: Vec<ErrorBody> = deployment
+            .steps
+            .iter()
+            .filter_map(|step| {
+                step.error
+                    .clone()
+                    .map(|error| if error.target.is_none() { error.target(step.id.clone()) } else { error })
+            })
+            .collect();
         if !failures.is_empty() {
             let message = "At least one resource deployment operation failed. Please list deployment operations for details. Please see https://aka.ms/arm-deployment-operations for usage details.";
-            self.end_deployment(deployment, Status::Failed, Some(ErrorBody::new("DeploymentFailed", message).details(failures)));
+            self.end_deployment(
+                deployment,
+                Status::Failed,
+                Some(ErrorBody::new("DeploymentFailed", message).details(failures)),
+            );
             return true;
         }
         if deployment.mode == "Complete" {
-            let mut deletions = deployment.deletions.clone().unwrap_or_else(|| Deletions::of(self.not_in_template(deployment)));
+            let mut deletions =
+                deployment.deletions.clone().unwrap_or_else(|| Deletions::of(self.not_in_template(deployment)));
             let moved = self.advance_deletions(&mut deletions);
             let finished = deletions.is_finished();
             let failed: Vec<ErrorBody> = deletions.failed.iter().map(|(_, error)| error.clone()).collect();
@@ -293,7 +358,17 @@ impl Engine {
                 return moved || first;
             }
             if !failed.is_empty() {
-                self.end_deployment(deployment, Status::Failed, Some(ErrorBody::new("DeploymentFailed", "Resources that the template does not name could not be deleted.").details(failed)));
+                self.end_deployment(
+                    deployment,
+                    Status::Failed,
+                    Some(
+                        ErrorBody::new(
+                            "DeploymentFailed",
+                            "Resources that the template does not name could not be deleted.",
+                        )
+                        .details(failed),
+                    ),
+                );
                 return true;
             }
         }
@@ -309,7 +384,9 @@ impl Engine {
 
     /// Resources of the deployment's group that complete mode deletes.
     fn not_in_template(&self, deployment: &Deployment) -> Vec<String> {
-        let Some(scope) = ResourceId::parse(&deployment.id).ok().map(|id| id.scope().to_ascii_lowercase()) else { return Vec::new() };
+        let Some(scope) = ResourceId::parse(&deployment.id).ok().map(|id| id.scope().to_ascii_lowercase()) else {
+            return Vec::new();
+        };
         let prefix = format!("{scope}/");
         self.resources
             .below(&prefix)
@@ -330,10 +407,20 @@ impl Engine {
     }
 
     pub(crate) fn cancel_deployment(&mut self, key: &str) -> Result<(), Fault> {
-        let Some(mut deployment) = self.deployments.get(key).cloned().filter(|deployment| deployment.status == Status::Running) else {
-            return Err(Fault::conflict("DeploymentCannotBeCancelled", "The deployment cannot be cancelled because it is not running."));
+        let Some(mut deployment) =
+            self.deployments.get(key).cloned().filter(|deployment| deployment.status == Status::Running)
+        else {
+            return Err(Fault::conflict(
+                "DeploymentCannotBeCancelled",
+                "The deployment cannot be cancelled because it is not running.",
+            ));
         };
-        let children: Vec<String> = deployment.steps.iter().filter(|step| step.state == StepState::Running).map(|step| step.id.to_ascii_lowercase()).collect();
+        let children: Vec<String> = deployment
+            .steps
+            .iter()
+            .filter(|step| step.state == StepState::Running)
+            .map(|step| step.id.to_ascii_lowercase())
+            .collect();
         let error = ErrorBody::new("DeploymentCanceled", "The deployment was canceled.");
         self.end_deployment(&mut deployment, Status::Canceled, Some(error));
         self.deployments.insert(key.to_owned(), deployment);
@@ -360,10 +447,13 @@ impl Engine {
             }
             let value = match output.get("copy") {
                 Some(copy) => {
-                    let looped = json!({ "copy": [{ "name": "items", "count": copy["count"], "input": copy["input"] }] });
+                    let looped =
+                        json!({ "copy": [{ "name": "items", "count": copy["count"], "input": copy["input"] }] });
                     self.evaluated(deployment, &looped, BTreeMap::new()).map_err(failed)?["items"].clone()
                 }
-                None => self.evaluated(deployment, output.get("value").unwrap_or(&Value::Null), BTreeMap::new()).map_err(failed)?,
+                None => self
+                    .evaluated(deployment, output.get("value").unwrap_or(&Value::Null), BTreeMap::new())
+                    .map_err(failed)?,
             };
             let typed = TypedValue { kind: output["type"].as_str().unwrap_or("object").to_owned(), value };
             let value = if typed.is_secure() { Value::Null } else { typed.value };
@@ -415,20 +505,33 @@ impl RunTime for Live<'_> {
         let body = match (self.engine.resources.get(&key), self.engine.deployments.get(&key)) {
             (Some(resource), _) => self.engine.render(resource),
             (None, Some(deployment)) => self.engine.deployment_body(deployment),
-            (None, None) => return Err(ExpressionError::new(format!("The resource '{key}' referenced by the template does not exist."))),
+            (None, None) => {
+                return Err(ExpressionError::new(format!(
+                    "The resource '{key}' referenced by the template does not exist."
+                )));
+            }
         };
         Ok(if full { body } else { body["properties"].clone() })
     }
 
     fn list(&self, function: &str, target: &str) -> Evaluated {
         let key = self.id_of(target)?;
-        let cluster = self.engine.resources.get(&key).filter(|resource| resource.resource_type == "Microsoft.ContainerService/managedClusters");
+        let cluster = self
+            .engine
+            .resources
+            .get(&key)
+            .filter(|resource| resource.resource_type == "Microsoft.ContainerService/managedClusters");
         let admin = match function {
             "listclusteradmincredential" => true,
             "listclusterusercredential" => false,
-            _ => return Err(ExpressionError::new(format!("The template function '{function}' is not offered by the embedded Azure Resource Manager."))),
+            _ => {
+                return Err(ExpressionError::new(format!(
+                    "The template function '{function}' is not offered by the embedded Azure Resource Manager."
+                )));
+            }
         };
-        let cluster = cluster.ok_or_else(|| ExpressionError::new(format!("The resource '{key}' is not a managed cluster.")))?;
+        let cluster =
+            cluster.ok_or_else(|| ExpressionError::new(format!("The resource '{key}' is not a managed cluster.")))?;
         providers::kubeconfigs(cluster, admin).map_err(|fault| ExpressionError::new(fault.body.message))
     }
 }

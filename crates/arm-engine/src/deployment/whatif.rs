@@ -46,19 +46,27 @@ impl Engine {
         };
         match effect {
             Effect::EnsureCluster { cluster_id, body, .. } => Outcome::Cluster {
-                fqdn: old(cluster_id, "fqdn").unwrap_or_else(|| format!("{}.hcp.azmk8s.io", body["name"].as_str().unwrap_or("cluster"))),
+                fqdn: old(cluster_id, "fqdn")
+                    .unwrap_or_else(|| format!("{}.hcp.azmk8s.io", body["name"].as_str().unwrap_or("cluster"))),
                 admin_kubeconfig: "not yet known".to_owned(),
                 user_kubeconfig: "not yet known".to_owned(),
-                oidc_issuer_url: body["properties"]["oidcIssuerProfile"]["issuerURL"].as_str().unwrap_or("https://not-yet-known/").to_owned(),
+                oidc_issuer_url: body["properties"]["oidcIssuerProfile"]["issuerURL"]
+                    .as_str()
+                    .unwrap_or("https://not-yet-known/")
+                    .to_owned(),
             },
-            Effect::EnsurePostgres { .. } => Outcome::Postgres { host_address: "0.0.0.0".to_owned(), state: "Ready".to_owned() },
+            Effect::EnsurePostgres { .. } => {
+                Outcome::Postgres { host_address: "0.0.0.0".to_owned(), state: "Ready".to_owned() }
+            }
             Effect::DeleteCluster { .. } | Effect::DeletePostgres { .. } => Outcome::Deleted,
         }
     }
 
     pub(super) fn what_if_deployment(&mut self, id: &ResourceId, request: &Request) -> Result<Response, Fault> {
         let body = request.json()?;
-        let ids_only = body["properties"]["whatIfSettings"]["resultFormat"].as_str().is_some_and(|format| format.eq_ignore_ascii_case("ResourceIdOnly"));
+        let ids_only = body["properties"]["whatIfSettings"]["resultFormat"]
+            .as_str()
+            .is_some_and(|format| format.eq_ignore_ascii_case("ResourceIdOnly"));
         let wanted = Self::wanted(id, &body, request)?;
         let after = self.simulated(|engine| engine.start_deployment(wanted, None).map(|_| ()))?;
         let Some(deployment) = after.deployments.get(id.key()) else {
@@ -79,7 +87,12 @@ impl Engine {
             }
         };
         let operation = self.record_result(id.key(), result);
-        let location = format!("{}/subscriptions/{}/operationresults/{operation}?api-version={}", request.base_url, self.settings.subscription_id, request.query("api-version").unwrap_or_default());
+        let location = format!(
+            "{}/subscriptions/{}/operationresults/{operation}?api-version={}",
+            request.base_url,
+            self.settings.subscription_id,
+            request.query("api-version").unwrap_or_default()
+        );
         Ok(Response::empty(202).header("Location", location).header("Retry-After", "0"))
     }
 
@@ -90,8 +103,17 @@ impl Engine {
         let prefix = format!("{}/", scope.key());
         self.resources
             .below(&prefix)
-            .filter(|(key, _)| ResourceId::parse(key).is_ok_and(|id| id.names().len() == 1) && !changes.iter().any(|change| change.id.eq_ignore_ascii_case(key)))
-            .map(|(_, resource)| Change { id: resource.id.clone(), kind: "Ignore", before: Some(comparable(self, &resource.id, &BTreeSet::new())), after: None, delta: Vec::new() })
+            .filter(|(key, _)| {
+                ResourceId::parse(key).is_ok_and(|id| id.names().len() == 1)
+                    && !changes.iter().any(|change| change.id.eq_ignore_ascii_case(key))
+            })
+            .map(|(_, resource)| Change {
+                id: resource.id.clone(),
+                kind: "Ignore",
+                before: Some(comparable(self, &resource.id, &BTreeSet::new())),
+                after: None,
+                delta: Vec::new(),
+            })
             .collect()
     }
 }
@@ -117,14 +139,28 @@ pub(crate) fn changes_between(before: &Engine, after: &Engine, touched: &[String
         changes.push(Change { id: id.clone(), kind, before: old, after: new, delta });
     }
     for (key, resource) in before.resources.iter() {
-        let child_of_listed = ResourceId::parse(key).is_ok_and(|id| id.parent().is_some_and(|parent| !after.resources.contains(parent.key()) || explicit.contains(parent.key())));
+        let child_of_listed = ResourceId::parse(key).is_ok_and(|id| {
+            id.parent().is_some_and(|parent| !after.resources.contains(parent.key()) || explicit.contains(parent.key()))
+        });
         if !after.resources.contains(key) && !explicit.contains(key) && !child_of_listed {
-            changes.push(Change { id: resource.id.clone(), kind: "Delete", before: Some(comparable(before, &resource.id, &explicit)), after: None, delta: Vec::new() });
+            changes.push(Change {
+                id: resource.id.clone(),
+                kind: "Delete",
+                before: Some(comparable(before, &resource.id, &explicit)),
+                after: None,
+                delta: Vec::new(),
+            });
         }
     }
     for id in detached {
         if !explicit.contains(&id.to_ascii_lowercase()) {
-            changes.push(Change { id: id.clone(), kind: "Detach", before: Some(comparable(before, id, &explicit)), after: None, delta: Vec::new() });
+            changes.push(Change {
+                id: id.clone(),
+                kind: "Detach",
+                before: Some(comparable(before, id, &explicit)),
+                after: None,
+                delta: Vec::new(),
+            });
         }
     }
     changes
@@ -138,12 +174,13 @@ fn comparable(engine: &Engine, id: &str, explicit: &BTreeSet<String>) -> Value {
         for rule in kind.inline {
             let children = engine.world().children(&resource.id, rule.child_type);
             let child_kind = providers::find(rule.child_type);
-            let shown = children.into_iter().filter(|child| !explicit.contains(&child.id.to_ascii_lowercase())).map(|child| {
-                let mut item = child.body.clone();
-                strip(&mut item, child_kind.map_or(&[], |kind| kind.read_only));
-                let stripped = crate::state::StoredResource { body: item, ..child.clone() };
-                rule.render(&stripped)
-            });
+            let shown =
+                children.into_iter().filter(|child| !explicit.contains(&child.id.to_ascii_lowercase())).map(|child| {
+                    let mut item = child.body.clone();
+                    strip(&mut item, child_kind.map_or(&[], |kind| kind.read_only));
+                    let stripped = crate::state::StoredResource { body: item, ..child.clone() };
+                    rule.render(&stripped)
+                });
             let shown: Vec<Value> = shown.collect();
             if shown.is_empty() {
                 remove(&mut body, &format!("properties.{}", rule.field));
@@ -184,8 +221,12 @@ pub(crate) fn differences(path: &str, before: &Value, after: &Value) -> Vec<Valu
             for name in names {
                 match (old.get(name), new.get(name)) {
                     (Some(one), Some(other)) => found.extend(differences(&joined(name), one, other)),
-                    (Some(one), None) if !one.is_null() => found.push(changed(&joined(name), "Delete", one, &Value::Null)),
-                    (None, Some(other)) if !other.is_null() => found.push(changed(&joined(name), "Create", &Value::Null, other)),
+                    (Some(one), None) if !one.is_null() => {
+                        found.push(changed(&joined(name), "Delete", one, &Value::Null))
+                    }
+                    (None, Some(other)) if !other.is_null() => {
+                        found.push(changed(&joined(name), "Create", &Value::Null, other))
+                    }
                     _ => {}
                 }
             }
@@ -216,13 +257,19 @@ fn array_differences(path: &str, old: &[Value], new: &[Value]) -> Vec<Value> {
             (None, None) => {}
         }
     }
-    if children.is_empty() { Vec::new() } else { vec![json!({ "path": path, "propertyChangeType": "Array", "children": children })] }
+    if children.is_empty() {
+        Vec::new()
+    } else {
+        vec![json!({ "path": path, "propertyChangeType": "Array", "children": children })]
+    }
 }
 
 /// Ids compare without case; everything else as it is.
 fn same(one: &Value, other: &Value) -> bool {
     match (one, other) {
-        (Value::String(one), Value::String(other)) if one.starts_with("/subscriptions/") => one.eq_ignore_ascii_case(other),
+        (Value::String(one), Value::String(other)) if one.starts_with("/subscriptions/") => {
+            one.eq_ignore_ascii_case(other)
+        }
         (one, other) => one == other,
     }
 }

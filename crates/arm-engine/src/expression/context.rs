@@ -44,7 +44,11 @@ pub(crate) struct Context<'a> {
 }
 
 impl<'a> Context<'a> {
-    pub fn new(parameters: &'a BTreeMap<String, Value>, variables: &'a Map<String, Value>, scope: &'a DeploymentScope) -> Context<'a> {
+    pub fn new(
+        parameters: &'a BTreeMap<String, Value>,
+        variables: &'a Map<String, Value>,
+        scope: &'a DeploymentScope,
+    ) -> Context<'a> {
         Context {
             parameters,
             variables,
@@ -73,14 +77,18 @@ impl<'a> Context<'a> {
         }
         let raw = match self.variables.iter().find(|(variable, _)| variable.eq_ignore_ascii_case(name)) {
             Some((_, raw)) => raw.clone(),
-            None => Value::Object(Map::from_iter([("copy".to_owned(), self.copied_variable(name).ok_or_else(unknown)?)])),
+            None => {
+                Value::Object(Map::from_iter([("copy".to_owned(), self.copied_variable(name).ok_or_else(unknown)?)]))
+            }
         };
         self.evaluating.borrow_mut().push(key);
         let value = evaluate_value(&raw, self);
         self.evaluating.borrow_mut().pop();
         match (self.variables.contains_key(name), value?) {
             // A loop at the top of `variables` makes a variable of its own name.
-            (false, Value::Object(mut made)) if made.len() == 1 && made.keys().all(|made| made.eq_ignore_ascii_case(name)) => {
+            (false, Value::Object(mut made))
+                if made.len() == 1 && made.keys().all(|made| made.eq_ignore_ascii_case(name)) =>
+            {
                 made.values_mut().next().map(Value::take).ok_or_else(unknown)
             }
             (_, value) => Ok(value),
@@ -89,7 +97,8 @@ impl<'a> Context<'a> {
 
     fn copied_variable(&self, name: &str) -> Option<Value> {
         let loops = self.variables.get("copy")?.as_array()?;
-        let wanted = loops.iter().find(|copy| copy["name"].as_str().is_some_and(|text| text.eq_ignore_ascii_case(name)))?;
+        let wanted =
+            loops.iter().find(|copy| copy["name"].as_str().is_some_and(|text| text.eq_ignore_ascii_case(name)))?;
         Some(Value::Array(vec![wanted.clone()]))
     }
 

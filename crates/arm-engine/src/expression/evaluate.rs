@@ -14,7 +14,9 @@ pub(crate) const MAX_COPIES: i64 = 800;
 pub(crate) fn evaluate_value(value: &Value, context: &Context<'_>) -> Evaluated {
     match value {
         Value::String(text) => evaluate_string(text, context),
-        Value::Array(items) => items.iter().map(|item| evaluate_value(item, context)).collect::<Result<Vec<_>, _>>().map(Value::Array),
+        Value::Array(items) => {
+            items.iter().map(|item| evaluate_value(item, context)).collect::<Result<Vec<_>, _>>().map(Value::Array)
+        }
         Value::Object(members) => evaluate_object(members, context),
         other => Ok(other.clone()),
     }
@@ -45,7 +47,8 @@ fn property_copy(copy: &Value, context: &Context<'_>) -> Result<(String, Value),
     let name = copy["name"].as_str().ok_or_else(|| ExpressionError::new("The copy loop has no name."))?;
     let count = copy_count(copy, context)?;
     let input = copy.get("input").unwrap_or(&Value::Null);
-    let items = (0..count).map(|index| evaluate_value(input, &context.in_copy(name, index))).collect::<Result<Vec<_>, _>>()?;
+    let items =
+        (0..count).map(|index| evaluate_value(input, &context.in_copy(name, index))).collect::<Result<Vec<_>, _>>()?;
     Ok((name.to_owned(), Value::Array(items)))
 }
 
@@ -54,7 +57,9 @@ pub(crate) fn copy_count(copy: &Value, context: &Context<'_>) -> Result<i64, Exp
     let count = evaluate_value(copy.get("count").unwrap_or(&Value::Null), context)?;
     match count.as_i64() {
         Some(count) if (0..=MAX_COPIES).contains(&count) => Ok(count),
-        _ => Err(ExpressionError::new(format!("The copy count '{count}' must be an integer between 0 and {MAX_COPIES}."))),
+        _ => Err(ExpressionError::new(format!(
+            "The copy count '{count}' must be an integer between 0 and {MAX_COPIES}."
+        ))),
     }
 }
 
@@ -81,10 +86,15 @@ pub(crate) fn evaluate(expr: &Expr, context: &Context<'_>) -> Evaluated {
 fn access(of: &Value, index: &Value, safe: bool) -> Evaluated {
     let found = match (of, index) {
         (Value::Object(members), Value::String(name)) => member(members, name),
-        (Value::Array(items), Value::Number(position)) => position.as_u64().and_then(|position| items.get(position as usize)),
+        (Value::Array(items), Value::Number(position)) => {
+            position.as_u64().and_then(|position| items.get(position as usize))
+        }
         (Value::Null, _) if safe => return Ok(Value::Null),
         _ => {
-            return Err(ExpressionError::new(format!("The language expression property '{}' can't be evaluated, its parent is not an object or array that has it.", text_of(index))));
+            return Err(ExpressionError::new(format!(
+                "The language expression property '{}' can't be evaluated, its parent is not an object or array that has it.",
+                text_of(index)
+            )));
         }
     };
     match found {
@@ -95,7 +105,10 @@ fn access(of: &Value, index: &Value, safe: bool) -> Evaluated {
                 Value::Object(members) => members.keys().cloned().collect::<Vec<_>>().join(", "),
                 _ => String::new(),
             };
-            Err(ExpressionError::new(format!("The language expression property '{}' doesn't exist, available properties are '{available}'.", text_of(index))))
+            Err(ExpressionError::new(format!(
+                "The language expression property '{}' doesn't exist, available properties are '{available}'.",
+                text_of(index)
+            )))
         }
     }
 }

@@ -7,10 +7,10 @@ mod parse;
 mod references;
 
 pub(crate) use context::{Context, DeploymentScope, RunTime};
+pub(crate) use evaluate::copy_count;
 #[cfg(test)]
 pub(crate) use evaluate::evaluate_string;
 pub(crate) use evaluate::evaluate_value;
-pub(crate) use evaluate::copy_count;
 pub(crate) use functions::{encode_base64, unique_string};
 pub(crate) use references::referenced;
 

@@ -9,7 +9,11 @@ pub(crate) enum Expr {
     Literal(Value),
     Call(String, Vec<Expr>),
     /// `of.name` or `of[index]`; a safe access gives null where there is nothing.
-    Access { of: Box<Expr>, index: Box<Expr>, safe: bool },
+    Access {
+        of: Box<Expr>,
+        index: Box<Expr>,
+        safe: bool,
+    },
 }
 
 /// Limits of Azure's parser: an expression has at most 24,576 characters. The depth bounds our own recursion.
@@ -184,7 +188,8 @@ mod tests {
 
     #[test]
     fn refuses_what_is_no_expression_without_panicking() {
-        for text in ["", "a", "a(", "a(1,", "'x", "a()b", "a().", "é()", "a(1)[", "- ", "a().?", "99999999999999999999"] {
+        for text in ["", "a", "a(", "a(1,", "'x", "a()b", "a().", "é()", "a(1)[", "- ", "a().?", "99999999999999999999"]
+        {
             assert!(parse(text).is_err(), "{text}");
         }
         assert!(parse(&"a(".repeat(5000)).is_err());

@@ -40,7 +40,8 @@ fn in_expression(expr: &Expr, context: &Context<'_>, found: &mut Vec<String>) {
                 }
                 Some(first) if lower == "variables" => {
                     if let Ok(Value::String(variable)) = evaluate(first, context)
-                        && let Some((_, raw)) = context.variables.iter().find(|(key, _)| key.eq_ignore_ascii_case(&variable))
+                        && let Some((_, raw)) =
+                            context.variables.iter().find(|(key, _)| key.eq_ignore_ascii_case(&variable))
                     {
                         referenced(raw, context, found);
                     }

@@ -52,7 +52,9 @@ const SIZES: [(&str, u32, u32, &str); 17] = [
 fn put(put: &mut Put<'_>) -> Result<(), Fault> {
     identify(put, POOL_TYPE);
     let name = put.id.name();
-    let valid = name.len() <= 12 && name.starts_with(|c: char| c.is_ascii_lowercase()) && name.chars().all(|c| c.is_ascii_lowercase() || c.is_ascii_digit());
+    let valid = name.len() <= 12
+        && name.starts_with(|c: char| c.is_ascii_lowercase())
+        && name.chars().all(|c| c.is_ascii_lowercase() || c.is_ascii_digit());
     if !valid {
         return Err(Fault::bad_request("InvalidParameter", format!("The value of parameter agentPoolProfile.name is invalid: '{name}' does not match ^[a-z][a-z0-9]{{0,11}}$.")).target("agentPoolProfile.name"));
     }
@@ -69,7 +71,11 @@ fn set_size(put: &mut Put<'_>) -> Result<(), Fault> {
     put.default("vmSize", "Standard_D4als_v6".into());
     let size = put.text("vmSize").unwrap_or_default().to_owned();
     let Some((known, vcpus, memory_gib, _)) = SIZES.iter().find(|(known, ..)| known.eq_ignore_ascii_case(&size)) else {
-        let location = put.id.parent().and_then(|cluster| put.world.get(cluster.key())).map(|cluster| cluster.body["location"].clone());
+        let location = put
+            .id
+            .parent()
+            .and_then(|cluster| put.world.get(cluster.key()))
+            .map(|cluster| cluster.body["location"].clone());
         return Err(Fault::bad_request(
             "VMSizeNotSupported",
             format!(
@@ -80,7 +86,10 @@ fn set_size(put: &mut Put<'_>) -> Result<(), Fault> {
         ));
     };
     if put.text("mode") == Some("System") && (*vcpus < 2 || *memory_gib < 4) {
-        return Err(Fault::bad_request("SystemPoolSkuTooLow", "System node pool must use VM sku with more than 2 cores and 4GB memory."));
+        return Err(Fault::bad_request(
+            "SystemPoolSkuTooLow",
+            "System node pool must use VM sku with more than 2 cores and 4GB memory.",
+        ));
     }
     if let Some(old) = put.existing.and_then(|existing| existing.body["properties"]["vmSize"].as_str())
         && !old.eq_ignore_ascii_case(known)
@@ -92,7 +101,8 @@ fn set_size(put: &mut Put<'_>) -> Result<(), Fault> {
 }
 
 fn immutable(property: &str) -> Fault {
-    Fault::bad_request("PropertyChangeNotAllowed", format!("Changing property 'properties.{property}' is not allowed.")).target(&format!("properties.{property}"))
+    Fault::bad_request("PropertyChangeNotAllowed", format!("Changing property 'properties.{property}' is not allowed."))
+        .target(&format!("properties.{property}"))
 }
 
 fn set_counts(put: &mut Put<'_>) -> Result<(), Fault> {
@@ -106,16 +116,28 @@ fn set_counts(put: &mut Put<'_>) -> Result<(), Fault> {
     if scaling {
         let (low, high) = (in_range(put, "minCount", 0..=1000)?, in_range(put, "maxCount", 1..=1000)?);
         let (Some(low), Some(high)) = (low, high) else {
-            return Err(Fault::bad_request("InvalidParameter", "minCount and maxCount are required when enableAutoScaling is true.").target("agentPoolProfile.minCount"));
+            return Err(Fault::bad_request(
+                "InvalidParameter",
+                "minCount and maxCount are required when enableAutoScaling is true.",
+            )
+            .target("agentPoolProfile.minCount"));
         };
         if low > high || low < least {
-            return Err(Fault::bad_request("InvalidParameter", format!("minCount {low} must be at least {least} and not more than maxCount {high}.")).target("agentPoolProfile.minCount"));
+            return Err(Fault::bad_request(
+                "InvalidParameter",
+                format!("minCount {low} must be at least {least} and not more than maxCount {high}."),
+            )
+            .target("agentPoolProfile.minCount"));
         }
         // The body of an update holds the old count where the request leaves it out, so a difference is a wish to scale.
         let was_scaling = put.existing.is_some_and(|existing| existing.body["properties"]["enableAutoScaling"] == true);
         match (count, old_count) {
             (Some(count), Some(old)) if was_scaling && count != old => {
-                return Err(Fault::bad_request("OperationNotAllowed", format!("Cannot scale cluster autoscaler enabled node pool '{}'.", put.id.name())).target("agentPoolProfile.count"));
+                return Err(Fault::bad_request(
+                    "OperationNotAllowed",
+                    format!("Cannot scale cluster autoscaler enabled node pool '{}'.", put.id.name()),
+                )
+                .target("agentPoolProfile.count"));
             }
             (count, _) => put.set("count", count.unwrap_or(low).clamp(low, high).into()),
         }
@@ -125,12 +147,17 @@ fn set_counts(put: &mut Put<'_>) -> Result<(), Fault> {
         if put.existing.is_some() {
             put.properties().remove(name);
         } else if !put.property(name).is_null() {
-            return Err(Fault::bad_request("InvalidParameter", format!("{name} is only allowed when enableAutoScaling is true.")).target(&format!("agentPoolProfile.{name}")));
+            return Err(Fault::bad_request(
+                "InvalidParameter",
+                format!("{name} is only allowed when enableAutoScaling is true."),
+            )
+            .target(&format!("agentPoolProfile.{name}")));
         }
     }
     let count = count.or(old_count).unwrap_or(least.max(1));
     if count < least {
-        return Err(Fault::bad_request("InvalidParameter", "A pool of mode System needs at least one node.").target("agentPoolProfile.count"));
+        return Err(Fault::bad_request("InvalidParameter", "A pool of mode System needs at least one node.")
+            .target("agentPoolProfile.count"));
     }
     put.set("count", count.into());
     Ok(())
@@ -143,17 +170,29 @@ fn set_defaults(put: &mut Put<'_>) -> Result<(), Fault> {
     choose(put, "scaleDownMode", &["Delete", "Deallocate"])?;
     choose(put, "osDiskType", &["Managed", "Ephemeral"])?;
     if put.text("osType") == Some("Windows") {
-        return Err(Fault::bad_request("InvalidParameter", "Windows node pools are not offered by the embedded Azure Resource Manager.").target("agentPoolProfile.osType"));
+        return Err(Fault::bad_request(
+            "InvalidParameter",
+            "Windows node pools are not offered by the embedded Azure Resource Manager.",
+        )
+        .target("agentPoolProfile.osType"));
     }
     for taint in put.property("nodeTaints").as_array().into_iter().flatten() {
-        let valid = taint.as_str().and_then(|taint| taint.rsplit_once(':')).is_some_and(|(key, effect)| !key.is_empty() && ["NoSchedule", "PreferNoSchedule", "NoExecute"].contains(&effect));
+        let valid = taint.as_str().and_then(|taint| taint.rsplit_once(':')).is_some_and(|(key, effect)| {
+            !key.is_empty() && ["NoSchedule", "PreferNoSchedule", "NoExecute"].contains(&effect)
+        });
         if !valid {
-            return Err(Fault::bad_request("InvalidParameter", format!("The taint {taint} is not of the form key=value:effect.")).target("agentPoolProfile.nodeTaints"));
+            return Err(Fault::bad_request(
+                "InvalidParameter",
+                format!("The taint {taint} is not of the form key=value:effect."),
+            )
+            .target("agentPoolProfile.nodeTaints"));
         }
     }
     let cluster = put.id.parent().and_then(|parent| put.world.get(parent.key()));
     let cluster = cluster.map_or(Value::Null, |cluster| cluster.body["properties"].clone());
-    let overlay = cluster["networkProfile"]["networkPluginMode"].as_str().is_some_and(|mode| mode.eq_ignore_ascii_case("overlay"));
+    let overlay = cluster["networkProfile"]["networkPluginMode"]
+        .as_str()
+        .is_some_and(|mode| mode.eq_ignore_ascii_case("overlay"));
     let version = cluster["currentKubernetesVersion"].as_str().unwrap_or("1.36.3").to_owned();
     put.default("maxPods", if overlay { 250 } else { 30 }.into());
     put.default("osType", "Linux".into());
@@ -183,10 +222,17 @@ fn check_subnet(put: &Put<'_>) -> Result<(), Fault> {
     }
     let Some(subnet) = put.text("vnetSubnetID") else { return Ok(()) };
     let Some(stored) = put.world.get(subnet) else {
-        return Err(Fault::bad_request("InvalidParameter", format!("The subnet '{subnet}' of agent pool '{}' was not found.", put.id.name())).target("agentPoolProfile.vnetSubnetID"));
+        return Err(Fault::bad_request(
+            "InvalidParameter",
+            format!("The subnet '{subnet}' of agent pool '{}' was not found.", put.id.name()),
+        )
+        .target("agentPoolProfile.vnetSubnetID"));
     };
     if stored.body["properties"]["delegations"].as_array().is_some_and(|delegations| !delegations.is_empty()) {
-        return Err(Fault::bad_request("SubnetIsDelegated", format!("Subnet '{subnet}' is delegated and cannot hold the nodes of agent pool '{}'.", put.id.name())));
+        return Err(Fault::bad_request(
+            "SubnetIsDelegated",
+            format!("Subnet '{subnet}' is delegated and cannot hold the nodes of agent pool '{}'.", put.id.name()),
+        ));
     }
     Ok(())
 }
@@ -202,14 +248,21 @@ fn check_quota(put: &Put<'_>) -> Result<(), Fault> {
     let Some((family, wanted)) = vcpus_of(&put.body["properties"]) else { return Ok(()) };
     let pools = put.world.of_type(POOL_TYPE);
     let others = pools.into_iter().filter(|pool| !pool.id.eq_ignore_ascii_case(put.id.as_str()));
-    let used: u32 = others.filter_map(|pool| vcpus_of(&pool.body["properties"])).filter(|(other, _)| *other == family).map(|(_, vcpus)| vcpus).sum();
+    let used: u32 = others
+        .filter_map(|pool| vcpus_of(&pool.body["properties"]))
+        .filter(|(other, _)| *other == family)
+        .map(|(_, vcpus)| vcpus)
+        .sum();
     let limit = put.world.settings.family_vcpu_quota;
     if used + wanted <= limit {
         return Ok(());
     }
     Err(Fault::bad_request(
         "ErrCode_InsufficientVCPUQuota",
-        format!("Insufficient vcpu quota requested {wanted}, remaining {} for family {family} in the subscription's region.", limit.saturating_sub(used)),
+        format!(
+            "Insufficient vcpu quota requested {wanted}, remaining {} for family {family} in the subscription's region.",
+            limit.saturating_sub(used)
+        ),
     ))
 }
 
@@ -219,7 +272,10 @@ fn last_system_pool(world: &World<'_>, pool: &StoredResource) -> Result<(), Faul
     let is_system = |pool: &StoredResource| pool.body["properties"]["mode"] == "System";
     let systems = world.children(cluster, POOL_TYPE).into_iter().filter(|pool| is_system(pool)).count();
     if is_system(pool) && systems <= 1 {
-        return Err(Fault::bad_request("OperationNotAllowed", "There has to be at least one agent pool of mode System in a managed cluster."));
+        return Err(Fault::bad_request(
+            "OperationNotAllowed",
+            "There has to be at least one agent pool of mode System in a managed cluster.",
+        ));
     }
     Ok(())
 }

@@ -28,7 +28,12 @@ pub(super) static CLUSTER: Kind = Kind {
         "identity.principalId",
         "identity.tenantId",
     ],
-    inline: &[Inline { field: "agentPoolProfiles", child_type: "Microsoft.ContainerService/managedClusters/agentPools", flat: true, prune: false }],
+    inline: &[Inline {
+        field: "agentPoolProfiles",
+        child_type: "Microsoft.ContainerService/managedClusters/agentPools",
+        flat: true,
+        prune: false,
+    }],
     put,
     ..PLAIN
 };
@@ -43,9 +48,16 @@ const FORBIDDEN: [&str; 4] = ["169.254.0.0/16", "172.30.0.0/16", "172.31.0.0/16"
 fn put(put: &mut Put<'_>) -> Result<(), Fault> {
     identify(put, "Microsoft.ContainerService/managedClusters");
     let name = put.id.name().to_owned();
-    let valid = name.len() <= 63 && name.chars().all(|c| c.is_ascii_alphanumeric() || c == '-' || c == '_') && name.starts_with(|c: char| c.is_ascii_alphanumeric());
+    let valid = name.len() <= 63
+        && name.chars().all(|c| c.is_ascii_alphanumeric() || c == '-' || c == '_')
+        && name.starts_with(|c: char| c.is_ascii_alphanumeric());
     if !valid {
-        return Err(Fault::bad_request("InvalidParameter", format!("The name '{name}' of a managed cluster must have 1 to 63 letters, digits, hyphens and underscores, and start with a letter or digit.")));
+        return Err(Fault::bad_request(
+            "InvalidParameter",
+            format!(
+                "The name '{name}' of a managed cluster must have 1 to 63 letters, digits, hyphens and underscores, and start with a letter or digit."
+            ),
+        ));
     }
     check_pools(put)?;
     set_identity(put)?;
@@ -57,9 +69,14 @@ fn put(put: &mut Put<'_>) -> Result<(), Fault> {
 }
 
 fn check_pools(put: &Put<'_>) -> Result<(), Fault> {
-    let is_system = |pool: &Value| pool["properties"]["mode"].as_str().is_some_and(|mode| mode.eq_ignore_ascii_case("System"));
+    let is_system =
+        |pool: &Value| pool["properties"]["mode"].as_str().is_some_and(|mode| mode.eq_ignore_ascii_case("System"));
     if put.existing.is_none() && !put.inline.iter().any(|(_, pool)| is_system(pool)) {
-        return Err(Fault::bad_request("InvalidParameter", "Required parameter agentPoolProfiles must have at least one pool of mode System.").target("agentPoolProfiles"));
+        return Err(Fault::bad_request(
+            "InvalidParameter",
+            "Required parameter agentPoolProfiles must have at least one pool of mode System.",
+        )
+        .target("agentPoolProfiles"));
     }
     Ok(())
 }
@@ -68,7 +85,11 @@ fn set_identity(put: &mut Put<'_>) -> Result<(), Fault> {
     let kind = put.body["identity"]["type"].as_str().unwrap_or("None").to_owned();
     if kind == "None" {
         if put.property("servicePrincipalProfile").is_null() {
-            return Err(Fault::bad_request("InvalidParameter", "A managed cluster needs an identity (SystemAssigned or UserAssigned) or a servicePrincipalProfile.").target("identity"));
+            return Err(Fault::bad_request(
+                "InvalidParameter",
+                "A managed cluster needs an identity (SystemAssigned or UserAssigned) or a servicePrincipalProfile.",
+            )
+            .target("identity"));
         }
         return Ok(());
     }
@@ -79,13 +100,18 @@ fn set_identity(put: &mut Put<'_>) -> Result<(), Fault> {
         put.body["identity"]["tenantId"] = tenant.into();
         return Ok(());
     }
-    let ids: Vec<String> = put.body["identity"]["userAssignedIdentities"].as_object().map(|ids| ids.keys().cloned().collect()).unwrap_or_default();
+    let ids: Vec<String> = put.body["identity"]["userAssignedIdentities"]
+        .as_object()
+        .map(|ids| ids.keys().cloned().collect())
+        .unwrap_or_default();
     for id in ids {
         let Some(identity) = put.world.get(&id) else {
-            return Err(Fault::bad_request("InvalidParameter", format!("The identity '{id}' was not found.")).target("identity"));
+            return Err(Fault::bad_request("InvalidParameter", format!("The identity '{id}' was not found."))
+                .target("identity"));
         };
         let properties = &identity.body["properties"];
-        put.body["identity"]["userAssignedIdentities"][&id] = json!({ "principalId": properties["principalId"], "clientId": properties["clientId"] });
+        put.body["identity"]["userAssignedIdentities"][&id] =
+            json!({ "principalId": properties["principalId"], "clientId": properties["clientId"] });
     }
     Ok(())
 }
@@ -96,14 +122,21 @@ fn set_version(put: &mut Put<'_>) -> Result<(), Fault> {
     let Some((_, latest)) = VERSIONS.iter().find(|(known, _)| *known == minor) else {
         return Err(Fault::bad_request(
             "K8sVersionNotSupported",
-            format!("Managed cluster {} is on version {wanted}, which is not available in this region. Please use [az aks get-versions] command to get the supported version list in this region.", put.id.name()),
+            format!(
+                "Managed cluster {} is on version {wanted}, which is not available in this region. Please use [az aks get-versions] command to get the supported version list in this region.",
+                put.id.name()
+            ),
         ));
     };
     let current = if wanted == minor { (*latest).to_owned() } else { wanted.clone() };
-    if let Some(old) = put.existing.and_then(|existing| existing.body["properties"]["currentKubernetesVersion"].as_str())
+    if let Some(old) =
+        put.existing.and_then(|existing| existing.body["properties"]["currentKubernetesVersion"].as_str())
         && minor_number(old) > minor_number(&current)
     {
-        return Err(Fault::bad_request("OperationNotAllowed", format!("Downgrading Kubernetes from {old} to {wanted} is not supported.")));
+        return Err(Fault::bad_request(
+            "OperationNotAllowed",
+            format!("Downgrading Kubernetes from {old} to {wanted} is not supported."),
+        ));
     }
     put.default("kubernetesVersion", DEFAULT_VERSION.into());
     put.set("currentKubernetesVersion", current.into());
@@ -120,7 +153,11 @@ fn set_sku(put: &mut Put<'_>) -> Result<(), Fault> {
     }
     let tier = put.body["sku"]["tier"].as_str().unwrap_or("Free").to_owned();
     let Some(known) = ["Free", "Standard", "Premium"].iter().find(|known| known.eq_ignore_ascii_case(&tier)) else {
-        return Err(Fault::bad_request("InvalidParameter", format!("The value '{tier}' of sku.tier is not one of: Free, Standard, Premium.")).target("sku.tier"));
+        return Err(Fault::bad_request(
+            "InvalidParameter",
+            format!("The value '{tier}' of sku.tier is not one of: Free, Standard, Premium."),
+        )
+        .target("sku.tier"));
     };
     put.body["sku"]["tier"] = (*known).into();
     if put.body["sku"]["name"].is_null() {
@@ -166,13 +203,18 @@ fn check_ranges(put: &Put<'_>, profile: &Value) -> Result<(), Fault> {
     let invalid = |message: String| Fault::bad_request("InvalidParameter", message).target("networkProfile");
     let block = |name: &str| match profile[name].as_str() {
         None => Ok(None),
-        Some(text) => Block::parse(text).map(Some).ok_or_else(|| invalid(format!("networkProfile.{name} '{text}' is not a CIDR block."))),
+        Some(text) => Block::parse(text)
+            .map(Some)
+            .ok_or_else(|| invalid(format!("networkProfile.{name} '{text}' is not a CIDR block."))),
     };
     let (service, pod) = (block("serviceCidr")?, block("podCidr")?);
     if let (Some(service), Some(pod)) = (service, pod)
         && service.overlaps(pod)
     {
-        return Err(Fault::bad_request("PodCidrOverlapsServiceCidr", "networkProfile.podCidr and networkProfile.serviceCidr overlap."));
+        return Err(Fault::bad_request(
+            "PodCidrOverlapsServiceCidr",
+            "networkProfile.podCidr and networkProfile.serviceCidr overlap.",
+        ));
     }
     for range in [service, pod].into_iter().flatten() {
         if FORBIDDEN.iter().filter_map(|text| Block::parse(text)).any(|forbidden| forbidden.overlaps(range)) {
@@ -182,12 +224,24 @@ fn check_ranges(put: &Put<'_>, profile: &Value) -> Result<(), Fault> {
     let dns = profile["dnsServiceIP"].as_str().and_then(|address| Block::parse(&format!("{address}/32")));
     match (service, dns) {
         (Some(service), Some(dns)) if service.contains(dns) && dns.first() > service.first() + 1 => {}
-        _ => return Err(invalid("networkProfile.dnsServiceIP must be inside serviceCidr and not its first address.".to_owned())),
+        _ => {
+            return Err(invalid(
+                "networkProfile.dnsServiceIP must be inside serviceCidr and not its first address.".to_owned(),
+            ));
+        }
     }
-    for subnet in put.inline.iter().filter_map(|(_, pool)| pool["properties"]["vnetSubnetID"].as_str()).filter_map(|id| put.world.get(id)) {
+    for subnet in put
+        .inline
+        .iter()
+        .filter_map(|(_, pool)| pool["properties"]["vnetSubnetID"].as_str())
+        .filter_map(|id| put.world.get(id))
+    {
         let Some(nodes) = subnet.body["properties"]["addressPrefix"].as_str().and_then(Block::parse) else { continue };
         if service.is_some_and(|service| service.overlaps(nodes)) {
-            return Err(Fault::bad_request("ServiceCidrOverlapExistingSubnetsCidr", format!("The specified service CIDR conflicts with an existing subnet CIDR {}.", subnet.id)));
+            return Err(Fault::bad_request(
+                "ServiceCidrOverlapExistingSubnetsCidr",
+                format!("The specified service CIDR conflicts with an existing subnet CIDR {}.", subnet.id),
+            ));
         }
     }
     Ok(())
@@ -209,12 +263,19 @@ fn set_defaults(put: &mut Put<'_>, name: &str) {
     put.default("storageProfile", json!({ "diskCSIDriver": { "enabled": true }, "fileCSIDriver": { "enabled": true }, "snapshotController": { "enabled": true } }));
     let scaled = put.inline.iter().any(|(_, pool)| pool["properties"]["enableAutoScaling"] == true);
     if scaled || !put.property("autoScalerProfile").is_null() {
-        let mut profile: Value = AUTOSCALER_DEFAULTS.iter().map(|(key, value)| ((*key).to_owned(), Value::from(*value))).collect::<serde_json::Map<_, _>>().into();
+        let mut profile: Value = AUTOSCALER_DEFAULTS
+            .iter()
+            .map(|(key, value)| ((*key).to_owned(), Value::from(*value)))
+            .collect::<serde_json::Map<_, _>>()
+            .into();
         for key in ["daemonset-eviction-for-empty-nodes", "ignore-daemonsets-utilization"] {
             profile[key] = false.into();
         }
         profile["daemonset-eviction-for-occupied-nodes"] = true.into();
-        crate::resources::merge(&mut profile, &put.property("autoScalerProfile").as_object().cloned().unwrap_or_default().into());
+        crate::resources::merge(
+            &mut profile,
+            &put.property("autoScalerProfile").as_object().cloned().unwrap_or_default().into(),
+        );
         put.set("autoScalerProfile", profile);
     }
 }
@@ -244,10 +305,16 @@ const AUTOSCALER_DEFAULTS: [(&str, &str); 17] = [
 pub(crate) fn kubeconfigs(cluster: &StoredResource, admin: bool) -> Result<Value, Fault> {
     let (name, key) = if admin { ("clusterAdmin", "adminKubeconfig") } else { ("clusterUser", "userKubeconfig") };
     if admin && cluster.body["properties"]["disableLocalAccounts"] == true {
-        return Err(Fault::bad_request("BadRequest", "Getting static credential is not allowed because this cluster is set to disable local accounts."));
+        return Err(Fault::bad_request(
+            "BadRequest",
+            "Getting static credential is not allowed because this cluster is set to disable local accounts.",
+        ));
     }
     let Some(text) = cluster.hidden.get(key) else {
-        return Err(Fault::conflict("OperationNotAllowed", "The credentials of the cluster are not available before it has been provisioned."));
+        return Err(Fault::conflict(
+            "OperationNotAllowed",
+            "The credentials of the cluster are not available before it has been provisioned.",
+        ));
     };
     Ok(json!({ "kubeconfigs": [{ "name": name, "value": encode_base64(text.as_bytes()) }] }))
 }

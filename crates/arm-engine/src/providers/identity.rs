@@ -24,7 +24,8 @@ fn put_identity(put: &mut Put<'_>) -> Result<(), Fault> {
     identify(put, IDENTITY.resource_type);
     let tenant = put.world.settings.tenant_id.clone();
     let principal = put.guid.clone();
-    let client = Ids::new(principal.bytes().fold(0, |sum, byte| u64::wrapping_add(sum.rotate_left(7), u64::from(byte)))).guid();
+    let client =
+        Ids::new(principal.bytes().fold(0, |sum, byte| u64::wrapping_add(sum.rotate_left(7), u64::from(byte)))).guid();
     put.default("tenantId", tenant.into());
     put.default("principalId", principal.into());
     put.default("clientId", client.into());

@@ -1,5 +1,6 @@
 //! Resource types: one file per family, one list.
 
+mod agent_pool;
 mod authorization;
 mod cluster;
 mod identity;
@@ -9,7 +10,6 @@ mod postgres;
 mod postgres_parameters;
 mod private_dns;
 mod public_ip;
-mod agent_pool;
 
 use arm_model::id::ResourceId;
 use serde_json::{Value, json};
@@ -145,11 +145,15 @@ pub(crate) fn find(resource_type: &str) -> Option<&'static Kind> {
 
 pub(crate) fn unknown_type(id: &ResourceId) -> Fault {
     let namespace = id.namespace().unwrap_or_default();
-    if all().any(|kind| kind.resource_type.split('/').next().is_some_and(|known| known.eq_ignore_ascii_case(namespace))) {
+    if all().any(|kind| kind.resource_type.split('/').next().is_some_and(|known| known.eq_ignore_ascii_case(namespace)))
+    {
         return Fault::new(
             404,
             "InvalidResourceType",
-            format!("The resource type could not be found in the namespace '{namespace}': '{}' is not offered by the embedded Azure Resource Manager.", id.resource_type()),
+            format!(
+                "The resource type could not be found in the namespace '{namespace}': '{}' is not offered by the embedded Azure Resource Manager.",
+                id.resource_type()
+            ),
         );
     }
     Fault::new(404, "InvalidResourceNamespace", format!("The resource namespace '{namespace}' is invalid."))
@@ -176,12 +180,19 @@ pub(crate) fn normalized_location(location: &str) -> String {
 
 pub(crate) fn is_version(text: &str) -> bool {
     let date = text.strip_suffix("-preview").or_else(|| text.strip_suffix("-privatepreview")).unwrap_or(text);
-    date.len() == 10 && date.bytes().enumerate().all(|(at, byte)| if at == 4 || at == 7 { byte == b'-' } else { byte.is_ascii_digit() })
+    date.len() == 10
+        && date
+            .bytes()
+            .enumerate()
+            .all(|(at, byte)| if at == 4 || at == 7 { byte == b'-' } else { byte.is_ascii_digit() })
 }
 
 pub(crate) fn check_version(kind: &Kind, version: &str, location: Option<&str>) -> Result<(), Fault> {
     if !is_version(version) {
-        return Err(Fault::bad_request("InvalidApiVersionParameter", format!("The api-version '{version}' is invalid.")));
+        return Err(Fault::bad_request(
+            "InvalidApiVersionParameter",
+            format!("The api-version '{version}' is invalid."),
+        ));
     }
     let date = &version[..10];
     if (kind.versions.0..=kind.versions.1).contains(&date) {
@@ -208,7 +219,10 @@ pub(crate) fn root_key(id: &ResourceId) -> String {
 
 /// A name without what would change the meaning of an id.
 pub(crate) fn is_plain_name(name: &str) -> bool {
-    !name.is_empty() && name.len() <= 260 && !name.chars().any(|c| c.is_control() || "/\\?#%<>&:\"".contains(c)) && !name.ends_with('.')
+    !name.is_empty()
+        && name.len() <= 260
+        && !name.chars().any(|c| c.is_control() || "/\\?#%<>&:\"".contains(c))
+        && !name.ends_with('.')
 }
 
 pub(crate) fn is_settled(body: &Value) -> bool {
@@ -237,8 +251,11 @@ pub(crate) fn mark_deleting(body: &mut Value) {
 /// A required text property.
 pub(crate) fn required<'p>(put: &'p Put<'_>, pointer: &str) -> Result<&'p str, Fault> {
     put.text(pointer).filter(|text| !text.is_empty()).ok_or_else(|| {
-        Fault::bad_request("InvalidParameter", format!("Required parameter 'properties.{}' is missing (null).", pointer.replace('/', ".")))
-            .target(&format!("properties.{}", pointer.replace('/', ".")))
+        Fault::bad_request(
+            "InvalidParameter",
+            format!("Required parameter 'properties.{}' is missing (null).", pointer.replace('/', ".")),
+        )
+        .target(&format!("properties.{}", pointer.replace('/', ".")))
     })
 }
 
@@ -248,25 +265,45 @@ pub(crate) fn choose(put: &mut Put<'_>, name: &str, choices: &[&str]) -> Result<
         if put.property(name).is_null() {
             return Ok(());
         }
-        return Err(Fault::bad_request("InvalidParameter", format!("The value of 'properties.{name}' must be a string.")).target(name));
+        return Err(Fault::bad_request(
+            "InvalidParameter",
+            format!("The value of 'properties.{name}' must be a string."),
+        )
+        .target(name));
     };
     match choices.iter().find(|choice| choice.eq_ignore_ascii_case(&text)) {
         Some(choice) => {
             put.set(name, (*choice).into());
             Ok(())
         }
-        None => Err(Fault::bad_request("InvalidParameter", format!("The value '{text}' of parameter {name} is not one of: {}.", choices.join(", "))).target(name)),
+        None => Err(Fault::bad_request(
+            "InvalidParameter",
+            format!("The value '{text}' of parameter {name} is not one of: {}.", choices.join(", ")),
+        )
+        .target(name)),
     }
 }
 
 /// Refuses an integer property outside its range.
-pub(crate) fn in_range(put: &Put<'_>, pointer: &str, range: std::ops::RangeInclusive<i64>) -> Result<Option<i64>, Fault> {
+pub(crate) fn in_range(
+    put: &Put<'_>,
+    pointer: &str,
+    range: std::ops::RangeInclusive<i64>,
+) -> Result<Option<i64>, Fault> {
     let name = pointer.replace('/', ".");
     match put.property(pointer) {
         Value::Null => Ok(None),
         value => match value.as_i64() {
             Some(number) if range.contains(&number) => Ok(Some(number)),
-            _ => Err(Fault::bad_request("InvalidParameter", format!("The value of parameter {name} is invalid: {value} is not an integer between {} and {}.", range.start(), range.end())).target(&name)),
+            _ => Err(Fault::bad_request(
+                "InvalidParameter",
+                format!(
+                    "The value of parameter {name} is invalid: {value} is not an integer between {} and {}.",
+                    range.start(),
+                    range.end()
+                ),
+            )
+            .target(&name)),
         },
     }
 }

@@ -31,7 +31,12 @@ pub(super) static SUBNET: Kind = Kind {
     resource_type: SUBNET_TYPE,
     placement: Placement::Child,
     etag: "etag",
-    read_only: &["properties.provisioningState", "properties.ipConfigurations", "properties.serviceAssociationLinks", "properties.purpose"],
+    read_only: &[
+        "properties.provisioningState",
+        "properties.ipConfigurations",
+        "properties.serviceAssociationLinks",
+        "properties.purpose",
+    ],
     put: put_subnet,
     in_use: subnet_in_use,
     ..PLAIN
@@ -69,7 +74,12 @@ pub(super) fn identify(put: &mut Put<'_>, resource_type: &str) {
 }
 
 fn blocks(value: &Value, what: &str) -> Result<Vec<Block>, Fault> {
-    let invalid = |text: &str| Fault::bad_request("InvalidCIDRNotation", format!("The address prefix {text} in {what} is not a valid CIDR block."));
+    let invalid = |text: &str| {
+        Fault::bad_request(
+            "InvalidCIDRNotation",
+            format!("The address prefix {text} in {what} is not a valid CIDR block."),
+        )
+    };
     let items = value.as_array().cloned().unwrap_or_default();
     items.iter().map(|item| item.as_str().and_then(Block::parse).ok_or_else(|| invalid(&item.to_string()))).collect()
 }
@@ -78,19 +88,29 @@ fn put_network(put: &mut Put<'_>) -> Result<(), Fault> {
     identify(put, "Microsoft.Network/virtualNetworks");
     let space = blocks(put.property("addressSpace/addressPrefixes"), "addressSpace")?;
     if space.is_empty() {
-        return Err(Fault::bad_request("InvalidRequestFormat", "A virtual network needs at least one prefix in addressSpace.addressPrefixes."));
+        return Err(Fault::bad_request(
+            "InvalidRequestFormat",
+            "A virtual network needs at least one prefix in addressSpace.addressPrefixes.",
+        ));
     }
     for (at, one) in space.iter().enumerate() {
         if space[at + 1..].iter().any(|other| one.overlaps(*other)) {
             return Err(Fault::bad_request("AddressSpaceOverlap", "Address prefixes of the virtual network overlap."));
         }
     }
-    let kept = if put.body.get("properties").is_some() { put.world.children(put.id.key(), SUBNET_TYPE) } else { Vec::new() };
-    for subnet in kept.iter().filter(|subnet| put.inline.is_empty() || put.inline.iter().any(|(name, _)| subnet.body["name"] == **name)) {
+    let kept =
+        if put.body.get("properties").is_some() { put.world.children(put.id.key(), SUBNET_TYPE) } else { Vec::new() };
+    for subnet in kept
+        .iter()
+        .filter(|subnet| put.inline.is_empty() || put.inline.iter().any(|(name, _)| subnet.body["name"] == **name))
+    {
         for block in prefixes_of(&subnet.body["properties"])? {
             let listed = put.inline.iter().any(|(name, _)| subnet.body["name"] == **name);
             if !listed && !space.iter().any(|outer| outer.contains(block)) {
-                return Err(Fault::bad_request("InUsePrefixCannotBeDeleted", format!("The address space is in use by subnet {}.", subnet.id)));
+                return Err(Fault::bad_request(
+                    "InUsePrefixCannotBeDeleted",
+                    format!("The address space is in use by subnet {}.", subnet.id),
+                ));
             }
         }
     }
@@ -111,13 +131,26 @@ fn put_subnet(put: &mut Put<'_>) -> Result<(), Fault> {
     identify(put, SUBNET_TYPE);
     let own = prefixes_of(&put.body["properties"])?;
     if own.is_empty() {
-        return Err(Fault::bad_request("InvalidRequestFormat", format!("Subnet '{}' needs an addressPrefix.", put.id.name())));
+        return Err(Fault::bad_request(
+            "InvalidRequestFormat",
+            format!("Subnet '{}' needs an addressPrefix.", put.id.name()),
+        ));
     }
     check_subnet_place(put, &own)?;
     if let Some(group) = put.text("networkSecurityGroup/id").filter(|group| put.world.get(group).is_none()) {
-        return Err(Fault::bad_request("InvalidResourceReference", format!("Resource {group} referenced by resource {} was not found. Please make sure that the referenced resource exists, and that both resources are in the same region.", put.id)));
+        return Err(Fault::bad_request(
+            "InvalidResourceReference",
+            format!(
+                "Resource {group} referenced by resource {} was not found. Please make sure that the referenced resource exists, and that both resources are in the same region.",
+                put.id
+            ),
+        ));
     }
-    choose(put, "privateEndpointNetworkPolicies", &["Disabled", "Enabled", "NetworkSecurityGroupEnabled", "RouteTableEnabled"])?;
+    choose(
+        put,
+        "privateEndpointNetworkPolicies",
+        &["Disabled", "Enabled", "NetworkSecurityGroupEnabled", "RouteTableEnabled"],
+    )?;
     let base = put.id.to_string();
     if let Some(Value::Array(delegations)) = put.properties().get_mut("delegations") {
         for delegation in delegations {
@@ -136,11 +169,17 @@ fn put_subnet(put: &mut Put<'_>) -> Result<(), Fault> {
 
 fn check_subnet_place(put: &Put<'_>, own: &[Block]) -> Result<(), Fault> {
     let Some(network) = put.id.parent() else { return Ok(()) };
-    let space = put.world.get(network.key()).map_or(Value::Null, |network| network.body["properties"]["addressSpace"]["addressPrefixes"].clone());
+    let space = put
+        .world
+        .get(network.key())
+        .map_or(Value::Null, |network| network.body["properties"]["addressSpace"]["addressPrefixes"].clone());
     let space = blocks(&space, "addressSpace")?;
     let name = put.id.name();
     if !own.iter().all(|block| space.iter().any(|outer| outer.contains(*block))) {
-        return Err(Fault::bad_request("NetcfgInvalidSubnet", format!("Subnet '{name}' is not valid in virtual network '{}'.", network.name())));
+        return Err(Fault::bad_request(
+            "NetcfgInvalidSubnet",
+            format!("Subnet '{name}' is not valid in virtual network '{}'.", network.name()),
+        ));
     }
     if own.iter().any(|block| block.prefix() > 29) {
         return Err(Fault::bad_request("NetcfgSubnetTooSmall", format!("Subnet '{name}' is smaller than /29.")));
@@ -151,7 +190,13 @@ fn check_subnet_place(put: &Put<'_>, own: &[Block]) -> Result<(), Fault> {
         }
         let theirs = prefixes_of(&other.body["properties"])?;
         if own.iter().any(|block| theirs.iter().any(|other| block.overlaps(*other))) {
-            return Err(Fault::bad_request("NetcfgSubnetRangesOverlap", format!("Subnet '{name}' is not valid because its IP address range overlaps with that of an existing subnet in virtual network '{}'.", network.name())));
+            return Err(Fault::bad_request(
+                "NetcfgSubnetRangesOverlap",
+                format!(
+                    "Subnet '{name}' is not valid because its IP address range overlaps with that of an existing subnet in virtual network '{}'.",
+                    network.name()
+                ),
+            ));
         }
     }
     Ok(())
@@ -163,7 +208,8 @@ fn users_of_subnet(world: &World<'_>, subnet: &str) -> Vec<String> {
     let servers = world.of_type("Microsoft.DBforPostgreSQL/flexibleServers");
     let uses = |value: &Value| value.as_str().is_some_and(|id| id.eq_ignore_ascii_case(subnet));
     let pools = pools.into_iter().filter(|pool| uses(&pool.body["properties"]["vnetSubnetID"]));
-    let servers = servers.into_iter().filter(|server| uses(&server.body["properties"]["network"]["delegatedSubnetResourceId"]));
+    let servers =
+        servers.into_iter().filter(|server| uses(&server.body["properties"]["network"]["delegatedSubnetResourceId"]));
     pools.chain(servers).map(|user| user.id.clone()).collect()
 }
 
@@ -172,7 +218,10 @@ fn subnet_in_use(world: &World<'_>, subnet: &StoredResource) -> Result<(), Fault
     let Some(first) = users.first() else { return Ok(()) };
     Err(Fault::bad_request(
         "InUseSubnetCannotBeDeleted",
-        format!("Subnet {} is in use by {first} and cannot be deleted. In order to delete the subnet, delete all the resources within the subnet. See aka.ms/deletesubnet.", subnet.body["name"].as_str().unwrap_or_default()),
+        format!(
+            "Subnet {} is in use by {first} and cannot be deleted. In order to delete the subnet, delete all the resources within the subnet. See aka.ms/deletesubnet.",
+            subnet.body["name"].as_str().unwrap_or_default()
+        ),
     ))
 }
 
@@ -181,8 +230,13 @@ fn network_in_use(world: &World<'_>, network: &StoredResource) -> Result<(), Fau
         subnet_in_use(world, subnet)?;
     }
     let links = world.of_type("Microsoft.Network/privateDnsZones/virtualNetworkLinks");
-    match links.into_iter().find(|link| link.body["properties"]["virtualNetwork"]["id"].as_str().is_some_and(|id| id.eq_ignore_ascii_case(&network.id))) {
-        Some(link) => Err(Fault::bad_request("InUseVirtualNetworkCannotBeDeleted", format!("Virtual network {} is in use by {} and cannot be deleted.", network.id, link.id))),
+    match links.into_iter().find(|link| {
+        link.body["properties"]["virtualNetwork"]["id"].as_str().is_some_and(|id| id.eq_ignore_ascii_case(&network.id))
+    }) {
+        Some(link) => Err(Fault::bad_request(
+            "InUseVirtualNetworkCannotBeDeleted",
+            format!("Virtual network {} is in use by {} and cannot be deleted.", network.id, link.id),
+        )),
         None => Ok(()),
     }
 }
@@ -191,14 +245,28 @@ fn put_peering(put: &mut Put<'_>) -> Result<(), Fault> {
     identify(put, PEERING_TYPE);
     let remote = required(put, "remoteVirtualNetwork/id")?.to_owned();
     let Some(remote_network) = put.world.get(&remote) else {
-        return Err(Fault::bad_request("InvalidResourceReference", format!("Resource {remote} referenced by resource {} was not found. Please make sure that the referenced resource exists, and that both resources are in the same region.", put.id)));
+        return Err(Fault::bad_request(
+            "InvalidResourceReference",
+            format!(
+                "Resource {remote} referenced by resource {} was not found. Please make sure that the referenced resource exists, and that both resources are in the same region.",
+                put.id
+            ),
+        ));
     };
     let local = put.id.parent().and_then(|parent| put.world.get(parent.key()));
-    let space = |network: &StoredResource| blocks(&network.body["properties"]["addressSpace"]["addressPrefixes"], "addressSpace");
+    let space = |network: &StoredResource| {
+        blocks(&network.body["properties"]["addressSpace"]["addressPrefixes"], "addressSpace")
+    };
     if let Some(local) = local {
         let theirs = space(remote_network)?;
         if space(local)?.iter().any(|one| theirs.iter().any(|other| one.overlaps(*other))) {
-            return Err(Fault::bad_request("VnetAddressSpacesOverlap", format!("Cannot create or update peering {}. Virtual networks cannot be peered because their address spaces overlap.", put.id)));
+            return Err(Fault::bad_request(
+                "VnetAddressSpacesOverlap",
+                format!(
+                    "Cannot create or update peering {}. Virtual networks cannot be peered because their address spaces overlap.",
+                    put.id
+                ),
+            ));
         }
     }
     let addresses = remote_network.body["properties"]["addressSpace"].clone();
@@ -230,7 +298,8 @@ fn update_peerings(engine: &mut Engine, _: &str) {
         })
         .collect();
     for (key, local, remote, state) in &sides {
-        let answered = engine.resources.contains(remote) && sides.iter().any(|(_, other, back, _)| other == remote && back == local);
+        let answered = engine.resources.contains(remote)
+            && sides.iter().any(|(_, other, back, _)| other == remote && back == local);
         let settled = match (answered, state.as_str()) {
             (true, _) => "Connected",
             (false, "Connected" | "Disconnected") => "Disconnected",

@@ -13,7 +13,13 @@ const RULE_TYPE: &str = "Microsoft.Network/networkSecurityGroups/securityRules";
 pub(super) static GROUP: Kind = Kind {
     resource_type: "Microsoft.Network/networkSecurityGroups",
     etag: "etag",
-    read_only: &["properties.provisioningState", "properties.resourceGuid", "properties.defaultSecurityRules", "properties.subnets", "properties.networkInterfaces"],
+    read_only: &[
+        "properties.provisioningState",
+        "properties.resourceGuid",
+        "properties.defaultSecurityRules",
+        "properties.subnets",
+        "properties.networkInterfaces",
+    ],
     inline: &[Inline { field: "securityRules", child_type: RULE_TYPE, flat: false, prune: true }],
     put: put_group,
     in_use: group_in_use,
@@ -33,7 +39,9 @@ pub(super) static RULE: Kind = Kind {
 fn put_group(put: &mut Put<'_>) -> Result<(), Fault> {
     identify(put, "Microsoft.Network/networkSecurityGroups");
     for (at, (name, rule)) in put.inline.iter().enumerate() {
-        let same = |other: &Value| other["properties"]["priority"] == rule["properties"]["priority"] && direction(other) == direction(rule);
+        let same = |other: &Value| {
+            other["properties"]["priority"] == rule["properties"]["priority"] && direction(other) == direction(rule)
+        };
         if let Some((other, _)) = put.inline[at + 1..].iter().find(|(_, other)| same(other)) {
             return Err(conflict(name, other));
         }
@@ -49,7 +57,10 @@ fn direction(rule: &Value) -> String {
 }
 
 fn conflict(one: &str, other: &str) -> Fault {
-    Fault::bad_request("SecurityRuleConflict", format!("Security rule {one} conflicts with rule {other}. Rules cannot have the same Priority and Direction."))
+    Fault::bad_request(
+        "SecurityRuleConflict",
+        format!("Security rule {one} conflicts with rule {other}. Rules cannot have the same Priority and Direction."),
+    )
 }
 
 fn put_rule(put: &mut Put<'_>) -> Result<(), Fault> {
@@ -61,7 +72,10 @@ fn put_rule(put: &mut Put<'_>) -> Result<(), Fault> {
     choose(put, "access", &["Allow", "Deny"])?;
     choose(put, "direction", &["Inbound", "Outbound"])?;
     if in_range(put, "priority", 100..=4096)?.is_none() {
-        return Err(Fault::bad_request("SecurityRuleInvalidPriority", format!("Security rule {} has no priority between 100 and 4096.", put.id.name())));
+        return Err(Fault::bad_request(
+            "SecurityRuleInvalidPriority",
+            format!("Security rule {} has no priority between 100 and 4096.", put.id.name()),
+        ));
     }
     for (single, many) in [
         ("sourceAddressPrefix", "sourceAddressPrefixes"),
@@ -71,7 +85,10 @@ fn put_rule(put: &mut Put<'_>) -> Result<(), Fault> {
     ] {
         let listed = put.property(many).as_array().is_some_and(|items| !items.is_empty());
         if put.text(single).is_none() && !listed {
-            return Err(Fault::bad_request("SecurityRuleParameterNotSpecified", format!("Security rule {} has neither {single} nor {many}.", put.id.name())));
+            return Err(Fault::bad_request(
+                "SecurityRuleParameterNotSpecified",
+                format!("Security rule {} has neither {single} nor {many}.", put.id.name()),
+            ));
         }
         put.default(many, json!([]));
     }
@@ -83,10 +100,16 @@ fn put_rule(put: &mut Put<'_>) -> Result<(), Fault> {
 fn check_priority(put: &Put<'_>) -> Result<(), Fault> {
     let Some(group) = put.id.parent() else { return Ok(()) };
     for other in put.world.children(group.key(), RULE_TYPE) {
-        let same = other.body["properties"]["priority"] == *put.property("priority") && other.body["properties"]["direction"] == *put.property("direction");
+        let same = other.body["properties"]["priority"] == *put.property("priority")
+            && other.body["properties"]["direction"] == *put.property("direction");
         // Rules of the same request were compared with each other; here only rules that stay count, and those of a list
         // that replaces this one are about to be overwritten.
-        if same && !other.id.eq_ignore_ascii_case(put.id.as_str()) && put.existing.is_none() && put.world.get(&other.id).is_some() && put.inline.is_empty() {
+        if same
+            && !other.id.eq_ignore_ascii_case(put.id.as_str())
+            && put.existing.is_none()
+            && put.world.get(&other.id).is_some()
+            && put.inline.is_empty()
+        {
             return Err(conflict(put.id.name(), other.body["name"].as_str().unwrap_or_default()));
         }
     }
@@ -95,7 +118,11 @@ fn check_priority(put: &Put<'_>) -> Result<(), Fault> {
 
 fn subnets_of<'a>(world: &World<'a>, group: &str) -> Vec<&'a StoredResource> {
     let mut subnets = world.of_type("Microsoft.Network/virtualNetworks/subnets");
-    subnets.retain(|subnet| subnet.body["properties"]["networkSecurityGroup"]["id"].as_str().is_some_and(|id| id.eq_ignore_ascii_case(group)));
+    subnets.retain(|subnet| {
+        subnet.body["properties"]["networkSecurityGroup"]["id"]
+            .as_str()
+            .is_some_and(|id| id.eq_ignore_ascii_case(group))
+    });
     subnets
 }
 
@@ -103,7 +130,10 @@ fn group_in_use(world: &World<'_>, group: &StoredResource) -> Result<(), Fault> 
     match subnets_of(world, &group.id).first() {
         Some(subnet) => Err(Fault::bad_request(
             "InUseNetworkSecurityGroupCannotBeDeleted",
-            format!("Network security group {} cannot be deleted because it is in use by the following resources: {}.", group.id, subnet.id),
+            format!(
+                "Network security group {} cannot be deleted because it is in use by the following resources: {}.",
+                group.id, subnet.id
+            ),
         )),
         None => Ok(()),
     }

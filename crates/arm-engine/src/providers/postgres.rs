@@ -3,8 +3,8 @@
 use serde_json::{Value, json};
 
 use super::network::identify;
-use super::{Kind, Outside, PLAIN, Placement, choose, in_range, required};
 use super::postgres_parameters::default_parameter;
+use super::{Kind, Outside, PLAIN, Placement, choose, in_range, required};
 use crate::fault::Fault;
 use crate::resources::{Put, World};
 use crate::state::StoredResource;
@@ -20,7 +20,13 @@ pub(super) static SERVER: Kind = Kind {
     merges: true,
     outside: Outside::Postgres,
     put_status: (202, 202),
-    read_only: &["properties.state", "properties.fullyQualifiedDomainName", "properties.minorVersion", "properties.highAvailability.state", "properties.backup.earliestRestoreDate"],
+    read_only: &[
+        "properties.state",
+        "properties.fullyQualifiedDomainName",
+        "properties.minorVersion",
+        "properties.highAvailability.state",
+        "properties.backup.earliestRestoreDate",
+    ],
     put: put_server,
     ..PLAIN
 };
@@ -53,9 +59,17 @@ fn invalid(name: &str, message: String) -> Fault {
 fn put_server(put: &mut Put<'_>) -> Result<(), Fault> {
     identify(put, SERVER_TYPE);
     let name = put.id.name().to_owned();
-    let valid = (3..=63).contains(&name.len()) && name.chars().all(|c| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '-') && !name.starts_with('-') && !name.ends_with('-');
+    let valid = (3..=63).contains(&name.len())
+        && name.chars().all(|c| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '-')
+        && !name.starts_with('-')
+        && !name.ends_with('-');
     if !valid {
-        return Err(invalid("name", format!("Invalid value given for parameter name: '{name}' must have 3 to 63 lower-case letters, digits and hyphens, and neither start nor end with a hyphen.")));
+        return Err(invalid(
+            "name",
+            format!(
+                "Invalid value given for parameter name: '{name}' must have 3 to 63 lower-case letters, digits and hyphens, and neither start nor end with a hyphen."
+            ),
+        ));
     }
     let password = put.properties().remove(PASSWORD);
     set_login(put, password)?;
@@ -72,7 +86,10 @@ fn put_server(put: &mut Put<'_>) -> Result<(), Fault> {
     put.default("backup", json!({ "backupRetentionDays": 7, "geoRedundantBackup": "Disabled" }));
     put.default("highAvailability", json!({ "mode": "Disabled", "state": "NotEnabled" }));
     put.default("authConfig", json!({ "activeDirectoryAuth": "Disabled", "passwordAuth": "Enabled" }));
-    put.default("maintenanceWindow", json!({ "customWindow": "Disabled", "dayOfWeek": 0, "startHour": 0, "startMinute": 0 }));
+    put.default(
+        "maintenanceWindow",
+        json!({ "customWindow": "Disabled", "dayOfWeek": 0, "startHour": 0, "startMinute": 0 }),
+    );
     put.default("fullyQualifiedDomainName", format!("{name}.postgres.database.azure.com").into());
     put.default("state", "Provisioning".into());
     in_range(put, "backup/backupRetentionDays", 7..=35)?;
@@ -91,14 +108,21 @@ fn set_login(put: &mut Put<'_>, password: Option<Value>) -> Result<(), Fault> {
             return Err(invalid("administratorLogin", format!("The administrator login '{login}' is reserved.")));
         }
         if password.as_ref().and_then(Value::as_str).is_none() {
-            return Err(invalid(PASSWORD, "The administrator login password is required to create a server.".to_owned()));
+            return Err(invalid(
+                PASSWORD,
+                "The administrator login password is required to create a server.".to_owned(),
+            ));
         }
     }
     if let Some(Value::String(password)) = password {
-        let classes = [char::is_lowercase as fn(char) -> bool, char::is_uppercase, char::is_numeric, |c| !c.is_alphanumeric()];
+        let classes =
+            [char::is_lowercase as fn(char) -> bool, char::is_uppercase, char::is_numeric, |c| !c.is_alphanumeric()];
         let used = classes.iter().filter(|class| password.chars().any(class)).count();
         if !(8..=128).contains(&password.chars().count()) || used < 3 {
-            return Err(Fault::bad_request("PasswordNotComplex", "The password does not meet complexity requirements: 8 to 128 characters of at least three of lower case, upper case, digits and others."));
+            return Err(Fault::bad_request(
+                "PasswordNotComplex",
+                "The password does not meet complexity requirements: 8 to 128 characters of at least three of lower case, upper case, digits and others.",
+            ));
         }
         put.hidden.insert(PASSWORD.to_owned(), password);
     }
@@ -109,14 +133,19 @@ fn set_sku(put: &mut Put<'_>) -> Result<(), Fault> {
     if put.body["sku"].is_null() {
         put.body["sku"] = json!({ "name": "Standard_B1ms", "tier": "Burstable" });
     }
-    let (name, tier) = (put.body["sku"]["name"].as_str().unwrap_or_default(), put.body["sku"]["tier"].as_str().unwrap_or_default());
+    let (name, tier) =
+        (put.body["sku"]["name"].as_str().unwrap_or_default(), put.body["sku"]["tier"].as_str().unwrap_or_default());
     let fits = match tier {
         "Burstable" => name.starts_with("Standard_B"),
         "GeneralPurpose" => name.starts_with("Standard_D"),
         "MemoryOptimized" => name.starts_with("Standard_E"),
         _ => false,
     };
-    if fits { Ok(()) } else { Err(invalid("sku", format!("Invalid value given for parameter sku: '{name}' is not a size of tier '{tier}'."))) }
+    if fits {
+        Ok(())
+    } else {
+        Err(invalid("sku", format!("Invalid value given for parameter sku: '{name}' is not a size of tier '{tier}'.")))
+    }
 }
 
 fn set_storage(put: &mut Put<'_>) -> Result<(), Fault> {
@@ -125,8 +154,15 @@ fn set_storage(put: &mut Put<'_>) -> Result<(), Fault> {
     if !storage.is_object() {
         storage = json!({ "storageSizeGB": 32, "autoGrow": "Disabled", "type": "" });
     }
-    let Some((size, tier, iops)) = STORAGE.iter().find(|(size, ..)| Some(*size) == storage["storageSizeGB"].as_u64()) else {
-        return Err(invalid("storageSizeGB", format!("Invalid value given for parameter storageSizeGB: {} is not one of 32, 64, 128 … 32768.", storage["storageSizeGB"])));
+    let Some((size, tier, iops)) = STORAGE.iter().find(|(size, ..)| Some(*size) == storage["storageSizeGB"].as_u64())
+    else {
+        return Err(invalid(
+            "storageSizeGB",
+            format!(
+                "Invalid value given for parameter storageSizeGB: {} is not one of 32, 64, 128 … 32768.",
+                storage["storageSizeGB"]
+            ),
+        ));
     };
     let old = put.existing.and_then(|existing| existing.body["properties"]["storage"]["storageSizeGB"].as_u64());
     if let Some(old) = old.filter(|old| size < old) {
@@ -164,12 +200,23 @@ fn check_network(put: &mut Put<'_>, name: &str) -> Result<(), Fault> {
         return Err(invalid("delegatedSubnetResourceId", format!("The subnet '{subnet_id}' was not found.")));
     };
     let delegated = subnet.body["properties"]["delegations"].as_array().is_some_and(|delegations| {
-        delegations.iter().any(|delegation| delegation["properties"]["serviceName"].as_str().is_some_and(|service| service.eq_ignore_ascii_case(DELEGATION)))
+        delegations.iter().any(|delegation| {
+            delegation["properties"]["serviceName"]
+                .as_str()
+                .is_some_and(|service| service.eq_ignore_ascii_case(DELEGATION))
+        })
     });
     if !delegated {
-        return Err(Fault::bad_request("SubnetNotDelegated", format!("The subnet '{subnet_id}' is not delegated to {DELEGATION}.")));
+        return Err(Fault::bad_request(
+            "SubnetNotDelegated",
+            format!("The subnet '{subnet_id}' is not delegated to {DELEGATION}."),
+        ));
     }
-    if subnet.body["properties"]["addressPrefix"].as_str().and_then(crate::cidr::Block::parse).is_some_and(|block| block.prefix() > 28) {
+    if subnet.body["properties"]["addressPrefix"]
+        .as_str()
+        .and_then(crate::cidr::Block::parse)
+        .is_some_and(|block| block.prefix() > 28)
+    {
         return Err(invalid("delegatedSubnetResourceId", format!("The subnet '{subnet_id}' is smaller than /28.")));
     }
     let zone_id = required(put, "network/privateDnsZoneArmResourceId")?.to_owned();
@@ -178,10 +225,18 @@ fn check_network(put: &mut Put<'_>, name: &str) -> Result<(), Fault> {
     };
     let zone_name = zone.body["name"].as_str().unwrap_or_default();
     if !zone_name.ends_with(".postgres.database.azure.com") || zone_name.split('.').next() == Some(name) {
-        return Err(invalid("privateDnsZoneArmResourceId", format!("The private DNS zone '{zone_name}' must end in .postgres.database.azure.com and not begin with the server's name.")));
+        return Err(invalid(
+            "privateDnsZoneArmResourceId",
+            format!(
+                "The private DNS zone '{zone_name}' must end in .postgres.database.azure.com and not begin with the server's name."
+            ),
+        ));
     }
     if put.text("network/publicNetworkAccess").is_some_and(|access| access.eq_ignore_ascii_case("Enabled")) {
-        return Err(invalid("publicNetworkAccess", "A server in a virtual network cannot have public access.".to_owned()));
+        return Err(invalid(
+            "publicNetworkAccess",
+            "A server in a virtual network cannot have public access.".to_owned(),
+        ));
     }
     put.properties()["network"]["publicNetworkAccess"] = "Disabled".into();
     Ok(())
@@ -199,14 +254,19 @@ fn put_database(put: &mut Put<'_>) -> Result<(), Fault> {
     if let Some(existing) = put.existing
         && existing.body["properties"] != put.body["properties"]
     {
-        return Err(Fault::conflict("DatabaseAlreadyExists", format!("The database '{name}' exists with another charset or collation, which cannot be changed.")));
+        return Err(Fault::conflict(
+            "DatabaseAlreadyExists",
+            format!("The database '{name}' exists with another charset or collation, which cannot be changed."),
+        ));
     }
     Ok(())
 }
 
 fn refuse_system_database(_: &World<'_>, database: &StoredResource) -> Result<(), Fault> {
     match database.body["name"].as_str() {
-        Some(name @ ("postgres" | "azure_maintenance" | "azure_sys")) => Err(Fault::bad_request("OperationNotAllowed", format!("The system database '{name}' cannot be deleted."))),
+        Some(name @ ("postgres" | "azure_maintenance" | "azure_sys")) => {
+            Err(Fault::bad_request("OperationNotAllowed", format!("The system database '{name}' cannot be deleted.")))
+        }
         _ => Ok(()),
     }
 }
@@ -218,9 +278,14 @@ fn put_configuration(put: &mut Put<'_>) -> Result<(), Fault> {
         Value::Null => required(put, "value").map(str::to_owned)?,
         other => other.to_string(),
     };
-    let sku = put.id.parent().and_then(|server| put.world.get(server.key())).map(|server| server.body["sku"]["name"].clone());
+    let sku =
+        put.id.parent().and_then(|server| put.world.get(server.key())).map(|server| server.body["sku"]["name"].clone());
     let Some(parameter) = default_parameter(put.id, sku.as_ref().and_then(Value::as_str).unwrap_or_default()) else {
-        return Err(Fault::new(404, "ConfigurationNotExists", format!("The configuration '{name}' does not exist for server '{}'.", put.id.names()[0])));
+        return Err(Fault::new(
+            404,
+            "ConfigurationNotExists",
+            format!("The configuration '{name}' does not exist for server '{}'.", put.id.names()[0]),
+        ));
     };
     parameter.check(&value)?;
     put.body = parameter.body(put.id, Some(&value));

@@ -14,7 +14,13 @@ pub(crate) struct Parameter {
     dynamic: bool,
 }
 
-const fn parameter(name: &'static str, kind: &'static str, default: &'static str, allowed: &'static str, dynamic: bool) -> Parameter {
+const fn parameter(
+    name: &'static str,
+    kind: &'static str,
+    default: &'static str,
+    allowed: &'static str,
+    dynamic: bool,
+) -> Parameter {
     Parameter { name, kind, default, allowed, dynamic }
 }
 
@@ -62,14 +68,20 @@ impl Parameter {
     /// Refuses a value of the wrong kind or outside what is allowed.
     pub fn check(&self, value: &str) -> Result<(), Fault> {
         let fits = match self.kind {
-            "Integer" => value.parse::<i64>().is_ok_and(|number| self.range().is_none_or(|range| range.contains(&number))),
+            "Integer" => {
+                value.parse::<i64>().is_ok_and(|number| self.range().is_none_or(|range| range.contains(&number)))
+            }
             "Boolean" | "Enumeration" => self.allowed.split(',').any(|choice| choice.eq_ignore_ascii_case(value)),
             _ => !value.chars().any(char::is_control),
         };
         if fits {
             return Ok(());
         }
-        Err(Fault::bad_request("InvalidParameterValue", format!("Invalid value given for parameter {}: '{value}'. Allowed: {}.", self.name, self.allowed)).target(self.name))
+        Err(Fault::bad_request(
+            "InvalidParameterValue",
+            format!("Invalid value given for parameter {}: '{value}'. Allowed: {}.", self.name, self.allowed),
+        )
+        .target(self.name))
     }
 
     fn range(&self) -> Option<std::ops::RangeInclusive<i64>> {

@@ -46,9 +46,16 @@ pub(super) static A_RECORD: Kind = Kind {
 fn put_zone(put: &mut Put<'_>) -> Result<(), Fault> {
     identify(put, ZONE_TYPE);
     let labels: Vec<&str> = put.id.name().split('.').collect();
-    let valid = |label: &&str| !label.is_empty() && label.len() <= 63 && label.chars().all(|c| c.is_ascii_alphanumeric() || c == '-' || c == '_');
+    let valid = |label: &&str| {
+        !label.is_empty()
+            && label.len() <= 63
+            && label.chars().all(|c| c.is_ascii_alphanumeric() || c == '-' || c == '_')
+    };
     if labels.len() < 2 || !labels.iter().all(valid) {
-        return Err(Fault::bad_request("BadRequest", format!("The domain name '{}' is not a valid name of a private DNS zone.", put.id.name())));
+        return Err(Fault::bad_request(
+            "BadRequest",
+            format!("The domain name '{}' is not a valid name of a private DNS zone.", put.id.name()),
+        ));
     }
     put.set("provisioningState", "Succeeded".into());
     Ok(())
@@ -66,12 +73,21 @@ fn view_zone(world: &World<'_>, zone: &StoredResource, body: &mut Value) {
 
 fn zone_in_use(world: &World<'_>, zone: &StoredResource) -> Result<(), Fault> {
     if !world.children(&zone.id, LINK_TYPE).is_empty() {
-        return Err(Fault::conflict("CannotDeleteResource", "Can not delete resource before nested resources are deleted."));
+        return Err(Fault::conflict(
+            "CannotDeleteResource",
+            "Can not delete resource before nested resources are deleted.",
+        ));
     }
     let servers = world.of_type("Microsoft.DBforPostgreSQL/flexibleServers");
-    let uses = |server: &&StoredResource| server.body["properties"]["network"]["privateDnsZoneArmResourceId"].as_str().is_some_and(|id| id.eq_ignore_ascii_case(&zone.id));
+    let uses = |server: &&StoredResource| {
+        server.body["properties"]["network"]["privateDnsZoneArmResourceId"]
+            .as_str()
+            .is_some_and(|id| id.eq_ignore_ascii_case(&zone.id))
+    };
     match servers.into_iter().find(uses) {
-        Some(server) => Err(Fault::conflict("CannotDeleteResource", format!("The private DNS zone is in use by {}.", server.id))),
+        Some(server) => {
+            Err(Fault::conflict("CannotDeleteResource", format!("The private DNS zone is in use by {}.", server.id)))
+        }
         None => Ok(()),
     }
 }
@@ -84,10 +100,16 @@ fn put_link(put: &mut Put<'_>) -> Result<(), Fault> {
     }
     let zone = put.id.parent().map(|zone| zone.key().to_owned()).unwrap_or_default();
     let same = |link: &&StoredResource| {
-        !link.id.eq_ignore_ascii_case(put.id.as_str()) && link.body["properties"]["virtualNetwork"]["id"].as_str().is_some_and(|id| id.eq_ignore_ascii_case(&network))
+        !link.id.eq_ignore_ascii_case(put.id.as_str())
+            && link.body["properties"]["virtualNetwork"]["id"]
+                .as_str()
+                .is_some_and(|id| id.eq_ignore_ascii_case(&network))
     };
     if let Some(other) = put.world.children(&zone, LINK_TYPE).into_iter().find(same) {
-        return Err(Fault::conflict("Conflict", format!("A virtual network cannot be linked to the same zone twice: it is linked by '{}'.", other.id)));
+        return Err(Fault::conflict(
+            "Conflict",
+            format!("A virtual network cannot be linked to the same zone twice: it is linked by '{}'.", other.id),
+        ));
     }
     put.default("registrationEnabled", false.into());
     put.set("virtualNetworkLinkState", "Completed".into());

@@ -12,7 +12,12 @@ use crate::resources::Put;
 pub(super) static PUBLIC_IP: Kind = Kind {
     resource_type: "Microsoft.Network/publicIPAddresses",
     etag: "etag",
-    read_only: &["properties.provisioningState", "properties.resourceGuid", "properties.ipAddress", "properties.ipConfiguration"],
+    read_only: &[
+        "properties.provisioningState",
+        "properties.resourceGuid",
+        "properties.ipAddress",
+        "properties.ipConfiguration",
+    ],
     put,
     ..PLAIN
 };
@@ -23,12 +28,18 @@ fn put(put: &mut Put<'_>) -> Result<(), Fault> {
         put.body["sku"] = json!({ "name": "Standard", "tier": "Regional" });
     }
     if put.body["sku"]["name"].as_str().is_some_and(|name| name.eq_ignore_ascii_case("Basic")) {
-        return Err(Fault::bad_request("BasicSkuPublicIpAddressRetired", "Public IP addresses of the Basic SKU can no longer be created; use Standard."));
+        return Err(Fault::bad_request(
+            "BasicSkuPublicIpAddressRetired",
+            "Public IP addresses of the Basic SKU can no longer be created; use Standard.",
+        ));
     }
     choose(put, "publicIPAllocationMethod", &["Static", "Dynamic"])?;
     put.default("publicIPAllocationMethod", "Static".into());
     if put.text("publicIPAllocationMethod") == Some("Dynamic") {
-        return Err(Fault::bad_request("StandardSkuPublicIPAddressesMustUseStaticAllocationMethod", "Standard SKU public IP addresses must use the allocation method Static."));
+        return Err(Fault::bad_request(
+            "StandardSkuPublicIPAddressesMustUseStaticAllocationMethod",
+            "Standard SKU public IP addresses must use the allocation method Static.",
+        ));
     }
     in_range(put, "idleTimeoutInMinutes", 4..=30)?;
     put.default("publicIPAddressVersion", "IPv4".into());
@@ -40,9 +51,13 @@ fn put(put: &mut Put<'_>) -> Result<(), Fault> {
         .iter()
         .filter_map(|ip| ip.body["properties"]["ipAddress"].as_str().map(str::to_owned))
         .collect();
-    let free = (1..255).map(|last| Ipv4Addr::new(203, 0, 113, last).to_string()).find(|address| !taken.contains(address));
+    let free =
+        (1..255).map(|last| Ipv4Addr::new(203, 0, 113, last).to_string()).find(|address| !taken.contains(address));
     let Some(free) = free else {
-        return Err(Fault::bad_request("PublicIPCountLimitReached", "Cannot create more than 254 public IP addresses for this subscription in this region."));
+        return Err(Fault::bad_request(
+            "PublicIPCountLimitReached",
+            "Cannot create more than 254 public IP addresses for this subscription in this region.",
+        ));
     };
     let guid = put.guid.clone();
     put.default("ipAddress", free.into());

@@ -16,7 +16,8 @@ impl Engine {
         let at = lower.rfind(MARK).ok_or_else(Fault::not_allowed)?;
         let (scope, rest) = (&path[..at], path[at + MARK.len()..].trim_start_matches('/'));
         let parts: Vec<&str> = rest.split('/').filter(|part| !part.is_empty()).collect();
-        let scope_id = ResourceId::parse(scope).map_err(|error| Fault::bad_request("InvalidScope", error.to_string()))?;
+        let scope_id =
+            ResourceId::parse(scope).map_err(|error| Fault::bad_request("InvalidScope", error.to_string()))?;
         if let Some(group) = scope_id.resource_group().filter(|_| !self.resources.contains(scope_id.key())) {
             return Err(Fault::group_not_found(group));
         }
@@ -25,21 +26,37 @@ impl Engine {
         };
         let id = scope_id.extended("Microsoft.Resources/deploymentStacks", &[name]);
         if name.len() > 90 || !name.chars().all(|c| c.is_ascii_alphanumeric() || "-_.()".contains(c)) {
-            return Err(Fault::bad_request("InvalidDeploymentStackName", format!("The deployment stack name '{name}' must have 1 to 90 letters, digits, '-', '_', '.', '(' or ')'.")));
+            return Err(Fault::bad_request(
+                "InvalidDeploymentStackName",
+                format!(
+                    "The deployment stack name '{name}' must have 1 to 90 letters, digits, '-', '_', '.', '(' or ')'."
+                ),
+            ));
         }
         match (request.method, tail.first().map(|part| part.to_ascii_lowercase()).as_deref()) {
             (Method::Put, None) => self.put_stack(&id, request),
             (Method::Get, None) => self.stack_response(&id),
             (Method::Head, None) => Ok(Response::empty(if self.stacks.contains(id.key()) { 204 } else { 404 })),
             (Method::Delete, None) => self.delete_stack(&id, request),
-            (Method::Post, Some("exporttemplate")) => self.stack_response(&id).map(|_| Response::json(200, json!({ "template": self.stacks.get(id.key()).map(|stack| stack.template.clone()) }))),
+            (Method::Post, Some("exporttemplate")) => self.stack_response(&id).map(|_| {
+                Response::json(
+                    200,
+                    json!({ "template": self.stacks.get(id.key()).map(|stack| stack.template.clone()) }),
+                )
+            }),
             (Method::Post, Some("validate")) => self.validate_stack(&id, request),
             _ => Err(Fault::not_allowed()),
         }
     }
 
     fn stack_response(&self, id: &ResourceId) -> Result<Response, Fault> {
-        let stack = self.stacks.get(id.key()).ok_or_else(|| Fault::new(404, "DeploymentStackNotFound", format!("The deployment stack '{}' could not be found.", id.name())))?;
+        let stack = self.stacks.get(id.key()).ok_or_else(|| {
+            Fault::new(
+                404,
+                "DeploymentStackNotFound",
+                format!("The deployment stack '{}' could not be found.", id.name()),
+            )
+        })?;
         Ok(Response::json(200, self.stack_body(stack)))
     }
 
@@ -53,9 +70,15 @@ impl Engine {
 
     pub(super) fn stack_links(&self, response: Response, operation: &str, request: &Request) -> Response {
         let version = request.query("api-version").unwrap_or_default();
-        let base = format!("{}/subscriptions/{}/providers/Microsoft.Resources/locations/eastus", request.base_url, self.settings.subscription_id);
+        let base = format!(
+            "{}/subscriptions/{}/providers/Microsoft.Resources/locations/eastus",
+            request.base_url, self.settings.subscription_id
+        );
         response
-            .header("Azure-AsyncOperation", format!("{base}/deploymentStackOperationStatus/{operation}?api-version={version}"))
+            .header(
+                "Azure-AsyncOperation",
+                format!("{base}/deploymentStackOperationStatus/{operation}?api-version={version}"),
+            )
             .header("Location", format!("{base}/operationResults/{operation}?api-version={version}"))
             .header("Retry-After", "0")
     }
@@ -77,9 +100,15 @@ impl Engine {
             None => Ok(false),
             Some(value) if value.eq_ignore_ascii_case("delete") => Ok(true),
             Some(value) if value.eq_ignore_ascii_case("detach") => Ok(false),
-            Some(other) => Err(Fault::bad_request("InvalidQueryParameter", format!("The value '{other}' of {name} is not one of: delete, detach."))),
+            Some(other) => Err(Fault::bad_request(
+                "InvalidQueryParameter",
+                format!("The value '{other}' of {name} is not one of: delete, detach."),
+            )),
         };
-        let unmanage = Unmanage { delete_resources: action("unmanageAction.Resources")?, delete_groups: action("unmanageAction.ResourceGroups")? };
+        let unmanage = Unmanage {
+            delete_resources: action("unmanageAction.Resources")?,
+            delete_groups: action("unmanageAction.ResourceGroups")?,
+        };
         match self.start_stack_deletion(id.key(), unmanage)? {
             Some(operation) => Ok(self.stack_links(Response::empty(202), &operation, request)),
             None => Ok(Response::empty(200)),
@@ -92,10 +121,17 @@ impl Engine {
         let after = self.simulated(|engine| engine.start_stack(id, &body, &principal).map(|_| ()))?;
         let Some(stack) = after.stacks.get(id.key()) else { return Err(Fault::not_allowed()) };
         if let Some(error) = &stack.error {
-            return Err(Fault::bad_request("DeploymentStackValidationFailed", "The deployment stack is not valid. See inner errors for details.").details(error.details.clone()));
+            return Err(Fault::bad_request(
+                "DeploymentStackValidationFailed",
+                "The deployment stack is not valid. See inner errors for details.",
+            )
+            .details(error.details.clone()));
         }
         let validated: Vec<Value> = stack.managed.iter().map(|id| json!({ "id": id })).collect();
         let properties = json!({ "actionOnUnmanage": stack.settings["actionOnUnmanage"], "denySettings": stack.settings["denySettings"], "validatedResources": validated });
-        Ok(Response::json(200, json!({ "id": id.to_string(), "name": id.name(), "type": "Microsoft.Resources/deploymentStacks", "properties": properties })))
+        Ok(Response::json(
+            200,
+            json!({ "id": id.to_string(), "name": id.name(), "type": "Microsoft.Resources/deploymentStacks", "properties": properties }),
+        ))
     }
 }

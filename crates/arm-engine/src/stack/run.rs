@@ -20,7 +20,9 @@ pub(super) struct Unmanage {
 
 impl Unmanage {
     pub fn of_settings(settings: &Value) -> Unmanage {
-        let deletes = |name: &str| settings["actionOnUnmanage"][name].as_str().is_some_and(|action| action.eq_ignore_ascii_case("delete"));
+        let deletes = |name: &str| {
+            settings["actionOnUnmanage"][name].as_str().is_some_and(|action| action.eq_ignore_ascii_case("delete"))
+        };
         Unmanage { delete_resources: deletes("resources"), delete_groups: deletes("resourceGroups") }
     }
 }
@@ -32,16 +34,28 @@ impl Engine {
         check_settings(properties)?;
         let existing = self.stacks.get(id.key()).cloned();
         if existing.as_ref().is_some_and(|stack| !stack.phase.is_final()) {
-            return Err(Fault::conflict("DeploymentStackInNonTerminalState", format!("The deployment stack '{}' is in a non-terminal state and cannot be changed until its current operation ends.", id.name())));
+            return Err(Fault::conflict(
+                "DeploymentStackInNonTerminalState",
+                format!(
+                    "The deployment stack '{}' is in a non-terminal state and cannot be changed until its current operation ends.",
+                    id.name()
+                ),
+            ));
         }
         let location = body["location"].as_str().map(crate::providers::normalized_location);
         if id.resource_group().is_none() && location.is_none() {
-            return Err(Fault::bad_request("LocationRequired", "The location property is required for a deployment stack at subscription scope."));
+            return Err(Fault::bad_request(
+                "LocationRequired",
+                "The location property is required for a deployment stack at subscription scope.",
+            ));
         }
         let scope = properties["deploymentScope"].as_str().map_or_else(|| id.scope().to_owned(), str::to_owned);
         let name: String = format!("{}-{}", id.name().chars().take(50).collect::<String>(), &self.guid()[..8]);
-        let deployment_id = ResourceId::parse(&format!("{}/providers/Microsoft.Resources/deployments/{name}", scope.trim_end_matches('/')))
-            .map_err(|error| Fault::bad_request("DeploymentStackInvalidDeploymentScope", error.to_string()))?;
+        let deployment_id = ResourceId::parse(&format!(
+            "{}/providers/Microsoft.Resources/deployments/{name}",
+            scope.trim_end_matches('/')
+        ))
+        .map_err(|error| Fault::bad_request("DeploymentStackInvalidDeploymentScope", error.to_string()))?;
         let wanted = Wanted {
             id: deployment_id.clone(),
             location: location.clone(),
@@ -52,8 +66,18 @@ impl Engine {
         };
         self.start_deployment(wanted, None)?;
         let operation = self.start_operation(id.key());
-        let correlation_id = self.deployments.get(deployment_id.key()).map(|deployment| deployment.correlation_id.clone()).unwrap_or_default();
-        let parameters = resolve_parameters(&properties["template"], &properties["parameters"], &DeploymentScope::default(), self.now).unwrap_or_default();
+        let correlation_id = self
+            .deployments
+            .get(deployment_id.key())
+            .map(|deployment| deployment.correlation_id.clone())
+            .unwrap_or_default();
+        let parameters = resolve_parameters(
+            &properties["template"],
+            &properties["parameters"],
+            &DeploymentScope::default(),
+            self.now,
+        )
+        .unwrap_or_default();
         let parameters = parameters
             .into_iter()
             .map(|(name, mut typed)| {
@@ -102,7 +126,10 @@ impl Engine {
             if stack.phase == StackPhase::Deleting {
                 return Ok(Some(stack.operation));
             }
-            return Err(Fault::conflict("DeploymentStackInNonTerminalState", "The deployment stack is in a non-terminal state and cannot be deleted until its current operation ends."));
+            return Err(Fault::conflict(
+                "DeploymentStackInNonTerminalState",
+                "The deployment stack is in a non-terminal state and cannot be deleted until its current operation ends.",
+            ));
         }
         let (delete, detach) = partition(&stack.managed, unmanage);
         if delete.is_empty() {
@@ -124,7 +151,8 @@ impl Engine {
 
     /// Moves every stack that is not at rest on. Returns whether anything changed.
     pub(crate) fn advance_stacks(&mut self) -> bool {
-        let active: Vec<String> = self.stacks.iter().filter(|(_, stack)| !stack.phase.is_final()).map(|(key, _)| key.clone()).collect();
+        let active: Vec<String> =
+            self.stacks.iter().filter(|(_, stack)| !stack.phase.is_final()).map(|(key, _)| key.clone()).collect();
         let mut changed = false;
         for key in active {
             let Some(mut stack) = self.stacks.get(&key).cloned() else { continue };
@@ -146,7 +174,11 @@ impl Engine {
     fn collect_deployment(&mut self, stack: &mut Stack) -> bool {
         let key = stack.deployment_id.as_deref().unwrap_or_default().to_ascii_lowercase();
         let Some(deployment) = self.deployments.get(&key) else {
-            self.end_stack(stack, StackPhase::Failed, Some(ErrorBody::new("DeploymentStackDeploymentNotFound", "The deployment of the stack was deleted.")));
+            self.end_stack(
+                stack,
+                StackPhase::Failed,
+                Some(ErrorBody::new("DeploymentStackDeploymentNotFound", "The deployment of the stack was deleted.")),
+            );
             return true;
         };
         let (status, error, outputs) = (deployment.status, deployment.error.clone(), deployment.outputs.clone());
@@ -159,11 +191,20 @@ impl Engine {
             let added: Vec<String> = deployed.into_iter().filter(|id| !known(&stack.managed, id)).collect();
             stack.managed.extend(added);
             let phase = if status == Status::Canceled { StackPhase::Canceled } else { StackPhase::Failed };
-            let error = ErrorBody::new("DeploymentStackDeploymentFailed", "One or more resources could not be deployed. Correlation id: see the deployment's operations.").details(error.into_iter().collect());
+            let error = ErrorBody::new(
+                "DeploymentStackDeploymentFailed",
+                "One or more resources could not be deployed. Correlation id: see the deployment's operations.",
+            )
+            .details(error.into_iter().collect());
             self.end_stack(stack, phase, Some(error));
             return true;
         }
-        let gone: Vec<String> = stack.managed.iter().filter(|id| !known(&deployed, id) && self.resources.contains(&id.to_ascii_lowercase())).cloned().collect();
+        let gone: Vec<String> = stack
+            .managed
+            .iter()
+            .filter(|id| !known(&deployed, id) && self.resources.contains(&id.to_ascii_lowercase()))
+            .cloned()
+            .collect();
         let (delete, detach) = partition(&gone, Unmanage::of_settings(&stack.settings));
         stack.managed = deployed;
         stack.outputs = outputs;
@@ -185,7 +226,9 @@ impl Engine {
         let deleting = stack.phase == StackPhase::Deleting;
         if !stack.failed.is_empty() {
             let details = stack.failed.iter().map(|(id, error)| error.clone().target(id.clone())).collect();
-            let error = ErrorBody::new("DeploymentStackDeleteResourcesFailed", "One or more resources could not be deleted.").details(details);
+            let error =
+                ErrorBody::new("DeploymentStackDeleteResourcesFailed", "One or more resources could not be deleted.")
+                    .details(details);
             // What could not be deleted stays managed, so that the next attempt finds it.
             for (id, _) in &stack.failed {
                 if !stack.managed.iter().any(|managed| managed.eq_ignore_ascii_case(id)) {
@@ -228,10 +271,12 @@ impl Engine {
         let references = |ids: &[String]| -> Value { ids.iter().map(|id| json!({ "id": id })).collect() };
         let mut properties = stack.settings.clone();
         properties["provisioningState"] = stack.phase.as_str().into();
-        properties["resources"] = stack.managed.iter().map(|id| json!({ "id": id, "status": "managed", "denyStatus": deny })).collect();
+        properties["resources"] =
+            stack.managed.iter().map(|id| json!({ "id": id, "status": "managed", "denyStatus": deny })).collect();
         properties["detachedResources"] = references(&stack.detached);
         properties["deletedResources"] = references(&stack.deleted);
-        properties["failedResources"] = stack.failed.iter().map(|(id, error)| json!({ "id": id, "error": error })).collect();
+        properties["failedResources"] =
+            stack.failed.iter().map(|(id, error)| json!({ "id": id, "error": error })).collect();
         properties["parameters"] = shown_parameters(&stack.parameters);
         properties["correlationId"] = stack.correlation_id.clone().into();
         properties["duration"] = duration(stack.started, stack.ended.unwrap_or(self.now)).into();
@@ -281,7 +326,12 @@ fn check_settings(properties: &Value) -> Result<(), Fault> {
             Some(value) if choices.iter().any(|choice| choice.eq_ignore_ascii_case(value)) => Ok(()),
             other => Err(Fault::bad_request(
                 "DeploymentStackInvalidProperty",
-                format!("The value '{}' of 'properties{}' is not one of: {}.", other.unwrap_or_default(), pointer.replace('/', "."), choices.join(", ")),
+                format!(
+                    "The value '{}' of 'properties{}' is not one of: {}.",
+                    other.unwrap_or_default(),
+                    pointer.replace('/', "."),
+                    choices.join(", ")
+                ),
             )),
         }
     };

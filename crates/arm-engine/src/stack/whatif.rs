@@ -16,14 +16,27 @@ impl Engine {
         let lower = path.to_ascii_lowercase();
         let at = lower.rfind(MARK).ok_or_else(Fault::not_allowed)?;
         let rest = path[at + MARK.len()..].trim_start_matches('/').to_owned();
-        let (name, action) = rest.split_once('/').map_or((rest.as_str(), None), |(name, action)| (name, Some(action.to_ascii_lowercase())));
-        let scope = ResourceId::parse(&path[..at]).map_err(|error| Fault::bad_request("InvalidScope", error.to_string()))?;
+        let (name, action) = rest
+            .split_once('/')
+            .map_or((rest.as_str(), None), |(name, action)| (name, Some(action.to_ascii_lowercase())));
+        let scope =
+            ResourceId::parse(&path[..at]).map_err(|error| Fault::bad_request("InvalidScope", error.to_string()))?;
         let id = scope.extended("Microsoft.Resources/deploymentStacksWhatIfResults", &[name]);
-        let stored = self.operations.values().find(|operation| operation.target == id.key()).and_then(|operation| operation.result.clone());
+        let stored = self
+            .operations
+            .values()
+            .find(|operation| operation.target == id.key())
+            .and_then(|operation| operation.result.clone());
         match (request.method, action.as_deref()) {
             (Method::Put, None) => self.put_stack_what_if(&id, request, stored.is_some()),
             (Method::Get, None) | (Method::Post, Some("whatif")) => {
-                stored.map(|result| Response::json(200, result)).ok_or_else(|| Fault::new(404, "DeploymentStackWhatIfResultNotFound", format!("The deployment stack what-if result '{name}' could not be found.")))
+                stored.map(|result| Response::json(200, result)).ok_or_else(|| {
+                    Fault::new(
+                        404,
+                        "DeploymentStackWhatIfResultNotFound",
+                        format!("The deployment stack what-if result '{name}' could not be found."),
+                    )
+                })
             }
             (Method::Delete, None) => {
                 self.forget_what_if(id.key());
@@ -34,7 +47,12 @@ impl Engine {
     }
 
     fn forget_what_if(&mut self, key: &str) {
-        let old: Vec<String> = self.operations.iter().filter(|(_, operation)| operation.target == key).map(|(guid, _)| guid.clone()).collect();
+        let old: Vec<String> = self
+            .operations
+            .iter()
+            .filter(|(_, operation)| operation.target == key)
+            .map(|(guid, _)| guid.clone())
+            .collect();
         for guid in old {
             self.operations.remove(&guid);
         }
@@ -45,7 +63,9 @@ impl Engine {
         let stack_id = body["properties"]["deploymentStackResourceId"]
             .as_str()
             .and_then(|stack| ResourceId::parse(stack).ok())
-            .ok_or_else(|| Fault::invalid_content("'properties.deploymentStackResourceId' must be the id of a deployment stack."))?;
+            .ok_or_else(|| {
+                Fault::invalid_content("'properties.deploymentStackResourceId' must be the id of a deployment stack.")
+            })?;
         let principal = request.principal.object_id.clone();
         let after = self.simulated(|engine| engine.start_stack(&stack_id, &body, &principal).map(|_| ()))?;
         let Some(stack) = after.stacks.get(stack_id.key()) else {

@@ -61,7 +61,8 @@ fn copies_conditions_and_outputs() {
         "hidden": { "type": "securestring", "value": "[parameters('secret')]" },
         "names": { "type": "array", "copy": { "count": 2, "input": "[format('n{0}', copyIndex())]" } },
     });
-    let properties = deployed(&mut cloud, template, json!({ "count": { "value": 2 }, "secret": { "value": "s3cret" } }));
+    let properties =
+        deployed(&mut cloud, template, json!({ "count": { "value": 2 }, "secret": { "value": "s3cret" } }));
     assert_eq!(properties["provisioningState"], "Succeeded", "{properties:#}");
     assert_eq!(properties["outputs"]["first"]["value"], "10.1.0.0/16");
     assert_eq!(properties["outputs"]["names"]["value"], json!(["n0", "n1"]));
@@ -77,11 +78,22 @@ fn a_failure_leaves_what_depends_on_it_and_names_the_cause() {
     let mut cloud = group_cloud();
     let mut after = network("after", "10.2.0.0/16");
     after["dependsOn"] = json!(["bad"]);
-    let properties = deployed(&mut cloud, classic(json!([network("bad", "nonsense"), after, network("other", "10.3.0.0/16")])), json!({}));
+    let properties = deployed(
+        &mut cloud,
+        classic(json!([network("bad", "nonsense"), after, network("other", "10.3.0.0/16")])),
+        json!({}),
+    );
     assert_eq!(properties["provisioningState"], "Failed");
     assert_eq!(properties["error"]["code"], "DeploymentFailed");
     assert_eq!(properties["error"]["details"][0]["code"], "InvalidCIDRNotation");
-    let exists = |cloud: &mut Cloud, name: &str| cloud.status("HEAD", &format!("/subscriptions/{SUBSCRIPTION}/resourceGroups/g/providers/Microsoft.Network/virtualNetworks/{name}"));
+    let exists = |cloud: &mut Cloud, name: &str| {
+        cloud.status(
+            "HEAD",
+            &format!(
+                "/subscriptions/{SUBSCRIPTION}/resourceGroups/g/providers/Microsoft.Network/virtualNetworks/{name}"
+            ),
+        )
+    };
     assert_eq!((exists(&mut cloud, "after"), exists(&mut cloud, "other")), (404, 204));
 }
 
@@ -96,7 +108,11 @@ fn templates_that_cannot_be_are_refused_and_change_nothing() {
     check_refused(with("name", "a/b".into()), "InvalidTemplate", "segment lengths");
     check_refused(with("name", "[nonsense()]".into()), "InvalidTemplate", "nonsense");
     check_refused(with("dependsOn", json!(["nowhere"])), "InvalidTemplate", "not defined in the template");
-    check_refused(classic(json!([network("n", "10.0.0.0/16"), network("N", "10.0.0.0/16")])), "InvalidTemplate", "multiple times");
+    check_refused(
+        classic(json!([network("n", "10.0.0.0/16"), network("N", "10.0.0.0/16")])),
+        "InvalidTemplate",
+        "multiple times",
+    );
     let (mut one, mut two) = (network("a", "10.1.0.0/16"), network("b", "10.2.0.0/16"));
     one["dependsOn"] = json!(["b"]);
     two["tags"] = json!({ "of": "[reference('a').resourceGuid]" });
@@ -121,12 +137,24 @@ fn what_if_names_each_property_and_ignores_the_rest() {
         .as_array()
         .into_iter()
         .flatten()
-        .map(|change| (format!("{} {}", change["changeType"].as_str().unwrap_or_default(), change["resourceId"].as_str().and_then(|id| id.rsplit('/').next()).unwrap_or_default()), change["delta"].clone()))
+        .map(|change| {
+            (
+                format!(
+                    "{} {}",
+                    change["changeType"].as_str().unwrap_or_default(),
+                    change["resourceId"].as_str().and_then(|id| id.rsplit('/').next()).unwrap_or_default()
+                ),
+                change["delta"].clone(),
+            )
+        })
         .collect();
     assert_eq!(
         shown,
         [
-            ("Modify A".to_owned(), json!([{ "path": "tags", "propertyChangeType": "Create", "after": { "team": "tide" } }])),
+            (
+                "Modify A".to_owned(),
+                json!([{ "path": "tags", "propertyChangeType": "Create", "after": { "team": "tide" } }])
+            ),
             ("Create c".to_owned(), Value::Null),
             ("Ignore b".to_owned(), Value::Null),
         ]

@@ -1,8 +1,7 @@
 //! The platform's own path: stacks at subscription scope that make their group, nested deployments and everything in it.
 
-
-use serde_json::{Value, json};
 use crate::support::{Cloud, SUBSCRIPTION, base_template, cluster_id, db_template, stack_body};
+use serde_json::{Value, json};
 
 #[test]
 fn a_stack_makes_its_group_and_cluster_and_gives_outputs() {
@@ -13,7 +12,12 @@ fn a_stack_makes_its_group_and_cluster_and_gives_outputs() {
     assert_eq!(stack["properties"]["outputs"]["fqdn"]["value"], "marea.local");
     let cluster = cloud.get(&cluster_id());
     assert_eq!(cluster["properties"]["provisioningState"], "Succeeded");
-    let pools: Vec<&str> = cluster["properties"]["agentPoolProfiles"].as_array().expect("pools").iter().filter_map(|pool| pool["name"].as_str()).collect();
+    let pools: Vec<&str> = cluster["properties"]["agentPoolProfiles"]
+        .as_array()
+        .expect("pools")
+        .iter()
+        .filter_map(|pool| pool["name"].as_str())
+        .collect();
     assert_eq!(pools, ["systempool", "backend"]);
     let credentials = cloud.post(&format!("{}/listClusterAdminCredential", cluster_id()), json!({}));
     assert_eq!(credentials["kubeconfigs"][0]["value"], "YWRtaW4=");
@@ -42,7 +46,10 @@ fn the_autoscalers_count_survives_an_update_and_a_manual_one_is_refused() {
     let body = cloud.get(&pool);
     assert_eq!((&body["properties"]["count"], &body["properties"]["maxCount"]), (&json!(3), &json!(5)));
     let refused = cloud.request("PUT", &pool, json!({ "properties": { "count": 1 } }));
-    assert_eq!((refused.status, refused.body.expect("body")["error"]["code"].clone()), (400, json!("OperationNotAllowed")));
+    assert_eq!(
+        (refused.status, refused.body.expect("body")["error"]["code"].clone()),
+        (400, json!("OperationNotAllowed"))
+    );
 }
 
 #[test]
@@ -52,12 +59,17 @@ fn the_database_stack_peers_both_ways_and_its_end_leaves_base() {
     let stack = cloud.apply_stack("db", stack_body(db_template()));
     assert_eq!(stack["properties"]["provisioningState"], "succeeded", "{stack:#}");
     let side = |group: &str, network: &str, name: &str| {
-        format!("/subscriptions/{SUBSCRIPTION}/resourceGroups/{group}/providers/Microsoft.Network/virtualNetworks/{network}/virtualNetworkPeerings/{name}")
+        format!(
+            "/subscriptions/{SUBSCRIPTION}/resourceGroups/{group}/providers/Microsoft.Network/virtualNetworks/{network}/virtualNetworkPeerings/{name}"
+        )
     };
     let (far, near) = (side("marea-base", "base", "to-db"), side("marea-db", "db", "to-base"));
     assert_eq!(cloud.get(&far)["properties"]["peeringState"], "Connected");
     assert_eq!(cloud.get(&near)["properties"]["peeringState"], "Connected");
-    assert!(cloud.stored_text().contains("Pa55word!x"), "the password is stored, so that a restart can start the server again");
+    assert!(
+        cloud.stored_text().contains("Pa55word!x"),
+        "the password is stored, so that a restart can start the server again"
+    );
     assert!(!cloud.everything_readable().contains("Pa55word!x"), "no answer holds the password");
     cloud.delete_stack("base");
     assert_eq!(cloud.get(&near)["properties"]["peeringState"], "Disconnected");

@@ -19,7 +19,11 @@ fn platform() -> Cloud {
 fn check(method: &str, tail: &str, body: Value, status: u16, code: &str) {
     let response = platform().request(method, &in_group(tail), body);
     let error = response.body.unwrap_or_default();
-    assert_eq!((response.status, error["error"]["code"].as_str().unwrap_or_default()), (status, code), "{method} {tail}: {error:#}");
+    assert_eq!(
+        (response.status, error["error"]["code"].as_str().unwrap_or_default()),
+        (status, code),
+        "{method} {tail}: {error:#}"
+    );
 }
 
 const POOLS: &str = "Microsoft.ContainerService/managedClusters/marea/agentPools";
@@ -30,12 +34,30 @@ fn networks() {
     let network = "Microsoft.Network/virtualNetworks/base";
     check("DELETE", &format!("{network}/subnets/system"), Value::Null, 400, "InUseSubnetCannotBeDeleted");
     check("DELETE", network, Value::Null, 400, "InUseSubnetCannotBeDeleted");
-    check("DELETE", "Microsoft.Network/networkSecurityGroups/nodes", Value::Null, 400, "InUseNetworkSecurityGroupCannotBeDeleted");
+    check(
+        "DELETE",
+        "Microsoft.Network/networkSecurityGroups/nodes",
+        Value::Null,
+        400,
+        "InUseNetworkSecurityGroupCannotBeDeleted",
+    );
     check("PUT", &format!("{network}/subnets/x"), subnet("10.224.0.128/25"), 400, "NetcfgSubnetRangesOverlap");
     check("PUT", &format!("{network}/subnets/x"), subnet("10.9.0.0/24"), 400, "NetcfgInvalidSubnet");
     check("PUT", &format!("{network}/subnets/x"), subnet("10.224.9.0/24"), 201, "");
-    check("PUT", "Microsoft.Network/virtualNetworks/none/subnets/x", subnet("10.224.9.0/24"), 404, "ParentResourceNotFound");
-    check("PUT", "Microsoft.Network/virtualNetworks/v", json!({ "location": "mars", "properties": {} }), 400, "LocationNotAvailableForResourceType");
+    check(
+        "PUT",
+        "Microsoft.Network/virtualNetworks/none/subnets/x",
+        subnet("10.224.9.0/24"),
+        404,
+        "ParentResourceNotFound",
+    );
+    check(
+        "PUT",
+        "Microsoft.Network/virtualNetworks/v",
+        json!({ "location": "mars", "properties": {} }),
+        400,
+        "LocationNotAvailableForResourceType",
+    );
 }
 
 #[test]
@@ -43,9 +65,27 @@ fn pools() {
     let pool = |properties: Value| json!({ "properties": properties });
     check("PUT", &format!("{POOLS}/Bad-Name"), pool(json!({})), 400, "InvalidParameter");
     check("PUT", &format!("{POOLS}/p"), pool(json!({ "vmSize": "Standard_Z99" })), 400, "VMSizeNotSupported");
-    check("PUT", &format!("{POOLS}/p"), pool(json!({ "vmSize": "Standard_B2s", "enableAutoScaling": true })), 400, "InvalidParameter");
-    check("PUT", &format!("{POOLS}/p"), pool(json!({ "vmSize": "Standard_B2s", "count": 60 })), 400, "ErrCode_InsufficientVCPUQuota");
-    check("PUT", &format!("{POOLS}/systempool"), pool(json!({ "vmSize": "Standard_D2s_v5" })), 400, "PropertyChangeNotAllowed");
+    check(
+        "PUT",
+        &format!("{POOLS}/p"),
+        pool(json!({ "vmSize": "Standard_B2s", "enableAutoScaling": true })),
+        400,
+        "InvalidParameter",
+    );
+    check(
+        "PUT",
+        &format!("{POOLS}/p"),
+        pool(json!({ "vmSize": "Standard_B2s", "count": 60 })),
+        400,
+        "ErrCode_InsufficientVCPUQuota",
+    );
+    check(
+        "PUT",
+        &format!("{POOLS}/systempool"),
+        pool(json!({ "vmSize": "Standard_D2s_v5" })),
+        400,
+        "PropertyChangeNotAllowed",
+    );
     check("DELETE", &format!("{POOLS}/systempool"), Value::Null, 400, "OperationNotAllowed");
     check("DELETE", &format!("{POOLS}/backend"), Value::Null, 202, "");
     check("PUT", &format!("{POOLS}/p"), pool(json!({ "vmSize": "Standard_B2s", "count": 2 })), 201, "");
@@ -57,8 +97,20 @@ fn unknown_things() {
     check("PUT", "Microsoft.Network/loadBalancers/x", json!({}), 404, "InvalidResourceType");
     check("PUT", "Contoso.Nothing/things/x", json!({}), 404, "InvalidResourceNamespace");
     check("POST", "Microsoft.ContainerService/managedClusters/marea/runCommand", json!({}), 501, "NotImplemented");
-    check("GET", "Microsoft.Network/virtualNetworks/base?api-version=1999-01-01", Value::Null, 400, "NoRegisteredProviderFound");
-    check("GET", "Microsoft.Network/virtualNetworks/base?api-version=soon", Value::Null, 400, "InvalidApiVersionParameter");
+    check(
+        "GET",
+        "Microsoft.Network/virtualNetworks/base?api-version=1999-01-01",
+        Value::Null,
+        400,
+        "NoRegisteredProviderFound",
+    );
+    check(
+        "GET",
+        "Microsoft.Network/virtualNetworks/base?api-version=soon",
+        Value::Null,
+        400,
+        "InvalidApiVersionParameter",
+    );
 }
 
 #[test]
@@ -81,7 +133,9 @@ fn lists_come_in_pages() {
     let mut names = Vec::new();
     loop {
         let page = cloud.get(&target);
-        names.extend(page["value"].as_array().into_iter().flatten().filter_map(|item| item["name"].as_str().map(str::to_owned)));
+        names.extend(
+            page["value"].as_array().into_iter().flatten().filter_map(|item| item["name"].as_str().map(str::to_owned)),
+        );
         match page["nextLink"].as_str() {
             Some(next) => target = next.replace("https://arm", ""),
             None => break,
@@ -98,6 +152,9 @@ fn deny_settings_bind_everybody_but_the_stack() {
     cloud.apply_stack("base", body);
     let network = in_group("Microsoft.ContainerService/managedClusters/marea");
     let refused = cloud.request("DELETE", &network, Value::Null);
-    assert_eq!((refused.status, refused.body.unwrap_or_default()["error"]["code"].clone()), (403, json!("DenyAssignmentAuthorizationFailed")));
+    assert_eq!(
+        (refused.status, refused.body.unwrap_or_default()["error"]["code"].clone()),
+        (403, json!("DenyAssignmentAuthorizationFailed"))
+    );
     cloud.delete_stack("base");
 }

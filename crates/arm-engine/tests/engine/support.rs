@@ -21,17 +21,30 @@ pub struct Cloud {
 }
 
 pub fn cluster_id() -> String {
-    format!("/subscriptions/{SUBSCRIPTION}/resourceGroups/marea-base/providers/Microsoft.ContainerService/managedClusters/marea")
+    format!(
+        "/subscriptions/{SUBSCRIPTION}/resourceGroups/marea-base/providers/Microsoft.ContainerService/managedClusters/marea"
+    )
 }
 
 impl Cloud {
     pub fn new() -> Cloud {
-        Cloud { engine: Engine::new(TENANT, SUBSCRIPTION), now: Timestamp::from_secs(1_790_000_000), effects_run: 0, crash_after_steps: None, ids: Ids::new(42), records: BTreeMap::new() }
+        Cloud {
+            engine: Engine::new(TENANT, SUBSCRIPTION),
+            now: Timestamp::from_secs(1_790_000_000),
+            effects_run: 0,
+            crash_after_steps: None,
+            ids: Ids::new(42),
+            records: BTreeMap::new(),
+        }
     }
 
     pub fn request(&mut self, method: &str, target: &str, body: Value) -> Response {
         let (path, query) = target.split_once('?').unwrap_or((target, ""));
-        let mut query: Vec<(String, String)> = query.split('&').filter_map(|pair| pair.split_once('=')).map(|(key, value)| (key.to_owned(), value.to_owned())).collect();
+        let mut query: Vec<(String, String)> = query
+            .split('&')
+            .filter_map(|pair| pair.split_once('='))
+            .map(|(key, value)| (key.to_owned(), value.to_owned()))
+            .collect();
         if !query.iter().any(|(key, _)| key == "api-version") {
             query.push(("api-version".to_owned(), "2025-04-01".to_owned()));
         }
@@ -87,7 +100,9 @@ impl Cloud {
                     user_kubeconfig: "user".to_owned(),
                     oidc_issuer_url: "https://issuer/".to_owned(),
                 },
-                Effect::EnsurePostgres { .. } => Outcome::Postgres { host_address: "10.225.0.4".to_owned(), state: "Ready".to_owned() },
+                Effect::EnsurePostgres { .. } => {
+                    Outcome::Postgres { host_address: "10.225.0.4".to_owned(), state: "Ready".to_owned() }
+                }
                 Effect::DeleteCluster { .. } | Effect::DeletePostgres { .. } => Outcome::Deleted,
             };
             self.engine.complete(id, outcome, self.now);
@@ -130,7 +145,10 @@ impl Cloud {
     }
 
     pub fn delete_stack(&mut self, name: &str) {
-        let path = format!("{}?api-version=2025-07-01&unmanageAction.Resources=delete&unmanageAction.ResourceGroups=delete", stack_path(name));
+        let path = format!(
+            "{}?api-version=2025-07-01&unmanageAction.Resources=delete&unmanageAction.ResourceGroups=delete",
+            stack_path(name)
+        );
         let response = self.request("DELETE", &path, Value::Null);
         assert_eq!(response.status, 202, "{:?}", response.body);
         self.finish(&response);
@@ -138,7 +156,8 @@ impl Cloud {
     }
 
     fn finish(&mut self, response: &Response) {
-        let link = response.get_header("Azure-AsyncOperation").expect("a long-running operation").replace("https://arm", "");
+        let link =
+            response.get_header("Azure-AsyncOperation").expect("a long-running operation").replace("https://arm", "");
         for _ in 0..20 {
             self.run_effects();
             let status = self.get(&link);
@@ -154,7 +173,8 @@ impl Cloud {
     pub fn what_if_stack(&mut self, name: &str, mut body: Value) -> Vec<Value> {
         body["properties"]["deploymentStackResourceId"] = stack_path(name).into();
         body["properties"]["retentionInterval"] = "P1D".into();
-        let path = format!("/subscriptions/{SUBSCRIPTION}/providers/Microsoft.Resources/deploymentStacksWhatIfResults/{name}");
+        let path =
+            format!("/subscriptions/{SUBSCRIPTION}/providers/Microsoft.Resources/deploymentStacksWhatIfResults/{name}");
         let response = self.request("PUT", &path, body);
         assert!(matches!(response.status, 200 | 201), "{:?}", response.body);
         let result = self.post(&format!("{path}/whatIf"), json!({}));
@@ -169,7 +189,9 @@ impl Cloud {
     pub fn everything_readable(&mut self) -> String {
         let scope = format!("/subscriptions/{SUBSCRIPTION}");
         let mut text = String::new();
-        for list in ["resources", "providers/Microsoft.Resources/deployments", "providers/Microsoft.Resources/deploymentStacks"] {
+        for list in
+            ["resources", "providers/Microsoft.Resources/deployments", "providers/Microsoft.Resources/deploymentStacks"]
+        {
             let page = self.get(&format!("{scope}/{list}"));
             for item in page["value"].as_array().cloned().unwrap_or_default() {
                 text += &item.to_string();
@@ -182,7 +204,12 @@ impl Cloud {
     /// Every resource without what differs between runs.
     pub fn resource_states(&mut self) -> BTreeMap<String, Value> {
         let page = self.get(&format!("/subscriptions/{SUBSCRIPTION}/resources"));
-        let ids: Vec<String> = page["value"].as_array().into_iter().flatten().filter_map(|item| item["id"].as_str().map(str::to_owned)).collect();
+        let ids: Vec<String> = page["value"]
+            .as_array()
+            .into_iter()
+            .flatten()
+            .filter_map(|item| item["id"].as_str().map(str::to_owned))
+            .collect();
         ids.into_iter()
             .map(|id| {
                 let mut body = self.get(&id);
@@ -196,7 +223,9 @@ impl Cloud {
 fn scrub(value: &mut Value) {
     match value {
         Value::Object(members) => {
-            members.retain(|key, _| !["etag", "eTag", "resourceGuid", "resourceUID", "principalId"].contains(&key.as_str()));
+            members.retain(|key, _| {
+                !["etag", "eTag", "resourceGuid", "resourceUID", "principalId"].contains(&key.as_str())
+            });
             members.values_mut().for_each(scrub);
         }
         Value::Array(items) => items.iter_mut().for_each(scrub),
@@ -219,7 +248,8 @@ pub fn stack_body(template: Value) -> Value {
     } })
 }
 
-const SUBSCRIPTION_SCHEMA: &str = "https://schema.management.azure.com/schemas/2018-05-01/subscriptionDeploymentTemplate.json#";
+const SUBSCRIPTION_SCHEMA: &str =
+    "https://schema.management.azure.com/schemas/2018-05-01/subscriptionDeploymentTemplate.json#";
 pub const GROUP_SCHEMA: &str = "https://schema.management.azure.com/schemas/2019-04-01/deploymentTemplate.json#";
 
 fn nested(group: &str, depends_on: Value, parameters: Value, template: Value) -> Value {
@@ -235,7 +265,8 @@ fn group(name: &str) -> Value {
 
 pub fn base_template(backend_max: u32) -> Value {
     let subnet = |name: &str, prefix: &str| json!({ "name": name, "properties": { "addressPrefix": prefix, "networkSecurityGroup": { "id": "[resourceId('Microsoft.Network/networkSecurityGroups', 'nodes')]" } } });
-    let pool_subnet = |name: &str| format!("[resourceId('Microsoft.Network/virtualNetworks/subnets', 'base', '{name}')]");
+    let pool_subnet =
+        |name: &str| format!("[resourceId('Microsoft.Network/virtualNetworks/subnets', 'base', '{name}')]");
     json!({
         "$schema": SUBSCRIPTION_SCHEMA, "contentVersion": "1.0.0.0", "languageVersion": "2.0",
         "resources": {
@@ -273,12 +304,21 @@ pub fn base_template(backend_max: u32) -> Value {
 }
 
 pub fn db_template() -> Value {
-    let network = |group: &str, name: &str| format!("/subscriptions/{SUBSCRIPTION}/resourceGroups/{group}/providers/Microsoft.Network/virtualNetworks/{name}");
-    let mut far = nested("marea-base", json!(["inner"]), json!({}), json!({
-        "$schema": GROUP_SCHEMA, "contentVersion": "1.0.0.0", "languageVersion": "2.0",
-        "resources": { "peering": { "type": "Microsoft.Network/virtualNetworks/virtualNetworkPeerings", "apiVersion": "2025-09-01", "name": "base/to-db",
-            "properties": { "remoteVirtualNetwork": { "id": network("marea-db", "db") } } } },
-    }));
+    let network = |group: &str, name: &str| {
+        format!(
+            "/subscriptions/{SUBSCRIPTION}/resourceGroups/{group}/providers/Microsoft.Network/virtualNetworks/{name}"
+        )
+    };
+    let mut far = nested(
+        "marea-base",
+        json!(["inner"]),
+        json!({}),
+        json!({
+            "$schema": GROUP_SCHEMA, "contentVersion": "1.0.0.0", "languageVersion": "2.0",
+            "resources": { "peering": { "type": "Microsoft.Network/virtualNetworks/virtualNetworkPeerings", "apiVersion": "2025-09-01", "name": "base/to-db",
+                "properties": { "remoteVirtualNetwork": { "id": network("marea-db", "db") } } } },
+        }),
+    );
     far["name"] = "far-side".into();
     json!({
         "$schema": SUBSCRIPTION_SCHEMA, "contentVersion": "1.0.0.0", "languageVersion": "2.0",

@@ -16,26 +16,30 @@ mod virtual_network;
 
 pub use agent_pool::{AgentPool, AgentPoolProfile, AgentPoolUpgradeSettings, OsDiskType, PoolMode, PoolType};
 pub use deployment::{Deployment, DeploymentMode, DeploymentProperties, ExpressionEvaluationOptions, ExpressionScope};
-pub use deployment_stack::{ActionOnUnmanage, DenySettings, DenySettingsMode, DeploymentStack, DeploymentStackProperties, UnmanageAction};
+pub use deployment_stack::{
+    ActionOnUnmanage, DenySettings, DenySettingsMode, DeploymentStack, DeploymentStackProperties, UnmanageAction,
+};
 pub use flexible_server::{
-    AuthConfig, Backup, FlexibleServer, FlexibleServerNetwork, FlexibleServerProperties, HighAvailability, HighAvailabilityMode, ServerSku, Storage,
+    AuthConfig, Backup, FlexibleServer, FlexibleServerNetwork, FlexibleServerProperties, HighAvailability,
+    HighAvailabilityMode, ServerSku, Storage,
 };
 pub use flexible_server_children::{Database, DatabaseProperties, ServerConfiguration, ServerConfigurationProperties};
 pub use identity::{ResourceIdentity, UserAssignedIdentity};
 pub use managed_cluster::{
-    AutoScalerProfile, AutoUpgradeProfile, ClusterSku, ManagedCluster, ManagedClusterProperties, NetworkProfile, OidcIssuerProfile, SecurityProfile,
-    WorkloadIdentity,
+    AutoScalerProfile, AutoUpgradeProfile, ClusterSku, ManagedCluster, ManagedClusterProperties, NetworkProfile,
+    OidcIssuerProfile, SecurityProfile, WorkloadIdentity,
 };
 pub use network_security_group::{
-    NetworkSecurityGroup, NetworkSecurityGroupProperties, RuleAccess, RuleDirection, RuleProtocol, SecurityRule, SecurityRuleProperties,
+    NetworkSecurityGroup, NetworkSecurityGroupProperties, RuleAccess, RuleDirection, RuleProtocol, SecurityRule,
+    SecurityRuleProperties,
 };
 pub use private_dns::{PrivateDnsZone, VirtualNetworkLink, VirtualNetworkLinkProperties};
 pub use public_ip::{PublicIpAddress, PublicIpAddressProperties, PublicIpSku};
 pub use resource_group::ResourceGroup;
 pub use role_assignment::{RoleAssignment, RoleAssignmentProperties, role};
 pub use virtual_network::{
-    AddressSpace, Delegation, DelegationProperties, Subnet, SubnetProperties, VirtualNetwork, VirtualNetworkPeering, VirtualNetworkPeeringProperties,
-    VirtualNetworkProperties,
+    AddressSpace, Delegation, DelegationProperties, Subnet, SubnetProperties, VirtualNetwork, VirtualNetworkPeering,
+    VirtualNetworkPeeringProperties, VirtualNetworkProperties,
 };
 
 use std::collections::BTreeMap;

@@ -4,7 +4,7 @@
 use serde_json::json;
 use units::Quantity;
 
-use super::replicas::{Goal, Proposal, Sample, Samples, Tolerances, by_average, by_total, per_pod, requests};
+use super::replicas::{Goal, Observed, Proposal, Sample, Samples, Tolerances, by_average, by_total, per_pod, requests};
 use super::selector_text::go_selector;
 use super::status::{CurrentValue, MetricStatus};
 use super::view::{
@@ -69,17 +69,14 @@ impl<'a> Context<'a> {
     }
 
     fn per_pod(&self, samples: Samples<'a>, goal: &Goal<'_>, is_cpu: bool) -> Result<Proposal<'a>, String> {
-        let (scale, snapshot) = (self.scale, self.snapshot);
-        per_pod(
-            &snapshot.pods,
-            samples,
-            goal,
-            is_cpu,
-            scale.spec_replicas,
-            self.tolerances,
-            self.settings,
-            snapshot.now,
-        )
+        let target = Observed {
+            pods: &self.snapshot.pods,
+            current_replicas: self.scale.spec_replicas,
+            tolerances: self.tolerances,
+            settings: self.settings,
+            now: self.snapshot.now,
+        };
+        per_pod(&target, samples, goal, is_cpu)
     }
 
     fn resource(&self, resource: &str, container: Option<&String>, target: &Target) -> Result<Computed, String> {

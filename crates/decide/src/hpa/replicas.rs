@@ -62,7 +62,7 @@ const NO_METRICS: &str = "did not receive metrics for targeted pods (pods might 
 /// Go's `int32(float64)` on amd64: out of range gives the smallest int32.
 pub(super) fn ceil_to_i32(value: f64) -> i32 {
     let ceiled = value.ceil();
-    if ceiled >= -2_147_483_648.0 && ceiled <= 2_147_483_647.0 { ceiled as i32 } else { i32::MIN }
+    if (-2_147_483_648.0..=2_147_483_647.0).contains(&ceiled) { ceiled as i32 } else { i32::MIN }
 }
 
 /// As [`ceil_to_i32`], but saturating upwards, where upstream guards against overflow.
@@ -109,20 +109,27 @@ impl Goal<'_> {
     }
 }
 
+/// The target as it is at one instant, and the rules that are set for it.
+#[derive(Clone, Copy)]
+pub(super) struct Observed<'a> {
+    pub pods: &'a [Pod],
+    pub current_replicas: i32,
+    pub tolerances: Tolerances,
+    pub settings: &'a Settings,
+    pub now: Timestamp,
+}
+
 /// The replica count for a metric that every pod reports.
 ///
 /// # Errors
 /// With upstream's message, when no pod or no usable metric is there.
 pub(super) fn per_pod<'a>(
-    pods: &'a [Pod],
+    target: &Observed<'a>,
     mut samples: Samples<'a>,
     goal: &Goal<'_>,
     is_cpu: bool,
-    current_replicas: i32,
-    tolerances: Tolerances,
-    settings: &Settings,
-    now: Timestamp,
 ) -> Result<Proposal<'a>, String> {
+    let Observed { pods, current_replicas, tolerances, settings, now } = *target;
     let groups = group_pods(pods, &samples, is_cpu, settings, now);
     samples.retain(|pod, _| !groups.ignored.contains(*pod) && !groups.unready.contains(*pod));
     if samples.is_empty() {

@@ -61,6 +61,8 @@ fn log_to_stderr(flags: &Flags) {
         // Traefik's other levels are all rarer than errors.
         _ => "error",
     };
-    let builder = tracing_subscriber::fmt().with_env_filter(tracing_subscriber::EnvFilter::new(level)).with_writer(std::io::stderr);
+    let builder = tracing_subscriber::fmt()
+        .with_env_filter(tracing_subscriber::EnvFilter::new(level))
+        .with_writer(std::io::stderr);
     if flags.log_json { builder.json().init() } else { builder.init() }
 }

@@ -22,7 +22,9 @@ impl Body for RequestBody {
     fn poll_frame(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, hyper::Error>>> {
         match self.get_mut() {
             RequestBody::Empty => Poll::Ready(None),
-            RequestBody::Buffered(body) => Pin::new(body).poll_frame(cx).map(|frame| frame.map(|frame| frame.map_err(|never| match never {}))),
+            RequestBody::Buffered(body) => {
+                Pin::new(body).poll_frame(cx).map(|frame| frame.map(|frame| frame.map_err(|never| match never {})))
+            }
             RequestBody::Streaming(body) => Pin::new(body).poll_frame(cx),
         }
     }
@@ -48,7 +50,10 @@ impl Body for RequestBody {
 pub enum ResponseBody {
     Own(Full<Bytes>),
     /// From a pod, with the connection that it comes over; the connection is free again when the body has ended.
-    Passed { body: Incoming, connection: Option<Connection> },
+    Passed {
+        body: Incoming,
+        connection: Option<Connection>,
+    },
 }
 
 impl ResponseBody {
@@ -71,10 +76,13 @@ impl Body for ResponseBody {
 
     fn poll_frame(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, hyper::Error>>> {
         match self.get_mut() {
-            ResponseBody::Own(body) => Pin::new(body).poll_frame(cx).map(|frame| frame.map(|frame| frame.map_err(|never| match never {}))),
+            ResponseBody::Own(body) => {
+                Pin::new(body).poll_frame(cx).map(|frame| frame.map(|frame| frame.map_err(|never| match never {})))
+            }
             ResponseBody::Passed { body, connection } => {
                 let polled = Pin::new(&mut *body).poll_frame(cx);
-                let ended = matches!(polled, Poll::Ready(None)) || (matches!(polled, Poll::Ready(Some(Ok(_)))) && body.is_end_stream());
+                let ended = matches!(polled, Poll::Ready(None))
+                    || (matches!(polled, Poll::Ready(Some(Ok(_)))) && body.is_end_stream());
                 if ended && let Some(connection) = connection.take() {
                     connection.release();
                 }

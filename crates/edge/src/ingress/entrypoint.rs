@@ -42,7 +42,8 @@ impl Server {
     /// When the address cannot be bound.
     pub async fn run(self, mut stop: watch::Receiver<bool>) -> anyhow::Result<()> {
         let address = self.settings.address;
-        let listener = bind(address).with_context(|| format!("entry point {} cannot listen on {address}", self.proxy.entry_point))?;
+        let listener = bind(address)
+            .with_context(|| format!("entry point {} cannot listen on {address}", self.proxy.entry_point))?;
         tracing::info!(entry_point = &*self.proxy.entry_point, %address, "listening");
         let (accept_grace, grace) = (self.settings.accept_grace, self.settings.grace);
         let draining = self.proxy.draining.clone();
@@ -87,7 +88,11 @@ impl Server {
             let server = self.clone();
             async move { Ok::<_, Infallible>(server.answer(request, client).await) }
         });
-        let connection = http1::Builder::new().timer(TokioTimer::new()).header_read_timeout(IDLE_LIMIT).serve_connection(TokioIo::new(stream), service).with_upgrades();
+        let connection = http1::Builder::new()
+            .timer(TokioTimer::new())
+            .header_read_timeout(IDLE_LIMIT)
+            .serve_connection(TokioIo::new(stream), service)
+            .with_upgrades();
         tokio::spawn(async move {
             let mut connection = std::pin::pin!(connection);
             let ended = tokio::select! {
@@ -129,7 +134,10 @@ impl Server {
     fn metrics(&self) -> Response<ResponseBody> {
         let text = self.own.metrics.as_ref().map(|metrics| metrics.render()).unwrap_or_default();
         let mut response = Response::new(ResponseBody::text(text));
-        response.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static("application/openmetrics-text; version=1.0.0; charset=utf-8"));
+        response.headers_mut().insert(
+            CONTENT_TYPE,
+            HeaderValue::from_static("application/openmetrics-text; version=1.0.0; charset=utf-8"),
+        );
         response
     }
 }

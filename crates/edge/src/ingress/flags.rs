@@ -97,16 +97,28 @@ impl Builder {
         match segments[..] {
             // There is no such traffic here, so both settings of it hold.
             ["global", "checknewversion" | "sendanonymoususage"] => off(value, argument)?,
-            ["api", ..] => return error(format!("{argument}: Traefik's dashboard is not served here; leave the flag out")),
+            ["api", ..] => {
+                return error(format!("{argument}: Traefik's dashboard is not served here; leave the flag out"));
+            }
             ["log", "level"] => self.log_level = Some(text(value, argument)?.to_ascii_lowercase()),
             ["log", "format"] => self.log_json = one_of(value, argument, &["json", "common"])? == "json",
-            ["entrypoints", entry_point, "address"] => drop(self.addresses.insert(entry_point.to_owned(), text(value, argument)?.to_owned())),
-            ["entrypoints", entry_point, "transport", "lifecycle", "requestacceptgracetimeout"] => drop(self.accept_grace.insert(entry_point.to_owned(), duration(value, argument)?)),
-            ["entrypoints", entry_point, "transport", "lifecycle", "gracetimeout"] => drop(self.grace.insert(entry_point.to_owned(), duration(value, argument)?)),
+            ["entrypoints", entry_point, "address"] => {
+                drop(self.addresses.insert(entry_point.to_owned(), text(value, argument)?.to_owned()))
+            }
+            ["entrypoints", entry_point, "transport", "lifecycle", "requestacceptgracetimeout"] => {
+                drop(self.accept_grace.insert(entry_point.to_owned(), duration(value, argument)?))
+            }
+            ["entrypoints", entry_point, "transport", "lifecycle", "gracetimeout"] => {
+                drop(self.grace.insert(entry_point.to_owned(), duration(value, argument)?))
+            }
             ["metrics", "prometheus"] => self.metrics = boolean(value, argument)?,
-            ["metrics", "prometheus", "entrypoint"] => (self.metrics, self.metrics_entry_point) = (true, Some(text(value, argument)?.to_owned())),
+            ["metrics", "prometheus", "entrypoint"] => {
+                (self.metrics, self.metrics_entry_point) = (true, Some(text(value, argument)?.to_owned()))
+            }
             ["ping"] => self.ping = boolean(value, argument)?,
-            ["ping", "entrypoint"] => (self.ping, self.ping_entry_point) = (true, Some(text(value, argument)?.to_owned())),
+            ["ping", "entrypoint"] => {
+                (self.ping, self.ping_entry_point) = (true, Some(text(value, argument)?.to_owned()))
+            }
             ["providers", "kubernetesingress"] => self.kubernetes_enabled = boolean(value, argument)?,
             ["providers", "kubernetesingress", option] => {
                 self.kubernetes_enabled = true;
@@ -116,21 +128,40 @@ impl Builder {
                 self.kubernetes_enabled = true;
                 self.kubernetes(option, Some(suboption), value, argument)?;
             }
-            _ => return error(format!("unknown flag {argument:?}; this stand-in for Traefik has what the platform's manifests use, see docs/fidelity.md")),
+            _ => {
+                return error(format!(
+                    "unknown flag {argument:?}; this stand-in for Traefik has what the platform's manifests use, see docs/fidelity.md"
+                ));
+            }
         }
         Ok(())
     }
 
-    fn kubernetes(&mut self, option: &str, suboption: Option<&str>, value: Option<&str>, argument: &str) -> Result<(), FlagError> {
+    fn kubernetes(
+        &mut self,
+        option: &str,
+        suboption: Option<&str>,
+        value: Option<&str>,
+        argument: &str,
+    ) -> Result<(), FlagError> {
         match (option, suboption) {
-            ("namespaces", None) => self.kubernetes.namespaces = text(value, argument)?.split(',').map(|namespace| namespace.trim().to_owned()).collect(),
+            ("namespaces", None) => {
+                self.kubernetes.namespaces =
+                    text(value, argument)?.split(',').map(|namespace| namespace.trim().to_owned()).collect()
+            }
             ("ingressclass", None) => self.kubernetes.ingress_class = Some(text(value, argument)?.to_owned()),
             ("strictprefixmatching", None) => self.kubernetes.strict_prefix_matching = boolean(value, argument)?,
             ("ingressendpoint", Some("publishedservice")) => match text(value, argument)?.split_once('/') {
-                Some((namespace, name)) => self.kubernetes.published_service = Some((namespace.to_owned(), name.to_owned())),
+                Some((namespace, name)) => {
+                    self.kubernetes.published_service = Some((namespace.to_owned(), name.to_owned()))
+                }
                 None => return error(format!("{argument}: expected NAMESPACE/NAME of a Service")),
             },
-            _ => return error(format!("unknown flag {argument:?}; this stand-in for Traefik has what the platform's manifests use, see docs/fidelity.md")),
+            _ => {
+                return error(format!(
+                    "unknown flag {argument:?}; this stand-in for Traefik has what the platform's manifests use, see docs/fidelity.md"
+                ));
+            }
         }
         Ok(())
     }
@@ -139,7 +170,8 @@ impl Builder {
         if !self.kubernetes_enabled {
             return error("no provider is on; set --providers.kubernetesingress=true".to_owned());
         }
-        let metrics = self.metrics.then(|| self.metrics_entry_point.take().unwrap_or_else(|| INTERNAL_ENTRY_POINT.to_owned()));
+        let metrics =
+            self.metrics.then(|| self.metrics_entry_point.take().unwrap_or_else(|| INTERNAL_ENTRY_POINT.to_owned()));
         let ping = self.ping.then(|| self.ping_entry_point.take().unwrap_or_else(|| INTERNAL_ENTRY_POINT.to_owned()));
         if metrics.iter().chain(&ping).any(|name| name == INTERNAL_ENTRY_POINT) {
             self.addresses.entry(INTERNAL_ENTRY_POINT.to_owned()).or_insert_with(|| INTERNAL_ADDRESS.to_owned());
@@ -154,7 +186,8 @@ impl Builder {
             // Traefik's defaults: stop accepting at once, then ten seconds for what is in flight.
             let accept_grace = self.accept_grace.get(name).copied().unwrap_or_default();
             let grace = self.grace.get(name).copied().unwrap_or(Duration::from_secs(10));
-            entry_points.insert(name.clone(), EntryPoint { address: socket_address(name, address)?, accept_grace, grace });
+            entry_points
+                .insert(name.clone(), EntryPoint { address: socket_address(name, address)?, accept_grace, grace });
         }
         if entry_points.is_empty() {
             return error("no entry point; set --entrypoints.web.address=:80".to_owned());
@@ -180,12 +213,20 @@ fn boolean(value: Option<&str>, argument: &str) -> Result<bool, FlagError> {
 }
 
 fn off(value: Option<&str>, argument: &str) -> Result<(), FlagError> {
-    if boolean(value, argument)? { error(format!("{argument}: nothing is ever sent from here; set it to false")) } else { Ok(()) }
+    if boolean(value, argument)? {
+        error(format!("{argument}: nothing is ever sent from here; set it to false"))
+    } else {
+        Ok(())
+    }
 }
 
 fn one_of<'a>(value: Option<&'a str>, argument: &str, allowed: &[&str]) -> Result<&'a str, FlagError> {
     let value = text(value, argument)?;
-    if allowed.contains(&value) { Ok(value) } else { error(format!("{argument}: expected one of {}", allowed.join(", "))) }
+    if allowed.contains(&value) {
+        Ok(value)
+    } else {
+        error(format!("{argument}: expected one of {}", allowed.join(", ")))
+    }
 }
 
 /// As Go writes durations, or a plain number of seconds.
@@ -249,7 +290,8 @@ mod tests {
 
     #[test]
     fn metrics_without_an_entry_point_get_traefiks_own() {
-        let flags = check(&["--entrypoints.web.address=:80", "--metrics.prometheus", "--providers.kubernetesingress"]).expect("valid flags");
+        let flags = check(&["--entrypoints.web.address=:80", "--metrics.prometheus", "--providers.kubernetesingress"])
+            .expect("valid flags");
         assert_eq!(flags.entry_points["traefik"].address.port(), 8080);
     }
 
@@ -266,10 +308,17 @@ mod tests {
             ("--ping.entrypoint=nowhere", "has no address"),
             ("serve", "unexpected argument"),
         ] {
-            let message = check(&["--entrypoints.web.address=:80", "--providers.kubernetesingress=true", argument]).expect_err(argument);
+            let message = check(&["--entrypoints.web.address=:80", "--providers.kubernetesingress=true", argument])
+                .expect_err(argument);
             assert!(message.contains(part), "{argument}: {message}");
         }
-        assert!(check(&["--entrypoints.web.address=:80"]).expect_err("no provider").contains("providers.kubernetesingress"));
-        assert!(check(&["--entrypoints.web.address=web:x", "--providers.kubernetesingress"]).expect_err("address").contains("ADDRESS:PORT"));
+        assert!(
+            check(&["--entrypoints.web.address=:80"]).expect_err("no provider").contains("providers.kubernetesingress")
+        );
+        assert!(
+            check(&["--entrypoints.web.address=web:x", "--providers.kubernetesingress"])
+                .expect_err("address")
+                .contains("ADDRESS:PORT")
+        );
     }
 }

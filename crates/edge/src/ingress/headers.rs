@@ -21,7 +21,9 @@ const FORWARDED_SERVER: HeaderName = HeaderName::from_static("x-forwarded-server
 const REAL_IP: HeaderName = HeaderName::from_static("x-real-ip");
 
 pub fn is_upgrade(headers: &HeaderMap) -> bool {
-    let asks = |value: &HeaderValue| value.to_str().is_ok_and(|value| value.split(',').any(|token| token.trim().eq_ignore_ascii_case("upgrade")));
+    let asks = |value: &HeaderValue| {
+        value.to_str().is_ok_and(|value| value.split(',').any(|token| token.trim().eq_ignore_ascii_case("upgrade")))
+    };
     headers.contains_key(header::UPGRADE) && headers.get_all(header::CONNECTION).iter().any(asks)
 }
 
@@ -72,7 +74,13 @@ mod tests {
 
     #[test]
     fn headers_of_one_hop_stay_behind() {
-        let mut map = headers(&[("connection", "keep-alive, X-Private"), ("x-private", "1"), ("keep-alive", "5"), ("te", "trailers"), ("accept", "*/*")]);
+        let mut map = headers(&[
+            ("connection", "keep-alive, X-Private"),
+            ("x-private", "1"),
+            ("keep-alive", "5"),
+            ("te", "trailers"),
+            ("accept", "*/*"),
+        ]);
         strip_hop_by_hop(&mut map);
         assert_eq!(map, headers(&[("accept", "*/*")]));
     }
@@ -87,9 +95,16 @@ mod tests {
 
     #[test]
     fn what_a_client_claims_about_itself_is_replaced() {
-        let mut map = headers(&[("x-forwarded-for", "1.2.3.4"), ("x-real-ip", "1.2.3.4"), ("host", "console.test:8080")]);
+        let mut map =
+            headers(&[("x-forwarded-for", "1.2.3.4"), ("x-real-ip", "1.2.3.4"), ("host", "console.test:8080")]);
         add_forwarded(&mut map, "127.0.0.7:4711".parse().expect("an address"), 8000);
-        assert_eq!((&map["x-forwarded-for"], &map["x-real-ip"]), (&HeaderValue::from_static("127.0.0.7"), &HeaderValue::from_static("127.0.0.7")));
-        assert_eq!((&map["x-forwarded-host"], &map["x-forwarded-port"]), (&HeaderValue::from_static("console.test:8080"), &HeaderValue::from_static("8080")));
+        assert_eq!(
+            (&map["x-forwarded-for"], &map["x-real-ip"]),
+            (&HeaderValue::from_static("127.0.0.7"), &HeaderValue::from_static("127.0.0.7"))
+        );
+        assert_eq!(
+            (&map["x-forwarded-host"], &map["x-forwarded-port"]),
+            (&HeaderValue::from_static("console.test:8080"), &HeaderValue::from_static("8080"))
+        );
     }
 }

@@ -58,15 +58,44 @@ fn buckets() -> Histogram {
 impl Default for Metrics {
     fn default() -> Metrics {
         let mut registry = Registry::default();
-        let metrics = (Family::default(), Family::default(), Durations::new_with_constructor(buckets as fn() -> Histogram), Family::default(), Family::default(), Counter::default());
-        let (entry_point_requests, service_requests, service_durations, service_retries, open_connections, reloads) = metrics;
-        registry.register("traefik_entrypoint_requests", "Requests by entry point", Family::clone(&entry_point_requests));
+        let metrics = (
+            Family::default(),
+            Family::default(),
+            Durations::new_with_constructor(buckets as fn() -> Histogram),
+            Family::default(),
+            Family::default(),
+            Counter::default(),
+        );
+        let (entry_point_requests, service_requests, service_durations, service_retries, open_connections, reloads) =
+            metrics;
+        registry.register(
+            "traefik_entrypoint_requests",
+            "Requests by entry point",
+            Family::clone(&entry_point_requests),
+        );
         registry.register("traefik_service_requests", "Requests by service", Family::clone(&service_requests));
-        registry.register_with_unit("traefik_service_request_duration", "Time until the response began", Unit::Seconds, Family::clone(&service_durations));
-        registry.register("traefik_service_retries", "Requests that were sent again to another endpoint", Family::clone(&service_retries));
+        registry.register_with_unit(
+            "traefik_service_request_duration",
+            "Time until the response began",
+            Unit::Seconds,
+            Family::clone(&service_durations),
+        );
+        registry.register(
+            "traefik_service_retries",
+            "Requests that were sent again to another endpoint",
+            Family::clone(&service_retries),
+        );
         registry.register("traefik_open_connections", "Open client connections", Family::clone(&open_connections));
         registry.register("traefik_config_reloads", "Routing tables that took effect", Counter::clone(&reloads));
-        Metrics { registry: Mutex::new(registry), entry_point_requests, service_requests, service_durations, service_retries, open_connections, reloads }
+        Metrics {
+            registry: Mutex::new(registry),
+            entry_point_requests,
+            service_requests,
+            service_durations,
+            service_retries,
+            open_connections,
+            reloads,
+        }
     }
 }
 
@@ -87,9 +116,19 @@ fn method_label(method: &Method) -> &'static str {
 }
 
 impl Metrics {
-    pub fn request(&self, entrypoint: &Arc<str>, service: Option<&Arc<str>>, method: &Method, protocol: &'static str, code: u16, took: Duration) {
+    pub fn request(
+        &self,
+        entrypoint: &Arc<str>,
+        service: Option<&Arc<str>>,
+        method: &Method,
+        protocol: &'static str,
+        code: u16,
+        took: Duration,
+    ) {
         let method = method_label(method);
-        self.entry_point_requests.get_or_create(&EntryPointLabels { code, method, protocol, entrypoint: entrypoint.clone() }).inc();
+        self.entry_point_requests
+            .get_or_create(&EntryPointLabels { code, method, protocol, entrypoint: entrypoint.clone() })
+            .inc();
         if let Some(service) = service {
             let labels = ServiceLabels { code, method, protocol, service: service.clone() };
             self.service_requests.get_or_create(&labels).inc();
@@ -106,13 +145,15 @@ impl Metrics {
     }
 
     pub fn open_connections(&self, entrypoint: &Arc<str>) -> Gauge {
-        self.open_connections.get_or_create_owned(&ConnectionLabels { entrypoint: entrypoint.clone(), protocol: "http" })
+        self.open_connections
+            .get_or_create_owned(&ConnectionLabels { entrypoint: entrypoint.clone(), protocol: "http" })
     }
 
     /// In the OpenMetrics text format.
     pub fn render(&self) -> String {
         let mut text = String::new();
-        prometheus_client::encoding::text::encode(&mut text, &self.registry.lock()).expect("writing to a String cannot fail");
+        prometheus_client::encoding::text::encode(&mut text, &self.registry.lock())
+            .expect("writing to a String cannot fail");
         text
     }
 }

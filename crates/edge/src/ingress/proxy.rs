@@ -73,7 +73,12 @@ impl Proxy {
         self.routing.find(&self.entry_point, host(request.headers(), request.uri()), request.uri().path())
     }
 
-    async fn forward(&self, mut request: Request<Incoming>, service: Arc<Service>, client: SocketAddr) -> Result<Response<ResponseBody>, Failure> {
+    async fn forward(
+        &self,
+        mut request: Request<Incoming>,
+        service: Arc<Service>,
+        client: SocketAddr,
+    ) -> Result<Response<ResponseBody>, Failure> {
         let client_upgrade = headers::is_upgrade(request.headers()).then(|| hyper::upgrade::on(&mut request));
         let (mut head, body) = request.into_parts();
         let route = (host(&head.headers, &head.uri).to_owned(), head.uri.path().to_owned());
@@ -84,7 +89,13 @@ impl Proxy {
         head.version = Version::HTTP_11;
         // Connection-level extensions stay with the client's connection.
         head.extensions = http::Extensions::new();
-        let mut attempt = Attempt { idempotent: head.method.is_idempotent(), replay: Replay::of(&head, &body), deadline: Instant::now() + RETRY_BUDGET, tried: Vec::new(), broken: 0 };
+        let mut attempt = Attempt {
+            idempotent: head.method.is_idempotent(),
+            replay: Replay::of(&head, &body),
+            deadline: Instant::now() + RETRY_BUDGET,
+            tried: Vec::new(),
+            broken: 0,
+        };
         let request = Request::from_parts(head, body);
         let (mut response, connection) = self.find_pod(request, service, &route, &mut attempt).await?;
         if response.status() == StatusCode::SWITCHING_PROTOCOLS {
@@ -94,7 +105,13 @@ impl Proxy {
         Ok(response.map(|body| ResponseBody::passed(body, connection)))
     }
 
-    async fn find_pod(&self, mut request: Request<RequestBody>, mut service: Arc<Service>, route: &(String, String), attempt: &mut Attempt) -> Result<(Response<Incoming>, Connection), Failure> {
+    async fn find_pod(
+        &self,
+        mut request: Request<RequestBody>,
+        mut service: Arc<Service>,
+        route: &(String, String),
+        attempt: &mut Attempt,
+    ) -> Result<(Response<Incoming>, Connection), Failure> {
         loop {
             let Some(upstream) = service.pick(&attempt.tried) else {
                 if service.is_empty() {
@@ -125,16 +142,25 @@ impl Proxy {
                 attempt.broken += u32::from(failed.unsent.is_none());
             }
             let again = failed.unsent.or_else(|| attempt.replay.request());
-            request = again.ok_or_else(|| Failure::BadGateway(format!("{} broke off the request: {}", upstream.address, failed.error)))?;
+            request = again.ok_or_else(|| {
+                Failure::BadGateway(format!("{} broke off the request: {}", upstream.address, failed.error))
+            })?;
             if attempt.broken >= BROKEN_AT_MOST || Instant::now() > attempt.deadline {
-                return Err(Failure::BadGateway(format!("{} broke off the request: {}", upstream.address, failed.error)));
+                return Err(Failure::BadGateway(format!(
+                    "{} broke off the request: {}",
+                    upstream.address, failed.error
+                )));
             }
             self.metrics.retry(&service.name);
         }
     }
 
     /// Joins the two connections after both sides have agreed.
-    fn switch_protocols(&self, mut response: Response<Incoming>, client_upgrade: Option<hyper::upgrade::OnUpgrade>) -> Response<ResponseBody> {
+    fn switch_protocols(
+        &self,
+        mut response: Response<Incoming>,
+        client_upgrade: Option<hyper::upgrade::OnUpgrade>,
+    ) -> Response<ResponseBody> {
         let Some(client_upgrade) = client_upgrade else {
             return answer(Failure::BadGateway("a pod switched protocols unasked".to_owned()), &self.entry_point);
         };
@@ -180,7 +206,10 @@ impl Replay {
     fn request(&self) -> Option<Request<RequestBody>> {
         match self {
             Replay::No => None,
-            Replay::Yes { head, body } => Some(Request::from_parts((**head).clone(), body.clone().map_or(RequestBody::Empty, RequestBody::Buffered))),
+            Replay::Yes { head, body } => Some(Request::from_parts(
+                (**head).clone(),
+                body.clone().map_or(RequestBody::Empty, RequestBody::Buffered),
+            )),
         }
     }
 }
@@ -192,7 +221,9 @@ async fn read_body(head: &Parts, body: Incoming) -> Result<RequestBody, Failure>
     }
     let length = head.headers.get(CONTENT_LENGTH).and_then(|length| length.to_str().ok()?.parse::<u64>().ok());
     match length.filter(|_| !head.headers.contains_key(TRANSFER_ENCODING)) {
-        Some(length) if length <= BUFFERED_BYTES => Ok(RequestBody::Buffered(Full::new(body.collect().await.map_err(|_| Failure::BadRequest)?.to_bytes()))),
+        Some(length) if length <= BUFFERED_BYTES => {
+            Ok(RequestBody::Buffered(Full::new(body.collect().await.map_err(|_| Failure::BadRequest)?.to_bytes())))
+        }
         _ => Ok(RequestBody::Streaming(body)),
     }
 }

@@ -40,7 +40,9 @@ impl Rule {
             HostMatch::Any => true,
             HostMatch::Exact(expected) => host.eq_ignore_ascii_case(expected),
             HostMatch::Wildcard(suffix) => {
-                let Some(at) = host.len().checked_sub(suffix.len()).filter(|at| host.is_char_boundary(*at)) else { return false };
+                let Some(at) = host.len().checked_sub(suffix.len()).filter(|at| host.is_char_boundary(*at)) else {
+                    return false;
+                };
                 let (label, end) = host.split_at(at);
                 let label = label.as_bytes();
                 let valid = |byte: &u8| byte.is_ascii_alphanumeric() || *byte == b'-';
@@ -111,7 +113,12 @@ mod tests {
 
     #[test]
     fn the_longest_rule_is_asked_first() {
-        let rules = [rule("", PathKind::Prefix, "/"), rule("", PathKind::Prefix, "/api"), rule("", PathKind::Prefix, "/api/v1"), rule("a.b", PathKind::Prefix, "/")];
+        let rules = [
+            rule("", PathKind::Prefix, "/"),
+            rule("", PathKind::Prefix, "/api"),
+            rule("", PathKind::Prefix, "/api/v1"),
+            rule("a.b", PathKind::Prefix, "/"),
+        ];
         check(&rules, "x", "/", Some("PathPrefix(`/`)"));
         check(&rules, "x", "/api/v2", Some("PathPrefix(`/api`)"));
         check(&rules, "x", "/api/v1/pods", Some("PathPrefix(`/api/v1`)"));

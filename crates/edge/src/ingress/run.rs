@@ -28,13 +28,20 @@ const HOUSEKEEPING: Duration = Duration::from_secs(15);
 /// # Errors
 /// When there is no Kubernetes configuration or an entry point's address is taken.
 pub async fn run(flags: Flags) -> anyhow::Result<()> {
-    let client = Client::try_default().await.context("no cluster: set KUBECONFIG, or run in a pod with a service account")?;
+    let client =
+        Client::try_default().await.context("no cluster: set KUBECONFIG, or run in a pod with a service account")?;
     let (routing, metrics) = (Arc::new(Routing::default()), Arc::new(Metrics::default()));
     let (routed, is_routed) = watch::channel(false);
     let (stop, stopping) = watch::channel(false);
     let mut servers = tokio::task::JoinSet::new();
     for (name, settings) in &flags.entry_points {
-        let proxy = Proxy { routing: routing.clone(), metrics: metrics.clone(), entry_point: name.as_str().into(), local_port: settings.address.port(), draining: not_draining() };
+        let proxy = Proxy {
+            routing: routing.clone(),
+            metrics: metrics.clone(),
+            entry_point: name.as_str().into(),
+            local_port: settings.address.port(),
+            draining: not_draining(),
+        };
         let own = Own {
             metrics: (flags.metrics.as_ref() == Some(name)).then(|| metrics.clone()),
             ping: (flags.ping.as_ref() == Some(name)).then(|| is_routed.clone()),
@@ -68,7 +75,10 @@ struct Sources {
 
 impl Sources {
     fn start(client: &Client, namespaces: &[String], changed: &Arc<Notify>) -> Sources {
-        fn apis<K: kube::Resource<DynamicType = (), Scope = k8s_openapi::NamespaceResourceScope>>(client: &Client, namespaces: &[String]) -> Vec<Api<K>> {
+        fn apis<K: kube::Resource<DynamicType = (), Scope = k8s_openapi::NamespaceResourceScope>>(
+            client: &Client,
+            namespaces: &[String],
+        ) -> Vec<Api<K>> {
             match namespaces {
                 [] => vec![Api::all(client.clone())],
                 namespaces => namespaces.iter().map(|namespace| Api::namespaced(client.clone(), namespace)).collect(),
@@ -98,7 +108,13 @@ impl Sources {
     }
 }
 
-async fn follow(client: Client, flags: Flags, routing: Arc<Routing>, metrics: Arc<Metrics>, routed: watch::Sender<bool>) {
+async fn follow(
+    client: Client,
+    flags: Flags,
+    routing: Arc<Routing>,
+    metrics: Arc<Metrics>,
+    routed: watch::Sender<bool>,
+) {
     let changed = Arc::new(Notify::new());
     let sources = Sources::start(&client, &flags.kubernetes.namespaces, &changed);
     let mut in_force: Option<Table> = None;
@@ -115,10 +131,18 @@ async fn follow(client: Client, flags: Flags, routing: Arc<Routing>, metrics: Ar
         let table = Table::build(&objects, &flags.kubernetes);
         if in_force.as_ref() != Some(&table) {
             let known = in_force.as_ref().map_or(&[][..], |table| &table.problems);
-            table.problems.iter().filter(|problem| !known.contains(problem)).for_each(|problem| tracing::error!(problem));
+            table
+                .problems
+                .iter()
+                .filter(|problem| !known.contains(problem))
+                .for_each(|problem| tracing::error!(problem));
             routing.apply(&table);
             metrics.reload();
-            tracing::info!(routes = table.routes.len(), endpoints = table.services.values().map(Vec::len).sum::<usize>(), "routing table in force");
+            tracing::info!(
+                routes = table.routes.len(),
+                endpoints = table.services.values().map(Vec::len).sum::<usize>(),
+                "routing table in force"
+            );
             in_force = Some(table);
             routed.send_replace(true);
         }

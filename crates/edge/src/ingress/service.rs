@@ -28,7 +28,11 @@ impl Service {
             return None;
         }
         let first = self.next.fetch_add(1, Ordering::Relaxed);
-        let candidates = || (0..count).map(|offset| &self.upstreams[(first + offset) % count]).filter(|upstream| !tried.contains(&upstream.address));
+        let candidates = || {
+            (0..count)
+                .map(|offset| &self.upstreams[(first + offset) % count])
+                .filter(|upstream| !tried.contains(&upstream.address))
+        };
         candidates().find(|upstream| !upstream.is_avoided()).or_else(|| candidates().next()).cloned()
     }
 }
@@ -60,15 +64,31 @@ impl Routing {
             .services
             .iter()
             .map(|(name, addresses)| {
-                let of_service: Vec<_> = addresses.iter().map(|address| before.upstreams.get(address).cloned().unwrap_or_else(|| Upstream::new(*address))).collect();
+                let of_service: Vec<_> = addresses
+                    .iter()
+                    .map(|address| before.upstreams.get(address).cloned().unwrap_or_else(|| Upstream::new(*address)))
+                    .collect();
                 upstreams.extend(of_service.iter().map(|upstream| (upstream.address, upstream.clone())));
-                (name.as_str(), Arc::new(Service { name: format!("{name}@kubernetes").into(), upstreams: of_service, next: AtomicUsize::new(0) }))
+                (
+                    name.as_str(),
+                    Arc::new(Service {
+                        name: format!("{name}@kubernetes").into(),
+                        upstreams: of_service,
+                        next: AtomicUsize::new(0),
+                    }),
+                )
             })
             .collect();
         let routes = table
             .routes
             .iter()
-            .filter_map(|route| Some(ActiveRoute { rule: route.rule.clone(), entry_points: route.entry_points.clone(), service: services.get(route.service.as_str())?.clone() }))
+            .filter_map(|route| {
+                Some(ActiveRoute {
+                    rule: route.rule.clone(),
+                    entry_points: route.entry_points.clone(),
+                    service: services.get(route.service.as_str())?.clone(),
+                })
+            })
             .collect();
         *self.active.write() = Arc::new(Active { routes, upstreams });
     }
@@ -76,8 +96,15 @@ impl Routing {
     /// The service that a request of this entry point is for.
     pub fn find(&self, entry_point: &str, host: &str, path: &str) -> Option<Arc<Service>> {
         let active = self.active.read();
-        let serves = |route: &&ActiveRoute| route.entry_points.is_empty() || route.entry_points.iter().any(|name| name == entry_point);
-        active.routes.iter().filter(serves).find(|route| route.rule.matches(host, path)).map(|route| route.service.clone())
+        let serves = |route: &&ActiveRoute| {
+            route.entry_points.is_empty() || route.entry_points.iter().any(|name| name == entry_point)
+        };
+        active
+            .routes
+            .iter()
+            .filter(serves)
+            .find(|route| route.rule.matches(host, path))
+            .map(|route| route.service.clone())
     }
 
     pub fn close_stale_connections(&self) {

@@ -20,12 +20,16 @@ fn ingress(name: &str, more: Value) -> Arc<Ingress> {
 }
 
 fn service(name: &str) -> Arc<Service> {
-    from(json!({"metadata": {"namespace": "platform", "name": name}, "spec": {"ports": [{"name": "http", "port": 80, "targetPort": "http"}]}}))
+    from(
+        json!({"metadata": {"namespace": "platform", "name": name}, "spec": {"ports": [{"name": "http", "port": 80, "targetPort": "http"}]}}),
+    )
 }
 
 fn slice(name: &str, endpoints: Value) -> Arc<EndpointSlice> {
-    from(json!({"metadata": {"namespace": "platform", "name": format!("{name}-x"), "labels": {"kubernetes.io/service-name": name}},
-                "addressType": "IPv4", "ports": [{"name": "http", "port": 8080}], "endpoints": endpoints}))
+    from(
+        json!({"metadata": {"namespace": "platform", "name": format!("{name}-x"), "labels": {"kubernetes.io/service-name": name}},
+                "addressType": "IPv4", "ports": [{"name": "http", "port": 8080}], "endpoints": endpoints}),
+    )
 }
 
 fn objects() -> Objects {
@@ -51,7 +55,13 @@ fn the_platforms_ingress_has_two_routes_and_the_ready_endpoints() {
     let table = Table::build(&objects(), &flags());
     assert_eq!(table.problems, Vec::<String>::new());
     let routes: Vec<_> = table.routes.iter().map(|route| (route.rule.text(), route.service.as_str())).collect();
-    assert_eq!(routes, [("PathPrefix(`/api`)".to_owned(), "platform-backend-80"), ("PathPrefix(`/`)".to_owned(), "platform-frontend-http")]);
+    assert_eq!(
+        routes,
+        [
+            ("PathPrefix(`/api`)".to_owned(), "platform-backend-80"),
+            ("PathPrefix(`/`)".to_owned(), "platform-frontend-http")
+        ]
+    );
     let backend: Vec<String> = table.services["platform-backend-80"].iter().map(ToString::to_string).collect();
     assert_eq!(backend, ["127.17.0.8:8080", "127.17.0.9:8080"]);
     assert_eq!(table.services["platform-frontend-http"], []);
@@ -69,14 +79,30 @@ fn check_served(change: Value, expected_routes: usize, expected_problem: &str) {
 fn only_ingresses_of_our_class_are_served() {
     check_served(json!({"/spec/ingressClassName": "nginx"}), 0, "");
     check_served(json!({"/spec/ingressClassName": null}), 0, "");
-    check_served(json!({"/spec/ingressClassName": null, "/metadata/annotations": {"kubernetes.io/ingress.class": "traefik"}}), 2, "");
+    check_served(
+        json!({"/spec/ingressClassName": null, "/metadata/annotations": {"kubernetes.io/ingress.class": "traefik"}}),
+        2,
+        "",
+    );
 }
 
 #[test]
 fn what_cannot_be_followed_is_named() {
-    check_served(json!({"/metadata/annotations": {"traefik.ingress.kubernetes.io/router.middlewares": "x"}}), 0, "router.middlewares is not supported");
-    check_served(json!({"/spec/rules/0/http/paths/0/backend": {"service": {"name": "nobody", "port": {"number": 80}}}}), 1, "Service platform/nobody does not exist");
-    check_served(json!({"/spec/rules/0/http/paths/0/backend": {"service": {"name": "backend", "port": {"number": 81}}}}), 1, "has no such port");
+    check_served(
+        json!({"/metadata/annotations": {"traefik.ingress.kubernetes.io/router.middlewares": "x"}}),
+        0,
+        "router.middlewares is not supported",
+    );
+    check_served(
+        json!({"/spec/rules/0/http/paths/0/backend": {"service": {"name": "nobody", "port": {"number": 80}}}}),
+        1,
+        "Service platform/nobody does not exist",
+    );
+    check_served(
+        json!({"/spec/rules/0/http/paths/0/backend": {"service": {"name": "backend", "port": {"number": 81}}}}),
+        1,
+        "has no such port",
+    );
     check_served(json!({"/spec/tls": [{"hosts": ["a"]}]}), 2, "TLS is not served");
 }
 

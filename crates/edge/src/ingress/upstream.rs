@@ -63,7 +63,9 @@ impl Upstream {
     /// # Errors
     /// When the pod does not accept one.
     pub async fn connect(self: &Arc<Upstream>) -> std::io::Result<Connection> {
-        let stream = tokio::time::timeout(CONNECT_LIMIT, TcpStream::connect(self.address)).await.map_err(|_| std::io::ErrorKind::TimedOut)??;
+        let stream = tokio::time::timeout(CONNECT_LIMIT, TcpStream::connect(self.address))
+            .await
+            .map_err(|_| std::io::ErrorKind::TimedOut)??;
         stream.set_nodelay(true)?;
         let (sender, connection) = http1::handshake(TokioIo::new(stream)).await.map_err(std::io::Error::other)?;
         tokio::spawn(async move {
@@ -113,7 +115,10 @@ impl Connection {
     /// # Errors
     /// When the connection breaks before the response's head.
     pub async fn send(&mut self, request: Request<RequestBody>) -> Result<Response<Incoming>, SendError> {
-        self.sender.try_send_request(request).await.map_err(|mut error| SendError { unsent: error.take_message(), error: error.into_error() })
+        self.sender
+            .try_send_request(request)
+            .await
+            .map_err(|mut error| SendError { unsent: error.take_message(), error: error.into_error() })
     }
 
     /// Gives the connection back once the response has ended.

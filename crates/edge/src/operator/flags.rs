@@ -29,8 +29,12 @@ impl Flags {
         for argument in arguments {
             let (name, value) = argument.split_once('=').unwrap_or((argument, ""));
             match name.trim_start_matches('-') {
-                "web.listen-address" => listen = Some(value.parse().map_err(|_| format!("{argument}: expected ADDRESS:PORT"))?),
-                "prometheus-instance-namespaces" => namespaces = value.split(',').filter(|name| !name.is_empty()).map(str::to_owned).collect(),
+                "web.listen-address" => {
+                    listen = Some(value.parse().map_err(|_| format!("{argument}: expected ADDRESS:PORT"))?)
+                }
+                "prometheus-instance-namespaces" => {
+                    namespaces = value.split(',').filter(|name| !name.is_empty()).map(str::to_owned).collect()
+                }
                 "prometheus-config-reloader" => {}
                 _ => return Err(format!("unknown flag {argument:?}; see --help for those of this stand-in")),
             }
@@ -50,7 +54,12 @@ mod tests {
 
     #[test]
     fn the_manifests_flags_are_understood_and_others_refused() {
-        let flags = check(&["--web.listen-address=127.0.0.1:8080", "--prometheus-config-reloader=x", "--prometheus-instance-namespaces=monitoring"]).expect("valid flags");
+        let flags = check(&[
+            "--web.listen-address=127.0.0.1:8080",
+            "--prometheus-config-reloader=x",
+            "--prometheus-instance-namespaces=monitoring",
+        ])
+        .expect("valid flags");
         assert_eq!(flags.namespaces, ["monitoring"]);
         assert!(check(&[]).expect_err("no address").contains("web.listen-address"));
         assert!(check(&["--web.listen-address=x:1", "--namespaces=a"]).expect_err("bad").contains("ADDRESS:PORT"));

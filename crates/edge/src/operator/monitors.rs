@@ -54,7 +54,12 @@ pub fn jobs(namespace: &str, name: &str, spec: &Value) -> Result<Vec<Job>, Strin
     if !refused.is_empty() {
         return Err(format!("ServiceMonitor {namespace}/{name}: not supported here: {}", refused.join(", ")));
     }
-    let job = |(index, endpoint): (usize, &Value)| Job { name: format!("serviceMonitor/{namespace}/{name}/{index}"), namespace: namespace.to_owned(), spec: spec.clone(), endpoint: endpoint.clone() };
+    let job = |(index, endpoint): (usize, &Value)| Job {
+        name: format!("serviceMonitor/{namespace}/{name}/{index}"),
+        namespace: namespace.to_owned(),
+        spec: spec.clone(),
+        endpoint: endpoint.clone(),
+    };
     Ok(endpoints.iter().enumerate().map(job).collect())
 }
 
@@ -108,17 +113,44 @@ impl Job {
         let port_name = self.endpoint.get("port").and_then(Value::as_str).unwrap_or_default();
         let job = self.spec.get("jobLabel").and_then(|label| labels.get(label.as_str()?)).map_or(name, String::as_str);
         let of_service = |slice: &&Arc<EndpointSlice>| {
-            slice.metadata.namespace.as_deref() == Some(namespace) && slice.metadata.labels.as_ref().and_then(|labels| labels.get("kubernetes.io/service-name")).map(String::as_str) == Some(name)
+            slice.metadata.namespace.as_deref() == Some(namespace)
+                && slice
+                    .metadata
+                    .labels
+                    .as_ref()
+                    .and_then(|labels| labels.get("kubernetes.io/service-name"))
+                    .map(String::as_str)
+                    == Some(name)
         };
         let mut seen = BTreeSet::new();
         let mut groups = Vec::new();
         for slice in cluster.slices.iter().filter(of_service) {
-            let port = slice.ports.iter().flatten().find(|port| port.name.as_deref().unwrap_or_default() == port_name).and_then(|port| port.port);
+            let port = slice
+                .ports
+                .iter()
+                .flatten()
+                .find(|port| port.name.as_deref().unwrap_or_default() == port_name)
+                .and_then(|port| port.port);
             let Some(port) = port else { continue };
-            for endpoint in slice.endpoints.iter().flatten().filter(|endpoint| endpoint.conditions.as_ref().and_then(|conditions| conditions.terminating) != Some(true)) {
-                let Some(target) = endpoint.addresses.first().map(|address| format!("{address}:{port}")).filter(|target| seen.insert(target.clone())) else { continue };
-                let mut target_labels = json!({"job": job, "namespace": namespace, "service": name, "endpoint": port_name});
-                if let Some(pod) = endpoint.target_ref.as_ref().filter(|target| target.kind.as_deref() == Some("Pod")).and_then(|target| target.name.as_deref()) {
+            for endpoint in slice.endpoints.iter().flatten().filter(|endpoint| {
+                endpoint.conditions.as_ref().and_then(|conditions| conditions.terminating) != Some(true)
+            }) {
+                let Some(target) = endpoint
+                    .addresses
+                    .first()
+                    .map(|address| format!("{address}:{port}"))
+                    .filter(|target| seen.insert(target.clone()))
+                else {
+                    continue;
+                };
+                let mut target_labels =
+                    json!({"job": job, "namespace": namespace, "service": name, "endpoint": port_name});
+                if let Some(pod) = endpoint
+                    .target_ref
+                    .as_ref()
+                    .filter(|target| target.kind.as_deref() == Some("Pod"))
+                    .and_then(|target| target.name.as_deref())
+                {
                     target_labels["pod"] = pod.into();
                 }
                 groups.push(json!({"targets": [target], "labels": target_labels}));
@@ -137,13 +169,23 @@ mod tests {
     }
 
     fn cluster() -> Cluster {
-        let service = |namespace: &str| from(json!({"metadata": {"namespace": namespace, "name": "backend", "labels": {"app": "backend", "team": "tide"}}}));
-        let slice = |namespace: &str, address: &str| {
-            from(json!({"metadata": {"namespace": namespace, "name": "backend-x", "labels": {"kubernetes.io/service-name": "backend"}}, "addressType": "IPv4",
-                        "ports": [{"name": "http", "port": 8080}],
-                        "endpoints": [{"addresses": [address], "targetRef": {"kind": "Pod", "name": "backend-1"}}, {"addresses": ["127.17.9.9"], "conditions": {"terminating": true}}]}))
+        let service = |namespace: &str| {
+            from(
+                json!({"metadata": {"namespace": namespace, "name": "backend", "labels": {"app": "backend", "team": "tide"}}}),
+            )
         };
-        Cluster { namespaces: Vec::new(), services: vec![service("platform"), service("other")], slices: vec![slice("platform", "127.17.0.5"), slice("other", "127.17.0.6")] }
+        let slice = |namespace: &str, address: &str| {
+            from(
+                json!({"metadata": {"namespace": namespace, "name": "backend-x", "labels": {"kubernetes.io/service-name": "backend"}}, "addressType": "IPv4",
+                        "ports": [{"name": "http", "port": 8080}],
+                        "endpoints": [{"addresses": [address], "targetRef": {"kind": "Pod", "name": "backend-1"}}, {"addresses": ["127.17.9.9"], "conditions": {"terminating": true}}]}),
+            )
+        };
+        Cluster {
+            namespaces: Vec::new(),
+            services: vec![service("platform"), service("other")],
+            slices: vec![slice("platform", "127.17.0.5"), slice("other", "127.17.0.6")],
+        }
     }
 
     fn job(more: Value) -> Job {
@@ -157,8 +199,15 @@ mod tests {
     #[test]
     fn a_job_scrapes_the_pods_of_the_selected_services() {
         let targets = job(json!({})).targets(&cluster()).expect("a valid selector");
-        assert_eq!(targets, [json!({"targets": ["127.17.0.5:8080"], "labels": {"job": "backend", "namespace": "platform", "service": "backend", "endpoint": "http", "pod": "backend-1"}})]);
-        let everywhere = job(json!({"namespaceSelector": {"any": true}, "jobLabel": "team"})).targets(&cluster()).expect("a valid selector");
+        assert_eq!(
+            targets,
+            [
+                json!({"targets": ["127.17.0.5:8080"], "labels": {"job": "backend", "namespace": "platform", "service": "backend", "endpoint": "http", "pod": "backend-1"}})
+            ]
+        );
+        let everywhere = job(json!({"namespaceSelector": {"any": true}, "jobLabel": "team"}))
+            .targets(&cluster())
+            .expect("a valid selector");
         assert_eq!((everywhere.len(), &everywhere[1]["labels"]["job"]), (2, &json!("tide")));
     }
 
@@ -171,8 +220,18 @@ mod tests {
 
     #[test]
     fn what_is_not_followed_is_named() {
-        let refused = jobs("a", "b", &json!({"sampleLimit": 5, "endpoints": [{"port": "http", "tlsConfig": {}}, {"targetPort": 80}]})).expect_err("not supported");
-        for field in ["spec.sampleLimit", "spec.endpoints[0].tlsConfig", "spec.endpoints[1].targetPort", "spec.endpoints[1] without a port's name"] {
+        let refused = jobs(
+            "a",
+            "b",
+            &json!({"sampleLimit": 5, "endpoints": [{"port": "http", "tlsConfig": {}}, {"targetPort": 80}]}),
+        )
+        .expect_err("not supported");
+        for field in [
+            "spec.sampleLimit",
+            "spec.endpoints[0].tlsConfig",
+            "spec.endpoints[1].targetPort",
+            "spec.endpoints[1] without a port's name",
+        ] {
             assert!(refused.contains(field), "{refused}");
         }
     }

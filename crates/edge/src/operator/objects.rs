@@ -88,7 +88,8 @@ impl Prometheus<'_> {
 
     /// The files that Prometheus reads. JSON is YAML, and its writer leaves no doubt about quoting.
     pub fn config_map(&self, jobs: &[Job], rules: &[RuleFile], discovery: &str) -> Value {
-        let setting = |name: &str, default: &str| self.spec.get(name).and_then(Value::as_str).unwrap_or(default).to_owned();
+        let setting =
+            |name: &str, default: &str| self.spec.get(name).and_then(Value::as_str).unwrap_or(default).to_owned();
         let mut global = json!({
             "scrape_interval": setting("scrapeInterval", "30s"),
             "evaluation_interval": setting("evaluationInterval", "30s"),
@@ -117,7 +118,8 @@ impl Prometheus<'_> {
     /// `config` is the ConfigMap: its content's hash in the pod's annotations restarts Prometheus when it changes.
     pub fn stateful_set(&self, config: &Value) -> Value {
         let mut labels = self.selector_labels();
-        for (label, value) in self.spec.pointer("/podMetadata/labels").and_then(Value::as_object).into_iter().flatten() {
+        for (label, value) in self.spec.pointer("/podMetadata/labels").and_then(Value::as_object).into_iter().flatten()
+        {
             labels[label] = value.clone();
         }
         let mut annotations = self.spec.pointer("/podMetadata/annotations").cloned().unwrap_or_else(|| json!({}));
@@ -234,7 +236,12 @@ mod tests {
         assert_eq!(prometheus.refused(), Vec::<String>::new());
         let set = prometheus.stateful_set(&prometheus.config_map(&[], &[], "http://d"));
         let container = &set["spec"]["template"]["spec"]["containers"][0];
-        assert!(container["args"].as_array().is_some_and(|arguments| arguments.contains(&json!("--web.listen-address=$(POD_IP):9090")) && arguments.contains(&json!("--storage.tsdb.retention.time=2d"))));
+        assert!(
+            container["args"]
+                .as_array()
+                .is_some_and(|arguments| arguments.contains(&json!("--web.listen-address=$(POD_IP):9090"))
+                    && arguments.contains(&json!("--storage.tsdb.retention.time=2d")))
+        );
         assert_eq!(set["metadata"]["name"], "prometheus-marea");
         assert_eq!(set["spec"]["template"]["metadata"]["labels"]["operator.prometheus.io/name"], "marea");
         assert_eq!(set["spec"]["template"]["metadata"]["labels"]["part"], "marea");
@@ -247,7 +254,9 @@ mod tests {
         let spec = spec();
         let prometheus = prometheus(&spec);
         let monitor = json!({"selector": {}, "endpoints": [{"port": "http"}]});
-        let hash_with = |jobs: &[Job], rules: &[RuleFile]| prometheus.stateful_set(&prometheus.config_map(jobs, rules, "http://d"))["spec"]["template"]["metadata"]["annotations"].clone();
+        let hash_with = |jobs: &[Job], rules: &[RuleFile]| {
+            prometheus.stateful_set(&prometheus.config_map(jobs, rules, "http://d"))["spec"]["template"]["metadata"]["annotations"].clone()
+        };
         let one = jobs("platform", "backend", &monitor).expect("supported");
         assert_eq!(hash_with(&one, &[]), hash_with(&one, &[]));
         assert_ne!(hash_with(&one, &[]), hash_with(&[], &[]));
@@ -257,6 +266,9 @@ mod tests {
     #[test]
     fn what_is_not_followed_is_named() {
         let spec = json!({"image": "i", "thanos": {}, "replicas": 2, "storage": {"volumeClaimTemplate": {}}});
-        assert_eq!(prometheus(&spec).refused(), ["spec.thanos", "spec.storage.volumeClaimTemplate", "spec.replicas above 1"]);
+        assert_eq!(
+            prometheus(&spec).refused(),
+            ["spec.thanos", "spec.storage.volumeClaimTemplate", "spec.replicas above 1"]
+        );
     }
 }

@@ -31,8 +31,10 @@ const RETRY: Duration = Duration::from_secs(2);
 /// # Errors
 /// When there is no Kubernetes configuration or the address is taken.
 pub async fn run(flags: Flags) -> anyhow::Result<()> {
-    let client = Client::try_default().await.context("no cluster: set KUBECONFIG, or run in a pod with a service account")?;
-    let listener = TcpListener::bind(flags.listen).await.with_context(|| format!("cannot listen on {}", flags.listen))?;
+    let client =
+        Client::try_default().await.context("no cluster: set KUBECONFIG, or run in a pod with a service account")?;
+    let listener =
+        TcpListener::bind(flags.listen).await.with_context(|| format!("cannot listen on {}", flags.listen))?;
     let known = Shared::default();
     let (mut terminate, mut interrupt) = (signal(SignalKind::terminate())?, signal(SignalKind::interrupt())?);
     tokio::select! {
@@ -72,7 +74,16 @@ impl Operator {
         let prometheus = monitoring("Prometheus", "prometheuses");
         let prometheuses = match &flags.namespaces[..] {
             [] => vec![everywhere(prometheus)],
-            namespaces => namespaces.iter().map(|namespace| Watched::start(Api::namespaced_with(client.clone(), namespace, &prometheus), prometheus.clone(), &changed)).collect(),
+            namespaces => namespaces
+                .iter()
+                .map(|namespace| {
+                    Watched::start(
+                        Api::namespaced_with(client.clone(), namespace, &prometheus),
+                        prometheus.clone(),
+                        &changed,
+                    )
+                })
+                .collect(),
         };
         Operator {
             prometheuses,
@@ -91,7 +102,10 @@ impl Operator {
     }
 
     fn is_complete(&self) -> bool {
-        let dynamic = self.prometheuses.iter().all(Watched::is_complete) && self.monitors.is_complete() && self.pod_monitors.is_complete() && self.rules.is_complete();
+        let dynamic = self.prometheuses.iter().all(Watched::is_complete)
+            && self.monitors.is_complete()
+            && self.pod_monitors.is_complete()
+            && self.rules.is_complete();
         dynamic && self.namespaces.is_complete() && self.services.is_complete() && self.slices.is_complete()
     }
 
@@ -118,9 +132,15 @@ impl Operator {
     }
 
     async fn reconcile(&self, written: &mut Vec<Value>) -> anyhow::Result<()> {
-        let cluster = Cluster { namespaces: self.namespaces.all(), services: self.services.all(), slices: self.slices.all() };
+        let cluster =
+            Cluster { namespaces: self.namespaces.all(), services: self.services.all(), slices: self.slices.all() };
         let mut all_jobs = Vec::new();
-        let objects: Vec<Arc<DynamicObject>> = self.prometheuses.iter().flat_map(Watched::all).filter(|object| object.metadata.deletion_timestamp.is_none()).collect();
+        let objects: Vec<Arc<DynamicObject>> = self
+            .prometheuses
+            .iter()
+            .flat_map(Watched::all)
+            .filter(|object| object.metadata.deletion_timestamp.is_none())
+            .collect();
         if objects.is_empty() {
             *self.known.write() = super::web::Known { jobs: all_jobs, cluster };
             return Ok(());
@@ -128,8 +148,16 @@ impl Operator {
         let discovery = self.discovery_address(written).await?;
         for object in objects {
             let spec = object.data.get("spec").cloned().unwrap_or_default();
-            let (namespace, name) = (object.metadata.namespace.clone().unwrap_or_default(), object.metadata.name.clone().unwrap_or_default());
-            let prometheus = Prometheus { namespace: &namespace, name: &name, uid: object.metadata.uid.as_deref().unwrap_or_default(), spec: &spec };
+            let (namespace, name) = (
+                object.metadata.namespace.clone().unwrap_or_default(),
+                object.metadata.name.clone().unwrap_or_default(),
+            );
+            let prometheus = Prometheus {
+                namespace: &namespace,
+                name: &name,
+                uid: object.metadata.uid.as_deref().unwrap_or_default(),
+                spec: &spec,
+            };
             let (selected, mut problems) = self.jobs_of(&prometheus, &cluster);
             let refused = prometheus.refused();
             if refused.is_empty() {
@@ -153,13 +181,23 @@ impl Operator {
     async fn discovery_address(&self, written: &mut Vec<Value>) -> anyhow::Result<String> {
         let port = self.flags.listen.port();
         self.apply(discovery_service(&self.namespace, port), written).await?;
-        let service = Api::<Service>::namespaced(self.client.clone(), &self.namespace).get("prometheus-operator").await?;
-        let address = service.spec.and_then(|spec| spec.cluster_ip).filter(|address| !address.is_empty() && address != "None");
+        let service =
+            Api::<Service>::namespaced(self.client.clone(), &self.namespace).get("prometheus-operator").await?;
+        let address =
+            service.spec.and_then(|spec| spec.cluster_ip).filter(|address| !address.is_empty() && address != "None");
         Ok(format!("http://{}:{port}", address.context("Service prometheus-operator has no cluster IP yet")?))
     }
 
     /// The selected objects of a kind, in a stable order.
-    fn selected(&self, watched: &Watched<DynamicObject>, prometheus: &Prometheus<'_>, selector: &str, namespace_selector: &str, cluster: &Cluster, problems: &mut Vec<String>) -> Vec<Arc<DynamicObject>> {
+    fn selected(
+        &self,
+        watched: &Watched<DynamicObject>,
+        prometheus: &Prometheus<'_>,
+        selector: &str,
+        namespace_selector: &str,
+        cluster: &Cluster,
+        problems: &mut Vec<String>,
+    ) -> Vec<Arc<DynamicObject>> {
         let mut selected: Vec<_> = watched
             .all()
             .into_iter()
@@ -171,7 +209,9 @@ impl Operator {
                     None => Ok(namespace == prometheus.namespace),
                     selector => matches(selector, &namespace_labels(cluster, namespace)),
                 };
-                match in_namespace.and_then(|in_namespace| Ok(in_namespace && matches(prometheus.spec.get(selector), &labels)?)) {
+                match in_namespace
+                    .and_then(|in_namespace| Ok(in_namespace && matches(prometheus.spec.get(selector), &labels)?))
+                {
                     Ok(selected) => selected,
                     Err(problem) => {
                         problems.push(format!("spec.{selector}: {problem}"));
@@ -180,30 +220,58 @@ impl Operator {
                 }
             })
             .collect();
-        selected.sort_by(|a, b| (&a.metadata.namespace, &a.metadata.name).cmp(&(&b.metadata.namespace, &b.metadata.name)));
+        selected
+            .sort_by(|a, b| (&a.metadata.namespace, &a.metadata.name).cmp(&(&b.metadata.namespace, &b.metadata.name)));
         selected
     }
 
     fn jobs_of(&self, prometheus: &Prometheus<'_>, cluster: &Cluster) -> (Vec<Job>, Vec<String>) {
         let mut problems = Vec::new();
         let mut all = Vec::new();
-        for monitor in self.selected(&self.monitors, prometheus, "serviceMonitorSelector", "serviceMonitorNamespaceSelector", cluster, &mut problems) {
+        for monitor in self.selected(
+            &self.monitors,
+            prometheus,
+            "serviceMonitorSelector",
+            "serviceMonitorNamespaceSelector",
+            cluster,
+            &mut problems,
+        ) {
             let spec = monitor.data.get("spec").cloned().unwrap_or_default();
-            match jobs(monitor.metadata.namespace.as_deref().unwrap_or_default(), monitor.metadata.name.as_deref().unwrap_or_default(), &spec) {
+            match jobs(
+                monitor.metadata.namespace.as_deref().unwrap_or_default(),
+                monitor.metadata.name.as_deref().unwrap_or_default(),
+                &spec,
+            ) {
                 Ok(jobs) => all.extend(jobs),
                 Err(problem) => problems.push(problem),
             }
         }
-        for monitor in self.selected(&self.pod_monitors, prometheus, "podMonitorSelector", "podMonitorNamespaceSelector", cluster, &mut problems) {
-            problems.push(format!("PodMonitor {}/{}: not supported here", monitor.metadata.namespace.as_deref().unwrap_or_default(), monitor.metadata.name.as_deref().unwrap_or_default()));
+        for monitor in self.selected(
+            &self.pod_monitors,
+            prometheus,
+            "podMonitorSelector",
+            "podMonitorNamespaceSelector",
+            cluster,
+            &mut problems,
+        ) {
+            problems.push(format!(
+                "PodMonitor {}/{}: not supported here",
+                monitor.metadata.namespace.as_deref().unwrap_or_default(),
+                monitor.metadata.name.as_deref().unwrap_or_default()
+            ));
         }
         (all, problems)
     }
 
     fn rules_of(&self, prometheus: &Prometheus<'_>, cluster: &Cluster, problems: &mut Vec<String>) -> Vec<RuleFile> {
-        let selected = self.selected(&self.rules, prometheus, "ruleSelector", "ruleNamespaceSelector", cluster, problems);
+        let selected =
+            self.selected(&self.rules, prometheus, "ruleSelector", "ruleNamespaceSelector", cluster, problems);
         let file = |rule: &Arc<DynamicObject>| {
-            let name = format!("{}-{}", rule.metadata.namespace.as_deref().unwrap_or_default(), rule.metadata.name.as_deref().unwrap_or_default());
+            let name = format!(
+                "{}-{}",
+                rule.metadata.namespace.as_deref().unwrap_or_default(),
+                rule.metadata.name.as_deref().unwrap_or_default()
+            );
             (name, json!({"groups": rule.data.pointer("/spec/groups").cloned().unwrap_or_else(|| json!([]))}))
         };
         selected.iter().map(file).collect()
@@ -217,19 +285,33 @@ impl Operator {
         let types = object.types.clone().context("an object of this operator has a kind")?;
         let (group, version) = types.api_version.split_once('/').unwrap_or(("", &types.api_version));
         let resource = ApiResource::from_gvk(&GroupVersionKind::gvk(group, version, &types.kind));
-        let (namespace, name) = (object.metadata.namespace.clone().unwrap_or_default(), object.metadata.name.clone().unwrap_or_default());
+        let (namespace, name) =
+            (object.metadata.namespace.clone().unwrap_or_default(), object.metadata.name.clone().unwrap_or_default());
         let api: Api<DynamicObject> = Api::namespaced_with(self.client.clone(), &namespace, &resource);
-        api.patch(&name, &PatchParams::apply(FIELD_MANAGER).force(), &Patch::Apply(&object)).await.with_context(|| format!("{} {namespace}/{name}", types.kind))?;
+        api.patch(&name, &PatchParams::apply(FIELD_MANAGER).force(), &Patch::Apply(&object))
+            .await
+            .with_context(|| format!("{} {namespace}/{name}", types.kind))?;
         written.retain(|before: &Value| before["kind"] != wanted["kind"] || before["metadata"] != wanted["metadata"]);
         written.push(wanted);
         Ok(())
     }
 
     /// The `Reconciled` condition: what this operator could not follow is said there.
-    async fn report(&self, object: &DynamicObject, namespace: &str, name: &str, is_running: bool, problems: &[String]) -> anyhow::Result<()> {
+    async fn report(
+        &self,
+        object: &DynamicObject,
+        namespace: &str,
+        name: &str,
+        is_running: bool,
+        problems: &[String],
+    ) -> anyhow::Result<()> {
         let status = if is_running && problems.is_empty() { "True" } else { "False" };
         let message = problems.join("; ");
-        let before = object.data.pointer("/status/conditions").and_then(Value::as_array).and_then(|conditions| conditions.iter().find(|condition| condition["type"] == "Reconciled"));
+        let before = object
+            .data
+            .pointer("/status/conditions")
+            .and_then(Value::as_array)
+            .and_then(|conditions| conditions.iter().find(|condition| condition["type"] == "Reconciled"));
         if before.is_some_and(|before| before["status"] == status && before["message"] == message.as_str()) {
             return Ok(());
         }
@@ -238,13 +320,21 @@ impl Operator {
             "type": "Reconciled", "status": status, "reason": if status == "True" { "" } else { "ReconciliationFailed" }, "message": message,
             "lastTransitionTime": k8s_openapi::jiff::Timestamp::now().strftime("%Y-%m-%dT%H:%M:%SZ").to_string(), "observedGeneration": object.metadata.generation,
         });
-        let api: Api<DynamicObject> = Api::namespaced_with(self.client.clone(), namespace, &monitoring("Prometheus", "prometheuses"));
+        let api: Api<DynamicObject> =
+            Api::namespaced_with(self.client.clone(), namespace, &monitoring("Prometheus", "prometheuses"));
         let patch = Patch::Merge(json!({"status": {"conditions": [condition]}}));
-        api.patch_status(name, &PatchParams::default(), &patch).await.with_context(|| format!("status of Prometheus {namespace}/{name}"))?;
+        api.patch_status(name, &PatchParams::default(), &patch)
+            .await
+            .with_context(|| format!("status of Prometheus {namespace}/{name}"))?;
         Ok(())
     }
 }
 
 fn namespace_labels(cluster: &Cluster, name: &str) -> Labels {
-    cluster.namespaces.iter().find(|namespace| namespace.metadata.name.as_deref() == Some(name)).and_then(|namespace| namespace.metadata.labels.clone()).unwrap_or_default()
+    cluster
+        .namespaces
+        .iter()
+        .find(|namespace| namespace.metadata.name.as_deref() == Some(name))
+        .and_then(|namespace| namespace.metadata.labels.clone())
+        .unwrap_or_default()
 }

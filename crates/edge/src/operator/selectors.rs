@@ -11,7 +11,12 @@ pub type Labels = BTreeMap<String, String>;
 /// When it holds an operator that does not exist.
 pub fn matches(selector: Option<&Value>, labels: &Labels) -> Result<bool, String> {
     let Some(selector) = selector.filter(|selector| !selector.is_null()) else { return Ok(false) };
-    let equal = selector.get("matchLabels").and_then(Value::as_object).into_iter().flatten().all(|(key, value)| labels.get(key).map(String::as_str) == value.as_str());
+    let equal = selector
+        .get("matchLabels")
+        .and_then(Value::as_object)
+        .into_iter()
+        .flatten()
+        .all(|(key, value)| labels.get(key).map(String::as_str) == value.as_str());
     if !equal {
         return Ok(false);
     }
@@ -26,7 +31,14 @@ pub fn matches(selector: Option<&Value>, labels: &Labels) -> Result<bool, String
 fn expression_holds(expression: &Value, labels: &Labels) -> Result<bool, String> {
     let text = |name: &str| expression.get(name).and_then(Value::as_str).unwrap_or_default();
     let label = labels.get(text("key"));
-    let among = || expression.get("values").and_then(Value::as_array).into_iter().flatten().any(|value| value.as_str() == label.map(String::as_str));
+    let among = || {
+        expression
+            .get("values")
+            .and_then(Value::as_array)
+            .into_iter()
+            .flatten()
+            .any(|value| value.as_str() == label.map(String::as_str))
+    };
     match text("operator") {
         "In" => Ok(label.is_some() && among()),
         "NotIn" => Ok(label.is_none() || !among()),
@@ -55,9 +67,14 @@ mod tests {
         check(json!({"matchLabels": {"app": "backend", "tier": "x"}}), false);
         check(json!({"matchExpressions": [{"key": "app", "operator": "In", "values": ["a", "backend"]}]}), true);
         check(json!({"matchExpressions": [{"key": "app", "operator": "NotIn", "values": ["backend"]}]}), false);
-        check(json!({"matchExpressions": [{"key": "tier", "operator": "NotIn", "values": ["x"]}, {"key": "app", "operator": "Exists"}]}), true);
+        check(
+            json!({"matchExpressions": [{"key": "tier", "operator": "NotIn", "values": ["x"]}, {"key": "app", "operator": "Exists"}]}),
+            true,
+        );
         check(json!({"matchExpressions": [{"key": "app", "operator": "DoesNotExist"}]}), false);
-        assert!(matches(Some(&json!({"matchExpressions": [{"key": "a", "operator": "Like"}]})), &Labels::new()).is_err());
+        assert!(
+            matches(Some(&json!({"matchExpressions": [{"key": "a", "operator": "Like"}]})), &Labels::new()).is_err()
+        );
         assert_eq!(matches(None, &Labels::new()), Ok(false));
     }
 }

@@ -84,4 +84,3 @@ async fn replicas_follow_the_load_up_and_down() {
     assert_eq!(waiting, 0, "of several that change nothing only the newest is kept");
     check_replay(&cluster, &["hpa", "pods", "pools"]);
 }
-

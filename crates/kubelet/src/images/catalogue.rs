@@ -99,15 +99,17 @@ impl Catalogue {
 
     /// Programs that entries need and that no directory of `search_path` has: for `marea status` and `scripts/up`.
     pub fn missing(&self, search_path: &str) -> Vec<(&Entry, &Requirement)> {
-        let each = self.entries.iter().flat_map(|entry| entry.requires.iter().map(move |requirement| (entry, requirement)));
+        let each =
+            self.entries.iter().flat_map(|entry| entry.requires.iter().map(move |requirement| (entry, requirement)));
         each.filter(|(_, requirement)| find_program(&requirement.program, search_path).is_none()).collect()
     }
 }
 
 fn read(path: &Path) -> Result<Vec<Entry>, CatalogueError> {
-    let text = std::fs::read_to_string(path).map_err(|source| CatalogueError::Read { path: path.to_owned(), source })?;
-    let document: Document =
-        serde_saphyr::from_str(&text).map_err(|error| CatalogueError::Parse { path: path.to_owned(), message: error.to_string() })?;
+    let text =
+        std::fs::read_to_string(path).map_err(|source| CatalogueError::Read { path: path.to_owned(), source })?;
+    let document: Document = serde_saphyr::from_str(&text)
+        .map_err(|error| CatalogueError::Parse { path: path.to_owned(), message: error.to_string() })?;
     for (index, entry) in document.images.iter().enumerate() {
         entry.check().map_err(|(field, problem)| CatalogueError::Entry {
             path: path.to_owned(),
@@ -126,7 +128,7 @@ impl Entry {
         if self.image.trim().is_empty() {
             return fail("image", "is empty".into());
         }
-        if self.pause == !self.command.is_empty() {
+        if self.pause != self.command.is_empty() {
             return fail("command", "give either a command or `pause: true`".into());
         }
         if let Some(signal) = &self.stop_signal
@@ -154,7 +156,10 @@ pub(crate) fn find_program(program: &str, search_path: &str) -> Option<PathBuf> 
         return Some(PathBuf::from(program)).filter(|path| path.is_file());
     }
     let directories = search_path.split(':').chain(["/usr/sbin", "/sbin"]);
-    directories.filter(|directory| !directory.is_empty()).map(|directory| Path::new(directory).join(program)).find(|path| path.is_file())
+    directories
+        .filter(|directory| !directory.is_empty())
+        .map(|directory| Path::new(directory).join(program))
+        .find(|path| path.is_file())
 }
 
 #[cfg(test)]
@@ -201,7 +206,8 @@ mod tests {
     fn missing_programs_come_with_their_package() {
         let text = "images: [{image: a, command: [x], requires: [{program: sh, package: dash}, {program: no-such, package: p}]}]";
         let catalogue = load(text).unwrap();
-        let missing: Vec<_> = catalogue.missing("/bin:/usr/bin").iter().map(|(_, requirement)| requirement.package.clone()).collect();
+        let missing: Vec<_> =
+            catalogue.missing("/bin:/usr/bin").iter().map(|(_, requirement)| requirement.package.clone()).collect();
         assert_eq!(missing, ["p"]);
     }
 
@@ -209,7 +215,9 @@ mod tests {
     fn the_repositorys_own_catalogue_is_valid() {
         let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../local/images.yaml");
         let catalogue = Catalogue::load(&path, Path::new("/nonexistent")).unwrap();
-        for image in ["marea.azurecr.io/backend:0.1.0", "docker.io/library/traefik:v3.6.2", "docker.io/grafana/grafana:12.2.0"] {
+        for image in
+            ["marea.azurecr.io/backend:0.1.0", "docker.io/library/traefik:v3.6.2", "docker.io/grafana/grafana:12.2.0"]
+        {
             assert!(catalogue.find(image).is_some(), "{image}");
         }
     }

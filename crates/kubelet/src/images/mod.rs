@@ -8,5 +8,5 @@ mod template;
 pub(crate) use catalogue::find_program;
 pub use catalogue::{Arguments, Catalogue, CatalogueError, Entry, Requirement};
 pub use paths::Mounts;
-pub use template::{Context, TemplateError};
 pub(crate) use template::expand;
+pub use template::{Context, TemplateError};

@@ -55,7 +55,8 @@ impl Mounts {
     fn mount_at(&self, text: &str) -> Option<(usize, &PathBuf)> {
         self.mounts.iter().find_map(|(mount, host)| {
             let rest = text.strip_prefix(mount.as_str()).filter(|_| !mount.is_empty())?;
-            let whole = rest.chars().next().is_none_or(|next| !(next.is_alphanumeric() || matches!(next, '-' | '_' | '.')));
+            let whole =
+                rest.chars().next().is_none_or(|next| !(next.is_alphanumeric() || matches!(next, '-' | '_' | '.')));
             whole.then_some((mount.len(), host))
         })
     }
@@ -67,7 +68,11 @@ mod tests {
 
     #[test]
     fn translates_whole_paths_only() {
-        let mounts = Mounts::new(vec![("/etc/app/".into(), "/h/app".into()), ("/etc/app/tls".into(), "/h/tls".into()), ("/tmp".into(), "/h/tmp".into())]);
+        let mounts = Mounts::new(vec![
+            ("/etc/app/".into(), "/h/app".into()),
+            ("/etc/app/tls".into(), "/h/tls".into()),
+            ("/tmp".into(), "/h/tmp".into()),
+        ]);
         let check = |text: &str, expected: &str| assert_eq!(mounts.translate(text), expected);
         check("--config=/etc/app/x.yml", "--config=/h/app/x.yml");
         check("/etc/app/tls/key:/tmp", "/h/tls/key:/h/tmp");

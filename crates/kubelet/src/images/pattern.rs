@@ -32,9 +32,9 @@ fn full(name: &str) -> String {
 fn wildcard(pattern: &str, text: &str) -> bool {
     match pattern.split_once('*') {
         None => pattern == text,
-        Some((head, rest)) => text
-            .strip_prefix(head)
-            .is_some_and(|tail| tail.char_indices().map(|(at, _)| at).chain([tail.len()]).any(|at| wildcard(rest, &tail[at..]))),
+        Some((head, rest)) => text.strip_prefix(head).is_some_and(|tail| {
+            tail.char_indices().map(|(at, _)| at).chain([tail.len()]).any(|at| wildcard(rest, &tail[at..]))
+        }),
     }
 }
 
@@ -44,7 +44,9 @@ mod tests {
 
     #[test]
     fn covers_names_with_and_without_versions() {
-        let check = |pattern: &str, image: &str, expected: bool| assert_eq!(matches(pattern, image), expected, "{pattern} {image}");
+        let check = |pattern: &str, image: &str, expected: bool| {
+            assert_eq!(matches(pattern, image), expected, "{pattern} {image}")
+        };
         check("marea.azurecr.io/backend", "marea.azurecr.io/backend:0.1.0", true);
         check("marea.azurecr.io/backend", "marea.azurecr.io/backend@sha256:ab", true);
         check("marea.azurecr.io/backend:1.*", "marea.azurecr.io/backend:1.4", true);

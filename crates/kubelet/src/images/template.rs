@@ -95,8 +95,12 @@ impl Context<'_> {
             Placeholder::Repo => path(self.repo),
             Placeholder::Tmp => path(self.tmp),
             Placeholder::PodIp => Ok(self.pod_ip.to_string()),
-            Placeholder::ServiceAccount => path(self.service_account.as_deref().ok_or(TemplateError::NoServiceAccount)?),
-            Placeholder::Mount(mount) => path(&self.mounts.host_path(mount).ok_or_else(|| TemplateError::NoMount(mount.to_owned()))?),
+            Placeholder::ServiceAccount => {
+                path(self.service_account.as_deref().ok_or(TemplateError::NoServiceAccount)?)
+            }
+            Placeholder::Mount(mount) => {
+                path(&self.mounts.host_path(mount).ok_or_else(|| TemplateError::NoMount(mount.to_owned()))?)
+            }
             Placeholder::Resolve(subject) => {
                 let host = self.env.get(subject).map_or(subject, String::as_str);
                 let address = self.names.resolve(host, self.namespace);
@@ -110,7 +114,10 @@ impl Context<'_> {
     }
 }
 
-fn expand_with(text: &str, mut value: impl FnMut(&str) -> Result<String, TemplateError>) -> Result<String, TemplateError> {
+fn expand_with(
+    text: &str,
+    mut value: impl FnMut(&str) -> Result<String, TemplateError>,
+) -> Result<String, TemplateError> {
     let mut expanded = String::with_capacity(text.len());
     let mut rest = text;
     while let Some((before, after)) = rest.split_once('$') {

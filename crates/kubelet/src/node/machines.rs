@@ -108,7 +108,11 @@ impl Machines {
         for state in pools.values() {
             for machine in &state.machines {
                 if machine.running {
-                    self.shared.add_node(&machine.node, self.address(machine), self.shared.config.pod_address(machine.pods));
+                    self.shared.add_node(
+                        &machine.node,
+                        self.address(machine),
+                        self.shared.config.pod_address(machine.pods),
+                    );
                     let Some(machines) = self.own.upgrade() else { return };
                     let (pool, machine) = (state.pool.clone(), machine.clone());
                     tokio::spawn(async move { machines.register(&pool, &machine).await });
@@ -171,10 +175,13 @@ impl Machines {
             let mut pools = self.pools.lock();
             let mut next = pools.clone();
             let state = next.get_mut(pool).ok_or_else(|| MachineError::NoPool(pool.to_owned()))?;
-            if let Some(unknown) = nodes.iter().find(|node| !state.machines.iter().any(|machine| machine.node == **node)) {
+            if let Some(unknown) =
+                nodes.iter().find(|node| !state.machines.iter().any(|machine| machine.node == **node))
+            {
                 return Err(MachineError::NoMachine { pool: pool.to_owned(), node: unknown.clone() });
             }
-            let removed: Vec<Machine> = state.machines.extract_if(.., |machine| nodes.contains(&machine.node)).collect();
+            let removed: Vec<Machine> =
+                state.machines.extract_if(.., |machine| nodes.contains(&machine.node)).collect();
             self.record(&next)?;
             *pools = next;
             removed
@@ -226,7 +233,9 @@ impl Machines {
     async fn booted(&self, pool: &Pool, machine: &Machine) {
         let still_wanted = {
             let mut pools = self.pools.lock();
-            let own = pools.get_mut(&pool.name).and_then(|state| state.machines.iter_mut().find(|own| own.node == machine.node));
+            let own = pools
+                .get_mut(&pool.name)
+                .and_then(|state| state.machines.iter_mut().find(|own| own.node == machine.node));
             match own {
                 Some(own) => {
                     own.running = true;
@@ -302,9 +311,13 @@ impl Machines {
 
     async fn renew_lease(&self, node: &str) {
         let client = &self.shared.client;
-        let spec = json!({"holderIdentity": node, "leaseDurationSeconds": LEASE_SECONDS, "renewTime": now().rfc3339_micros()});
+        let spec =
+            json!({"holderIdentity": node, "leaseDurationSeconds": LEASE_SECONDS, "renewTime": now().rfc3339_micros()});
         let outcome = match client.get::<Lease>(Some("kube-node-lease"), node) {
-            Some(_) => client.patch::<Lease>(Some("kube-node-lease"), node, PatchKind::Merge, &json!({"spec": spec})).await.map(drop),
+            Some(_) => client
+                .patch::<Lease>(Some("kube-node-lease"), node, PatchKind::Merge, &json!({"spec": spec}))
+                .await
+                .map(drop),
             None => {
                 let object = json!({
                     "apiVersion": "coordination.k8s.io/v1", "kind": "Lease",
@@ -344,7 +357,11 @@ impl Machines {
 
     async fn report_health(&self, name: &str) {
         let Some(node) = self.shared.client.get::<Node>(None, name) else { return };
-        let since = if self.is_ready(name) { node.metadata.creation_timestamp.as_ref().map(|time| Timestamp::from(time.0)) } else { None };
+        let since = if self.is_ready(name) {
+            node.metadata.creation_timestamp.as_ref().map(|time| Timestamp::from(time.0))
+        } else {
+            None
+        };
         let patch = json!({"status": {"conditions": conditions::healthy(since.unwrap_or_else(now), now())}});
         if let Err(error) = self.shared.client.patch_status::<Node>(None, name, &patch).await {
             tracing::warn!(%error, node = name, "cannot report a node's status");
@@ -357,13 +374,23 @@ fn add_machine(pools: &mut Pools, name: &str) -> Result<Machine, MachineError> {
     let all: Vec<&Machine> = pools.values().flat_map(|state| &state.machines).collect();
     let exhausted = || MachineError::NoAddress(name.to_owned());
     let [a, b, c, _] = pools[name].pool.subnet.octets();
-    let address = (FIRST_MACHINE..255).map(|host| Ipv4Addr::new(a, b, c, host)).find(|address| !all.iter().any(|machine| machine.address == *address));
-    let pods = (0..=255).map(|node| Ipv4Addr::new(10, 244, node, 0)).find(|pods| !all.iter().any(|machine| machine.pods == *pods));
+    let address = (FIRST_MACHINE..255)
+        .map(|host| Ipv4Addr::new(a, b, c, host))
+        .find(|address| !all.iter().any(|machine| machine.address == *address));
+    let pods = (0..=255)
+        .map(|node| Ipv4Addr::new(10, 244, node, 0))
+        .find(|pods| !all.iter().any(|machine| machine.pods == *pods));
     let (address, pods) = (address.ok_or_else(exhausted)?, pods.ok_or_else(exhausted)?);
     let Some(state) = pools.get_mut(name) else { return Err(MachineError::NoPool(name.to_owned())) };
     let instance = state.next_instance;
-    let machine =
-        Machine { node: naming::node(&state.pool.scale_set(), instance), instance, created_ms: now().0, address, pods, running: false };
+    let machine = Machine {
+        node: naming::node(&state.pool.scale_set(), instance),
+        instance,
+        created_ms: now().0,
+        address,
+        pods,
+        running: false,
+    };
     state.next_instance += 1;
     state.machines.push(machine.clone());
     Ok(machine)
@@ -387,7 +414,8 @@ mod tests {
 
     #[test]
     fn realistic_boot_times_stay_within_what_was_measured() {
-        let times: Vec<f64> = (0..200).map(|index| boot_time(Boot::Realistic, &format!("node-{index}")).as_secs_f64()).collect();
+        let times: Vec<f64> =
+            (0..200).map(|index| boot_time(Boot::Realistic, &format!("node-{index}")).as_secs_f64()).collect();
         assert!(times.iter().all(|time| (117.0..=293.0).contains(time)));
         let mut sorted = times.clone();
         sorted.sort_by(f64::total_cmp);

@@ -50,7 +50,8 @@ impl Pool {
     }
 
     pub(crate) fn size(&self) -> Result<Size, MachineError> {
-        sizes::size(&self.vm_size).ok_or_else(|| MachineError::UnknownSize { pool: self.name.clone(), size: self.vm_size.clone() })
+        sizes::size(&self.vm_size)
+            .ok_or_else(|| MachineError::UnknownSize { pool: self.name.clone(), size: self.vm_size.clone() })
     }
 
     pub(crate) fn scale_set(&self) -> String {
@@ -63,7 +64,8 @@ impl Pool {
     /// As [`Pool::check`].
     pub fn template(&self) -> Result<Node, MachineError> {
         let value = self.node("template", 0, None)?;
-        serde_json::from_value(value).map_err(|error| MachineError::Template { pool: self.name.clone(), reason: error.to_string() })
+        serde_json::from_value(value)
+            .map_err(|error| MachineError::Template { pool: self.name.clone(), reason: error.to_string() })
     }
 
     /// The object that the machine's kubelet registers.
@@ -182,7 +184,9 @@ mod tests {
             taints: vec!["marea.dev/pool=backend:NoSchedule".into()],
             subnet: Ipv4Addr::new(10, 224, 2, 0),
             node_image_version: "AKSUbuntu-2404gen2containerd-202607.17.0".into(),
-            cluster_id: "/subscriptions/s/resourceGroups/marea-base/providers/Microsoft.ContainerService/managedClusters/marea".into(),
+            cluster_id:
+                "/subscriptions/s/resourceGroups/marea-base/providers/Microsoft.ContainerService/managedClusters/marea"
+                    .into(),
             node_resource_group: "MC_marea-base_marea_eastus".into(),
             location: "eastus".into(),
             kubelet_version: "v1.36.3".into(),
@@ -196,7 +200,10 @@ mod tests {
         assert_eq!(labels["marea.dev/pool"], "backend");
         assert_eq!(labels["node.kubernetes.io/instance-type"], "Standard_B2s");
         let taint = &node.spec.unwrap().taints.unwrap()[0];
-        assert_eq!((taint.key.as_str(), taint.value.as_deref(), taint.effect.as_str()), ("marea.dev/pool", Some("backend"), "NoSchedule"));
+        assert_eq!(
+            (taint.key.as_str(), taint.value.as_deref(), taint.effect.as_str()),
+            ("marea.dev/pool", Some("backend"), "NoSchedule")
+        );
         assert_eq!(node.status.unwrap().allocatable.unwrap()["cpu"].0, "1900m");
     }
 

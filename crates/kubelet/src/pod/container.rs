@@ -66,7 +66,10 @@ impl ContainerState {
         ContainerState {
             spec: spec.clone(),
             role,
-            run: Run::Waiting { reason: if role == Role::Main { "ContainerCreating" } else { "PodInitializing" }.into(), message: String::new() },
+            run: Run::Waiting {
+                reason: if role == Role::Main { "ContainerCreating" } else { "PodInitializing" }.into(),
+                message: String::new(),
+            },
             last: None,
             restarts: 0,
             backoff: Backoff::default(),

@@ -43,15 +43,23 @@ impl Facts<'_> {
     }
 
     /// `container` is the one that the selector is on, unless it names another.
-    pub(crate) fn resource(&self, selector: &ResourceFieldSelector, container: Option<&Container>) -> Result<String, String> {
+    pub(crate) fn resource(
+        &self,
+        selector: &ResourceFieldSelector,
+        container: Option<&Container>,
+    ) -> Result<String, String> {
         let named = selector.container_name.as_deref();
         let spec = self.pod.spec.as_ref();
-        let find = |name: &str| spec.into_iter().flat_map(|spec| &spec.containers).find(|container| container.name == name);
+        let find =
+            |name: &str| spec.into_iter().flat_map(|spec| &spec.containers).find(|container| container.name == name);
         let container = match named {
             Some(name) => find(name).ok_or_else(|| format!("container `{name}` not found"))?,
             None => container.ok_or("a resource field of a volume needs a containerName")?,
         };
-        let (kind, name) = selector.resource.split_once('.').ok_or_else(|| format!("resource `{}` is not supported", selector.resource))?;
+        let (kind, name) = selector
+            .resource
+            .split_once('.')
+            .ok_or_else(|| format!("resource `{}` is not supported", selector.resource))?;
         let resources = container.resources.as_ref();
         let set = match kind {
             "limits" => resources.and_then(|resources| resources.limits.as_ref()),
@@ -105,7 +113,11 @@ mod tests {
         assert!(field("spec.subdomain").is_err());
         let container = &pod.spec.as_ref().unwrap().containers[0];
         let resource = |name: &str, divisor: &str| {
-            let selector = ResourceFieldSelector { resource: name.into(), divisor: Some(Quantity(divisor.into())), ..Default::default() };
+            let selector = ResourceFieldSelector {
+                resource: name.into(),
+                divisor: Some(Quantity(divisor.into())),
+                ..Default::default()
+            };
             facts.resource(&selector, Some(container))
         };
         assert_eq!(resource("limits.cpu", "1"), Ok("2".into()));

@@ -13,7 +13,12 @@ pub(crate) type Env = BTreeMap<String, String>;
 
 /// # Errors
 /// A reference that is not there, worded as upstream's `CreateContainerConfigError`.
-pub(crate) fn build(client: &Client, facts: &Facts<'_>, container: &Container, api: std::net::SocketAddr) -> Result<Env, String> {
+pub(crate) fn build(
+    client: &Client,
+    facts: &Facts<'_>,
+    container: &Container,
+    api: std::net::SocketAddr,
+) -> Result<Env, String> {
     let namespace = facts.pod.metadata.namespace.as_deref().unwrap_or_default();
     let links = facts.pod.spec.as_ref().and_then(|spec| spec.enable_service_links).unwrap_or(true);
     let services = if links { service_links(&client.list::<Service>(Some(namespace))) } else { Env::new() };
@@ -43,7 +48,13 @@ pub(crate) fn build(client: &Client, facts: &Facts<'_>, container: &Container, a
     Ok(env)
 }
 
-fn value_of(client: &Client, facts: &Facts<'_>, container: &Container, variable: &EnvVar, env: &Env) -> Result<Option<String>, String> {
+fn value_of(
+    client: &Client,
+    facts: &Facts<'_>,
+    container: &Container,
+    variable: &EnvVar,
+    env: &Env,
+) -> Result<Option<String>, String> {
     let Some(source) = &variable.value_from else {
         let text = variable.value.as_deref().unwrap_or("");
         return Ok(Some(expand(text, |name| env.get(name).cloned())));
@@ -51,7 +62,12 @@ fn value_of(client: &Client, facts: &Facts<'_>, container: &Container, variable:
     from_source(client, facts, container, source)
 }
 
-fn from_source(client: &Client, facts: &Facts<'_>, container: &Container, source: &EnvVarSource) -> Result<Option<String>, String> {
+fn from_source(
+    client: &Client,
+    facts: &Facts<'_>,
+    container: &Container,
+    source: &EnvVarSource,
+) -> Result<Option<String>, String> {
     let namespace = facts.pod.metadata.namespace.as_deref().unwrap_or_default();
     if let Some(selector) = &source.field_ref {
         return facts.field(selector).map(Some);
@@ -62,14 +78,19 @@ fn from_source(client: &Client, facts: &Facts<'_>, container: &Container, source
     if let Some(selector) = &source.config_map_key_ref {
         let optional = selector.optional.unwrap_or(false);
         let data = config_map(client, namespace, &selector.name, optional)?;
-        return key(data, &selector.key, optional, || format!("couldn't find key {} in ConfigMap {namespace}/{}", selector.key, selector.name));
+        return key(data, &selector.key, optional, || {
+            format!("couldn't find key {} in ConfigMap {namespace}/{}", selector.key, selector.name)
+        });
     }
     if let Some(selector) = &source.secret_key_ref {
         let optional = selector.optional.unwrap_or(false);
         let data = secret(client, namespace, &selector.name, optional)?;
-        return key(data, &selector.key, optional, || format!("couldn't find key {} in Secret {namespace}/{}", selector.key, selector.name));
+        return key(data, &selector.key, optional, || {
+            format!("couldn't find key {} in Secret {namespace}/{}", selector.key, selector.name)
+        });
     }
-    Err("valueFrom has a source that is not supported; use fieldRef, resourceFieldRef, configMapKeyRef or secretKeyRef".into())
+    Err("valueFrom has a source that is not supported; use fieldRef, resourceFieldRef, configMapKeyRef or secretKeyRef"
+        .into())
 }
 
 fn key(data: Option<Env>, key: &str, optional: bool, missing: impl Fn() -> String) -> Result<Option<String>, String> {
@@ -90,7 +111,9 @@ fn config_map(client: &Client, namespace: &str, name: &str, optional: bool) -> R
 fn secret(client: &Client, namespace: &str, name: &str, optional: bool) -> Result<Option<Env>, String> {
     match client.get::<Secret>(Some(namespace), name) {
         Some(secret) => {
-            let text = |(key, bytes): (&String, &k8s_openapi::ByteString)| (key.clone(), String::from_utf8_lossy(&bytes.0).into_owned());
+            let text = |(key, bytes): (&String, &k8s_openapi::ByteString)| {
+                (key.clone(), String::from_utf8_lossy(&bytes.0).into_owned())
+            };
             Ok(Some(secret.data.iter().flatten().map(text).collect()))
         }
         None if optional => Ok(None),
@@ -111,7 +134,10 @@ fn service_links(services: &[std::sync::Arc<Service>]) -> Env {
         env.insert(format!("{name}_SERVICE_PORT"), first.port.to_string());
         for port in ports {
             if let Some(port_name) = &port.name {
-                env.insert(format!("{name}_SERVICE_PORT_{}", port_name.to_uppercase().replace('-', "_")), port.port.to_string());
+                env.insert(
+                    format!("{name}_SERVICE_PORT_{}", port_name.to_uppercase().replace('-', "_")),
+                    port.port.to_string(),
+                );
             }
             let protocol = port.protocol.as_deref().unwrap_or("TCP");
             let prefix = format!("{name}_PORT_{}_{protocol}", port.port);

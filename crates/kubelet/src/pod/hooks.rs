@@ -23,7 +23,12 @@ pub(crate) fn request(action: &HTTPGetAction, container: &Container, pod_ip: Ipv
         host: action.host.clone().filter(|host| !host.is_empty()).unwrap_or_else(|| pod_ip.to_string()),
         port: port(&action.port, container)?,
         path: if path.starts_with('/') { path.to_owned() } else { format!("/{path}") },
-        headers: action.http_headers.iter().flatten().map(|header| (header.name.clone(), header.value.clone())).collect(),
+        headers: action
+            .http_headers
+            .iter()
+            .flatten()
+            .map(|header| (header.name.clone(), header.value.clone()))
+            .collect(),
     })
 }
 
@@ -41,7 +46,11 @@ pub(crate) fn port(port: &IntOrString, container: &Container) -> Result<u16, Str
 }
 
 /// Runs a command in a container's environment; its exit code and the beginning of what it printed.
-pub(crate) async fn exec(spec: &RunSpec, command: &[String], timeout: Option<Duration>) -> Result<(i32, String), String> {
+pub(crate) async fn exec(
+    spec: &RunSpec,
+    command: &[String],
+    timeout: Option<Duration>,
+) -> Result<(i32, String), String> {
     let (program, arguments) = command.split_first().ok_or("the command is empty")?;
     let child = tokio::process::Command::new(program)
         .args(arguments)
@@ -70,7 +79,12 @@ pub(crate) async fn exec(spec: &RunSpec, command: &[String], timeout: Option<Dur
 ///
 /// # Errors
 /// Why the hook failed.
-pub(crate) async fn run(handler: &LifecycleHandler, container: &Container, spec: Option<&RunSpec>, pod_ip: Ipv4Addr) -> Result<(), String> {
+pub(crate) async fn run(
+    handler: &LifecycleHandler,
+    container: &Container,
+    spec: Option<&RunSpec>,
+    pod_ip: Ipv4Addr,
+) -> Result<(), String> {
     if let Some(sleep) = &handler.sleep {
         tokio::time::sleep(Duration::from_secs(u64::try_from(sleep.seconds).unwrap_or(0))).await;
         return Ok(());

@@ -22,7 +22,9 @@ pub(crate) async fn get(request: &Get, timeout: Duration) -> Result<u16, String>
     match tokio::time::timeout(timeout, exchange(request)).await {
         Ok(Ok(status)) => Ok(status),
         Ok(Err(error)) => Err(format!("Get {url:?}: {error}")),
-        Err(_) => Err(format!("Get {url:?}: context deadline exceeded (Client.Timeout exceeded while awaiting headers)")),
+        Err(_) => {
+            Err(format!("Get {url:?}: context deadline exceeded (Client.Timeout exceeded while awaiting headers)"))
+        }
     }
 }
 

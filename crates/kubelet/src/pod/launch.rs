@@ -26,8 +26,13 @@ pub(crate) enum NotReady {
 #[derive(Debug)]
 pub(crate) enum Program {
     /// Nothing runs; `left_out` says why when the entry would have run something.
-    Pause { left_out: Option<String> },
-    Run { spec: RunSpec, stop_signal: Option<Signal> },
+    Pause {
+        left_out: Option<String>,
+    },
+    Run {
+        spec: RunSpec,
+        stop_signal: Option<Signal>,
+    },
 }
 
 /// The directories of one pod.
@@ -86,7 +91,10 @@ pub(crate) fn program(
         return Ok(Program::Pause { left_out: None });
     }
     if let Some(missing) = entry.missing(&search_path()) {
-        let why = format!("`{}` is not installed (Debian package {}); the pod holds its place and does nothing", missing.program, missing.package);
+        let why = format!(
+            "`{}` is not installed (Debian package {}); the pod holds its place and does nothing",
+            missing.program, missing.package
+        );
         return Ok(Program::Pause { left_out: Some(why) });
     }
     let own_env = env::build(client, facts, container, config.api_server).map_err(NotReady::Config)?;
@@ -104,7 +112,9 @@ pub(crate) fn program(
         pod_ip: facts.pod_ip.parse().unwrap_or(std::net::Ipv4Addr::LOCALHOST),
         service_account,
     };
-    let failed = |error: crate::images::TemplateError| NotReady::Config(format!("image catalogue, entry `{}`: {error}", entry.image));
+    let failed = |error: crate::images::TemplateError| {
+        NotReady::Config(format!("image catalogue, entry `{}`: {error}", entry.image))
+    };
     let argv = entry.argv(container, &context).map_err(failed)?;
     let env = process_env(entry, facts, &own_env, &mounts, &tmp, &context).map_err(failed)?;
     let workdir = match (&entry.workdir, &container.working_dir) {
@@ -113,12 +123,18 @@ pub(crate) fn program(
         (None, None) => directories.tmp(),
     };
     make_directories(&[&tmp, &directories.tmp(), &workdir]).map_err(NotReady::Config)?;
-    let stop = container.lifecycle.as_ref().and_then(|lifecycle| lifecycle.stop_signal.as_deref()).or(entry.stop_signal.as_deref());
+    let stop = container
+        .lifecycle
+        .as_ref()
+        .and_then(|lifecycle| lifecycle.stop_signal.as_deref())
+        .or(entry.stop_signal.as_deref());
     Ok(Program::Run { spec: RunSpec { argv, env, workdir, log }, stop_signal: stop.and_then(crate::signals::parse) })
 }
 
 fn make_directories(paths: &[&Path]) -> Result<(), String> {
-    paths.iter().try_for_each(|path| std::fs::create_dir_all(path).map_err(|error| format!("cannot create {}: {error}", path.display())))
+    paths.iter().try_for_each(|path| {
+        std::fs::create_dir_all(path).map_err(|error| format!("cannot create {}: {error}", path.display()))
+    })
 }
 
 impl Entry {
@@ -129,11 +145,13 @@ impl Entry {
     /// The container's own words have `$(VAR)` and paths under mounts replaced.
     fn argv(&self, container: &Container, context: &Context<'_>) -> Result<Vec<String>, crate::images::TemplateError> {
         let own = |words: &Option<Vec<String>>| -> Vec<String> {
-            let expand_one = |word: &String| context.mounts.translate(&expand(word, |name| context.env.get(name).cloned()));
+            let expand_one =
+                |word: &String| context.mounts.translate(&expand(word, |name| context.env.get(name).cloned()));
             words.iter().flatten().map(expand_one).collect()
         };
         let (command, args) = (own(&container.command), own(&container.args));
-        let mut argv: Vec<String> = self.command.iter().map(|word| self.expand(word, context)).collect::<Result<_, _>>()?;
+        let mut argv: Vec<String> =
+            self.command.iter().map(|word| self.expand(word, context)).collect::<Result<_, _>>()?;
         match self.arguments {
             Arguments::Image if !command.is_empty() => argv = [command, args].concat(),
             Arguments::Image => argv.extend(args),

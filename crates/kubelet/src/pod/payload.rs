@@ -58,7 +58,8 @@ fn fresh_directory(volume: &Path) -> io::Result<String> {
 fn is_same(directory: &Path, payload: &Payload) -> bool {
     let mut files = 0;
     count_files(directory, &mut files);
-    files == payload.len() && payload.iter().all(|(path, (content, _))| fs::read(directory.join(path)).is_ok_and(|own| own == *content))
+    files == payload.len()
+        && payload.iter().all(|(path, (content, _))| fs::read(directory.join(path)).is_ok_and(|own| own == *content))
 }
 
 fn count_files(directory: &Path, files: &mut usize) {

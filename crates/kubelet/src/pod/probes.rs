@@ -91,14 +91,16 @@ pub(crate) async fn run(kind: Kind, probe: Probe, target: Target, mut report: im
             if kind == Kind::Startup {
                 return;
             }
-        } else if failures >= failure_threshold && (healthy || (kind == Kind::Startup && failures == failure_threshold)) {
+        } else if failures >= failure_threshold && (healthy || (kind == Kind::Startup && failures == failure_threshold))
+        {
             healthy = false;
             report(Report::Verdict { healthy });
             if kind != Kind::Readiness {
                 return;
             }
         }
-        let eager = !healthy && kind != Kind::Liveness && failures < failure_threshold && started.elapsed() < EAGER_UNTIL_AGE;
+        let eager =
+            !healthy && kind != Kind::Liveness && failures < failure_threshold && started.elapsed() < EAGER_UNTIL_AGE;
         let next = if eager { due.min(Instant::now() + EAGER_PERIOD) } else { due };
         tokio::time::sleep_until(next).await;
     }
@@ -108,7 +110,11 @@ async fn once(probe: &Probe, target: &Target) -> Result<(), String> {
     let timeout = seconds(probe.timeout_seconds, 1).max(Duration::from_secs(1));
     if let Some(action) = &probe.http_get {
         let status = http::get(&hooks::request(action, &target.container, target.pod_ip)?, timeout).await?;
-        return if (200..400).contains(&status) { Ok(()) } else { Err(format!("HTTP probe failed with statuscode: {status}")) };
+        return if (200..400).contains(&status) {
+            Ok(())
+        } else {
+            Err(format!("HTTP probe failed with statuscode: {status}"))
+        };
     }
     if let Some(action) = &probe.tcp_socket {
         let host = action.host.clone().filter(|host| !host.is_empty()).unwrap_or_else(|| target.pod_ip.to_string());
@@ -123,7 +129,8 @@ async fn once(probe: &Probe, target: &Target) -> Result<(), String> {
         let (code, text) = hooks::exec(spec, action.command.as_deref().unwrap_or_default(), Some(timeout)).await?;
         return if code == 0 { Ok(()) } else { Err(format!("command exited with {code}: {text}")) };
     }
-    Err("the probe has no handler that is supported; use httpGet, tcpSocket or exec (gRPC probes are not supported)".into())
+    Err("the probe has no handler that is supported; use httpGet, tcpSocket or exec (gRPC probes are not supported)"
+        .into())
 }
 
 #[cfg(test)]
@@ -133,13 +140,18 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn liveness_fails_after_its_threshold_and_reports_each_failure() {
-        let container: Container = serde_json::from_value(json!({"name": "c", "ports": [{"name": "http", "containerPort": 1}]})).unwrap();
-        let probe: Probe = serde_json::from_value(json!({"grpc": {"port": 1}, "periodSeconds": 2, "failureThreshold": 3, "initialDelaySeconds": 5})).unwrap();
+        let container: Container =
+            serde_json::from_value(json!({"name": "c", "ports": [{"name": "http", "containerPort": 1}]})).unwrap();
+        let probe: Probe = serde_json::from_value(
+            json!({"grpc": {"port": 1}, "periodSeconds": 2, "failureThreshold": 3, "initialDelaySeconds": 5}),
+        )
+        .unwrap();
         let target = Target { container, spec: None, pod_ip: Ipv4Addr::LOCALHOST };
         let started = Instant::now();
         let mut reports = Vec::new();
         run(Kind::Liveness, probe, target, |report| reports.push((started.elapsed().as_secs(), report))).await;
-        let failures: Vec<u64> = reports.iter().filter(|(_, report)| matches!(report, Report::Failure { .. })).map(|(at, _)| *at).collect();
+        let failures: Vec<u64> =
+            reports.iter().filter(|(_, report)| matches!(report, Report::Failure { .. })).map(|(at, _)| *at).collect();
         assert_eq!(failures, [5, 7, 9]);
         assert_eq!(reports.last(), Some(&(9, Report::Verdict { healthy: false })));
     }

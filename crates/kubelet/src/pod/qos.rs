@@ -7,7 +7,8 @@ use std::collections::BTreeMap;
 pub(crate) fn class(pod: &Pod) -> &'static str {
     let Some(spec) = &pod.spec else { return "BestEffort" };
     let containers: Vec<&Container> = spec.containers.iter().chain(spec.init_containers.iter().flatten()).collect();
-    let any = |map: &Option<BTreeMap<String, Quantity>>| ["cpu", "memory"].iter().any(|name| positive(map, name).is_some());
+    let any =
+        |map: &Option<BTreeMap<String, Quantity>>| ["cpu", "memory"].iter().any(|name| positive(map, name).is_some());
     let mentioned = containers.iter().any(|container| {
         container.resources.as_ref().is_some_and(|resources| any(&resources.requests) || any(&resources.limits))
     });
@@ -42,7 +43,9 @@ mod tests {
     #[test]
     fn follows_requests_and_limits() {
         let check = |resources: serde_json::Value, expected: &str| {
-            let pod: Pod = serde_json::from_value(json!({"spec": {"containers": [{"name": "a", "resources": resources}]}})).unwrap();
+            let pod: Pod =
+                serde_json::from_value(json!({"spec": {"containers": [{"name": "a", "resources": resources}]}}))
+                    .unwrap();
             assert_eq!(class(&pod), expected);
         };
         check(json!({}), "BestEffort");

@@ -61,7 +61,9 @@ fn is_initialized(containers: &[ContainerState]) -> bool {
 fn phase(inputs: &Inputs<'_>) -> &'static str {
     let policy = inputs.pod.spec.as_ref().and_then(|spec| spec.restart_policy.as_deref()).unwrap_or("Always");
     let failed_init = inputs.containers.iter().any(|state| {
-        state.role == Role::Init && policy == "Never" && state.terminated().is_some_and(|terminated| terminated.code != 0)
+        state.role == Role::Init
+            && policy == "Never"
+            && state.terminated().is_some_and(|terminated| terminated.code != 0)
     });
     if failed_init {
         return "Failed";
@@ -100,12 +102,18 @@ fn conditions(inputs: &Inputs<'_>, phase: &str) -> Vec<Value> {
         (false, false) => ("ContainersNotReady", format!("containers with unready status: [{}]", unready.join(" "))),
     };
     let containers_ready = unready.is_empty() && !finished;
-    let gates_pass = inputs.pod.spec.iter().flat_map(|spec| spec.readiness_gates.iter().flatten()).all(|gate| {
-        old.iter().any(|condition| condition.type_ == gate.condition_type && condition.status == "True")
-    });
+    let gates_pass =
+        inputs.pod.spec.iter().flat_map(|spec| spec.readiness_gates.iter().flatten()).all(|gate| {
+            old.iter().any(|condition| condition.type_ == gate.condition_type && condition.status == "True")
+        });
     let own = [
         ("PodReadyToStartContainers", inputs.pod_ip.is_some() && !finished, "", String::new()),
-        ("Initialized", initialized || phase == "Succeeded", if initialized { "" } else { "ContainersNotInitialized" }, incomplete(inputs, initialized)),
+        (
+            "Initialized",
+            initialized || phase == "Succeeded",
+            if initialized { "" } else { "ContainersNotInitialized" },
+            incomplete(inputs, initialized),
+        ),
         if containers_ready && !gates_pass {
             ("Ready", false, "ReadinessGatesNotReady", "a condition of the readiness gates is not True".to_owned())
         } else {
@@ -113,7 +121,10 @@ fn conditions(inputs: &Inputs<'_>, phase: &str) -> Vec<Value> {
         },
         ("ContainersReady", containers_ready, ready_reason, ready_message),
     ];
-    let mut all: Vec<Value> = own.into_iter().map(|(kind, is_true, reason, message)| condition(&old, kind, is_true, reason, &message, inputs)).collect();
+    let mut all: Vec<Value> = own
+        .into_iter()
+        .map(|(kind, is_true, reason, message)| condition(&old, kind, is_true, reason, &message, inputs))
+        .collect();
     let foreign = old.iter().filter(|condition| !all.iter().any(|own| own["type"] == condition.type_.as_str()));
     let foreign: Vec<Value> = foreign.filter_map(|condition| serde_json::to_value(condition).ok()).collect();
     all.extend(foreign);
@@ -124,12 +135,26 @@ fn incomplete(inputs: &Inputs<'_>, initialized: bool) -> String {
     if initialized {
         return String::new();
     }
-    let done = |state: &&ContainerState| state.terminated().is_some_and(|terminated| terminated.code == 0) || state.started;
-    let names: Vec<&str> = inputs.containers.iter().filter(|state| state.role != Role::Main).filter(|state| !done(state)).map(|state| state.spec.name.as_str()).collect();
+    let done =
+        |state: &&ContainerState| state.terminated().is_some_and(|terminated| terminated.code == 0) || state.started;
+    let names: Vec<&str> = inputs
+        .containers
+        .iter()
+        .filter(|state| state.role != Role::Main)
+        .filter(|state| !done(state))
+        .map(|state| state.spec.name.as_str())
+        .collect();
     format!("containers with incomplete status: [{}]", names.join(" "))
 }
 
-fn condition(old: &[PodCondition], kind: &str, is_true: bool, reason: &str, message: &str, inputs: &Inputs<'_>) -> Value {
+fn condition(
+    old: &[PodCondition],
+    kind: &str,
+    is_true: bool,
+    reason: &str,
+    message: &str,
+    inputs: &Inputs<'_>,
+) -> Value {
     let status = if is_true { "True" } else { "False" };
     let unchanged = old.iter().find(|condition| condition.type_ == kind && condition.status == status);
     let since = unchanged
@@ -212,7 +237,15 @@ mod tests {
 
     fn ended(code: i32) -> Run {
         let at = Timestamp::from_secs(1);
-        Run::Terminated(Terminated { code, signal: None, reason: "Error", message: String::new(), started: at, finished: at, id: String::new() })
+        Run::Terminated(Terminated {
+            code,
+            signal: None,
+            reason: "Error",
+            message: String::new(),
+            started: at,
+            finished: at,
+            id: String::new(),
+        })
     }
 
     fn running() -> Run {
@@ -226,7 +259,16 @@ mod tests {
             (state.run, state.ready, state.started) = (run, true, true);
         }
         let now = Timestamp::from_secs(5);
-        build(&Inputs { pod: &pod, uid: "u", pod_ip: None, host_ip: "h".into(), started: now, containers: &containers, now, finished: false })
+        build(&Inputs {
+            pod: &pod,
+            uid: "u",
+            pod_ip: None,
+            host_ip: "h".into(),
+            started: now,
+            containers: &containers,
+            now,
+            finished: false,
+        })
     }
 
     fn check(policy: &str, runs: [Run; 3], phase: &str, ready: &str) {
@@ -234,7 +276,10 @@ mod tests {
         assert_eq!(status["phase"], phase);
         let conditions = status["conditions"].as_array().unwrap();
         assert_eq!(conditions.iter().find(|condition| condition["type"] == "Ready").unwrap()["status"], ready);
-        assert!(conditions.iter().any(|condition| condition["type"] == "PodScheduled"), "the scheduler's condition stays");
+        assert!(
+            conditions.iter().any(|condition| condition["type"] == "PodScheduled"),
+            "the scheduler's condition stays"
+        );
     }
 
     #[test]

@@ -4,8 +4,8 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 use k8s_openapi::api::core::v1::{
-    ConfigMap, Container, DownwardAPIVolumeFile, KeyToPath, Pod, ProjectedVolumeSource, Secret, ServiceAccountTokenProjection, Volume,
-    VolumeProjection,
+    ConfigMap, Container, DownwardAPIVolumeFile, KeyToPath, Pod, ProjectedVolumeSource, Secret,
+    ServiceAccountTokenProjection, Volume, VolumeProjection,
 };
 use units::{Millis, Timestamp};
 
@@ -66,11 +66,18 @@ impl Volumes<'_> {
             let name = source.secret_name.as_deref().unwrap_or_default();
             self.secret(name, source.items.as_deref(), source.optional, mode, &mut payload)?;
         } else if let Some(source) = &volume.downward_api {
-            self.downward(source.items.as_deref().unwrap_or_default(), source.default_mode.unwrap_or(DEFAULT_MODE), &mut payload)?;
+            self.downward(
+                source.items.as_deref().unwrap_or_default(),
+                source.default_mode.unwrap_or(DEFAULT_MODE),
+                &mut payload,
+            )?;
         } else if let Some(source) = &volume.projected {
             self.projected(&volume.name, source, tokens, now, &mut payload).await?;
         } else {
-            return Err("this kind of volume is not supported; use configMap, secret, projected, downwardAPI or emptyDir".into());
+            return Err(
+                "this kind of volume is not supported; use configMap, secret, projected, downwardAPI or emptyDir"
+                    .into(),
+            );
         }
         Ok(Some(payload))
     }
@@ -100,14 +107,22 @@ impl Volumes<'_> {
                     insert(payload, "kubeconfig", kubeconfig.into_bytes(), mode_bits(mode))?;
                 }
             } else {
-                return Err("a projected source is not supported; use configMap, secret, downwardAPI or serviceAccountToken".into());
+                return Err(
+                    "a projected source is not supported; use configMap, secret, downwardAPI or serviceAccountToken"
+                        .into(),
+                );
             }
         }
         Ok(())
     }
 
     /// A token is replaced when four fifths of its life are over, as upstream's token manager does.
-    async fn token(&self, source: &ServiceAccountTokenProjection, tokens: &mut Tokens, now: Timestamp) -> Result<String, String> {
+    async fn token(
+        &self,
+        source: &ServiceAccountTokenProjection,
+        tokens: &mut Tokens,
+        now: Timestamp,
+    ) -> Result<String, String> {
         let audience = source.audience.clone().unwrap_or_default();
         if let Some((token, replace_at)) = tokens.issued.get(&audience)
             && now < *replace_at
@@ -120,14 +135,17 @@ impl Volumes<'_> {
         let expiration_seconds = source.expiration_seconds.unwrap_or(TOKEN_SECONDS);
         let request = TokenRequest {
             namespace: text(pod.metadata.namespace.as_ref()),
-            service_account: spec.and_then(|spec| spec.service_account_name.clone()).unwrap_or_else(|| "default".into()),
+            service_account: spec
+                .and_then(|spec| spec.service_account_name.clone())
+                .unwrap_or_else(|| "default".into()),
             pod_name: text(pod.metadata.name.as_ref()),
             pod_uid: text(pod.metadata.uid.as_ref()),
             node_name: text(spec.and_then(|spec| spec.node_name.as_ref())),
             audience: audience.clone(),
             expiration_seconds,
         };
-        let token = self.config.tokens.token(&request).await.map_err(|error| format!("failed to fetch token: {error}"))?;
+        let token =
+            self.config.tokens.token(&request).await.map_err(|error| format!("failed to fetch token: {error}"))?;
         tokens.issued.insert(audience, (token.clone(), now + Millis(expiration_seconds * 800)));
         Ok(token)
     }
@@ -149,17 +167,32 @@ impl Volumes<'_> {
         config.to_string()
     }
 
-    fn config_map(&self, name: &str, items: Option<&[KeyToPath]>, optional: Option<bool>, mode: i32, payload: &mut Payload) -> Result<(), String> {
+    fn config_map(
+        &self,
+        name: &str,
+        items: Option<&[KeyToPath]>,
+        optional: Option<bool>,
+        mode: i32,
+        payload: &mut Payload,
+    ) -> Result<(), String> {
         let namespace = self.facts.pod.metadata.namespace.as_deref().unwrap_or_default();
         let Some(map) = self.client.get::<ConfigMap>(Some(namespace), name) else {
             return absent(optional, || format!("configmap {name:?} not found"));
         };
-        let mut data: BTreeMap<String, Vec<u8>> = map.data.iter().flatten().map(|(key, text)| (key.clone(), text.clone().into_bytes())).collect();
+        let mut data: BTreeMap<String, Vec<u8>> =
+            map.data.iter().flatten().map(|(key, text)| (key.clone(), text.clone().into_bytes())).collect();
         data.extend(map.binary_data.iter().flatten().map(|(key, bytes)| (key.clone(), bytes.0.clone())));
         select(&data, items, optional, mode, payload)
     }
 
-    fn secret(&self, name: &str, items: Option<&[KeyToPath]>, optional: Option<bool>, mode: i32, payload: &mut Payload) -> Result<(), String> {
+    fn secret(
+        &self,
+        name: &str,
+        items: Option<&[KeyToPath]>,
+        optional: Option<bool>,
+        mode: i32,
+        payload: &mut Payload,
+    ) -> Result<(), String> {
         let namespace = self.facts.pod.metadata.namespace.as_deref().unwrap_or_default();
         let Some(secret) = self.client.get::<Secret>(Some(namespace), name) else {
             return absent(optional, || format!("secret {name:?} not found"));
@@ -206,7 +239,9 @@ fn select(
 
 /// Refuses paths that would leave the volume or touch its own bookkeeping.
 fn insert(payload: &mut Payload, path: &str, content: Vec<u8>, mode: u32) -> Result<(), String> {
-    let safe = !path.is_empty() && !path.starts_with('/') && path.split('/').all(|part| !part.is_empty() && part != "." && !part.starts_with(".."));
+    let safe = !path.is_empty()
+        && !path.starts_with('/')
+        && path.split('/').all(|part| !part.is_empty() && part != "." && !part.starts_with(".."));
     if !safe {
         return Err(format!("path {path:?} is not inside the volume"));
     }
@@ -222,7 +257,12 @@ fn mode_bits(mode: i32) -> u32 {
 ///
 /// # Errors
 /// When a mount names a volume that the pod does not have or a path outside of it.
-pub(crate) fn mounts(pod: &Pod, container: &Container, volumes: &Path, env: &BTreeMap<String, String>) -> Result<(Mounts, Option<PathBuf>), String> {
+pub(crate) fn mounts(
+    pod: &Pod,
+    container: &Container,
+    volumes: &Path,
+    env: &BTreeMap<String, String>,
+) -> Result<(Mounts, Option<PathBuf>), String> {
     let known: Vec<&Volume> = pod.spec.iter().flat_map(|spec| spec.volumes.iter().flatten()).collect();
     let mut mounts = Vec::new();
     let mut service_account = None;
@@ -231,14 +271,16 @@ pub(crate) fn mounts(pod: &Pod, container: &Container, volumes: &Path, env: &BTr
             return Err(format!("volume {:?} of container {:?} not found", mount.name, container.name));
         }
         let mut host = volumes.join(&mount.name);
-        let expanded = mount.sub_path_expr.as_ref().map(|text| super::expand::expand(text, |name| env.get(name).cloned()));
+        let expanded =
+            mount.sub_path_expr.as_ref().map(|text| super::expand::expand(text, |name| env.get(name).cloned()));
         if let Some(inside) = expanded.or_else(|| mount.sub_path.clone()).filter(|inside| !inside.is_empty()) {
             if inside.starts_with('/') || inside.split('/').any(|part| part == "..") {
                 return Err(format!("subPath {inside:?} of container {:?} is not inside the volume", container.name));
             }
             host = host.join(inside);
             if !host.exists() {
-                std::fs::create_dir_all(&host).map_err(|error| format!("failed to create subPath {}: {error}", host.display()))?;
+                std::fs::create_dir_all(&host)
+                    .map_err(|error| format!("failed to create subPath {}: {error}", host.display()))?;
             }
         }
         if mount.mount_path.trim_end_matches('/') == SERVICE_ACCOUNT_PATH {

@@ -37,8 +37,17 @@ pub(crate) enum Message {
     Gone,
     /// Something that the pod refers to may have changed.
     Refresh,
-    Exited { container: String, attempt: i32, exit: Exit },
-    Probe { container: String, attempt: i32, kind: Kind, report: Report },
+    Exited {
+        container: String,
+        attempt: i32,
+        exit: Exit,
+    },
+    Probe {
+        container: String,
+        attempt: i32,
+        kind: Kind,
+        report: Report,
+    },
 }
 
 pub(crate) struct Worker {
@@ -63,7 +72,12 @@ pub(crate) struct Worker {
 
 impl Worker {
     /// Takes up what runs already. Must be called on the runtime.
-    pub(crate) fn new(shared: Arc<Shared>, pod: Arc<Pod>, sender: mpsc::UnboundedSender<Message>, inbox: mpsc::UnboundedReceiver<Message>) -> Worker {
+    pub(crate) fn new(
+        shared: Arc<Shared>,
+        pod: Arc<Pod>,
+        sender: mpsc::UnboundedSender<Message>,
+        inbox: mpsc::UnboundedReceiver<Message>,
+    ) -> Worker {
         let metadata = &pod.metadata;
         let uid = metadata.uid.clone().unwrap_or_default();
         let status = pod.status.as_ref();
@@ -104,7 +118,8 @@ impl Worker {
             if self.is_over() {
                 break;
             }
-            let until_wake = wake_at.map_or(REFRESH, |at| Duration::from_millis(u64::try_from((at - now()).0).unwrap_or(0)));
+            let until_wake =
+                wake_at.map_or(REFRESH, |at| Duration::from_millis(u64::try_from((at - now()).0).unwrap_or(0)));
             tokio::select! {
                 message = self.inbox.recv() => match message {
                     Some(message) => self.receive(message),
@@ -139,15 +154,18 @@ impl Worker {
     /// True when no container will ever run again.
     fn has_ended(&self) -> bool {
         let failed_init = self.containers.iter().any(|state| {
-            state.role == Role::Init && state.terminated().is_some_and(|end| end.code != 0 && !state.restarts_after(end.code, &self.pod))
+            state.role == Role::Init
+                && state.terminated().is_some_and(|end| end.code != 0 && !state.restarts_after(end.code, &self.pod))
         });
         let mut mains = self.containers.iter().filter(|state| state.role == Role::Main);
-        failed_init || mains.all(|state| state.terminated().is_some_and(|end| !state.restarts_after(end.code, &self.pod)))
+        failed_init
+            || mains.all(|state| state.terminated().is_some_and(|end| !state.restarts_after(end.code, &self.pod)))
     }
 
     /// Finds what a daemon that died left running, so that nothing is started twice.
     fn adopt(&mut self) {
-        let old_ip = self.pod.status.as_ref().and_then(|status| status.pod_ip.as_deref()).and_then(|ip| ip.parse().ok());
+        let old_ip =
+            self.pod.status.as_ref().and_then(|status| status.pod_ip.as_deref()).and_then(|ip| ip.parse().ok());
         self.pod_ip = old_ip.filter(|ip| self.shared.occupy_pod_ip(&self.node_name(), *ip));
         for index in 0..self.containers.len() {
             let directory = self.directories.container(&self.containers[index].spec.name);
@@ -164,7 +182,9 @@ impl Worker {
             let exit = process.exit();
             let state = &mut self.containers[index];
             state.run = Run::Running { process: Some(process.clone()), started: Timestamp(process.started().at_ms) };
-            state.stop_signal = launch::entry(&self.shared.config, &state.spec).ok().and_then(|entry| entry.stop_signal.as_deref().and_then(crate::signals::parse));
+            state.stop_signal = launch::entry(&self.shared.config, &state.spec)
+                .ok()
+                .and_then(|entry| entry.stop_signal.as_deref().and_then(crate::signals::parse));
             match exit {
                 Some(exit) => {
                     let finished = Timestamp(exit.at_ms);
@@ -184,8 +204,13 @@ impl Worker {
     fn adopt_without_process(&mut self, index: usize) {
         let statuses = self.pod.status.as_ref().and_then(|status| status.container_statuses.as_ref());
         let name = &self.containers[index].spec.name;
-        let running = statuses.into_iter().flatten().find(|status| status.name == *name).and_then(|status| status.state.as_ref()?.running.as_ref());
-        let holds_place = launch::entry(&self.shared.config, &self.containers[index].spec).is_ok_and(|entry| entry.pause || entry.missing(&launch::search_path()).is_some());
+        let running = statuses
+            .into_iter()
+            .flatten()
+            .find(|status| status.name == *name)
+            .and_then(|status| status.state.as_ref()?.running.as_ref());
+        let holds_place = launch::entry(&self.shared.config, &self.containers[index].spec)
+            .is_ok_and(|entry| entry.pause || entry.missing(&launch::search_path()).is_some());
         if let (Some(running), true) = (running, holds_place) {
             let started = running.started_at.as_ref().map_or_else(now, |time| time.0.into());
             let state = &mut self.containers[index];
@@ -197,7 +222,9 @@ impl Worker {
     /// A restart of the daemon must not make a ready pod unready until its next probe.
     fn was_ready(&mut self, index: usize) {
         let statuses = self.pod.status.as_ref();
-        let all = statuses.into_iter().flat_map(|status| status.container_statuses.iter().flatten().chain(status.init_container_statuses.iter().flatten()));
+        let all = statuses.into_iter().flat_map(|status| {
+            status.container_statuses.iter().flatten().chain(status.init_container_statuses.iter().flatten())
+        });
         let state = &mut self.containers[index];
         if let Some(status) = all.into_iter().find(|status| status.name == state.spec.name) {
             state.ready = status.ready;
@@ -232,7 +259,9 @@ impl Worker {
 
     /// The container, unless the message is about an earlier run of it.
     fn position(&self, container: &str, attempt: i32) -> Option<usize> {
-        self.containers.iter().position(|state| state.spec.name == container && state.restarts == attempt && state.is_running())
+        self.containers
+            .iter()
+            .position(|state| state.spec.name == container && state.restarts == attempt && state.is_running())
     }
 
     /// Does what can be done now; returns when to look again even if nothing is heard.
@@ -258,21 +287,31 @@ impl Worker {
     async fn prepare(&mut self) -> Result<(), String> {
         if self.pod_ip.is_none() {
             let node = self.node_name();
-            self.pod_ip = Some(self.shared.allocate_pod_ip(&node).ok_or_else(|| format!("node {node} has no free pod address"))?);
+            self.pod_ip =
+                Some(self.shared.allocate_pod_ip(&node).ok_or_else(|| format!("node {node} has no free pod address"))?);
             self.write_status().await;
         }
         if self.volumes_ready {
             return Ok(());
         }
-        let only_holds_place = self.containers.iter().all(|state| launch::entry(&self.shared.config, &state.spec).is_ok_and(|entry| entry.pause));
+        let only_holds_place = self
+            .containers
+            .iter()
+            .all(|state| launch::entry(&self.shared.config, &state.spec).is_ok_and(|entry| entry.pause));
         if !only_holds_place {
-            std::fs::create_dir_all(self.directories.volumes()).map_err(|error| format!("cannot create the pod's directory: {error}"))?;
+            std::fs::create_dir_all(self.directories.volumes())
+                .map_err(|error| format!("cannot create the pod's directory: {error}"))?;
             let pod = Arc::clone(&self.pod);
             let node = self.node();
             let facts = self.facts(&pod, node.as_deref());
             let directory = self.directories.volumes();
             let mut tokens = std::mem::take(&mut self.tokens);
-            let volumes = Volumes { client: &self.shared.client, config: &self.shared.config, facts: &facts, directory: &directory };
+            let volumes = Volumes {
+                client: &self.shared.client,
+                config: &self.shared.config,
+                facts: &facts,
+                directory: &directory,
+            };
             let outcome = volumes.sync(&mut tokens, now()).await;
             self.tokens = tokens;
             outcome?;
@@ -341,7 +380,14 @@ impl Worker {
         let program = {
             let node = self.node();
             let facts = self.facts(&self.pod, node.as_deref());
-            launch::program(&self.shared.client, &self.shared.config, &facts, &self.containers[index].spec, &self.directories, log)
+            launch::program(
+                &self.shared.client,
+                &self.shared.config,
+                &facts,
+                &self.containers[index].spec,
+                &self.directories,
+                log,
+            )
         };
         match program {
             Err(reason) => self.not_ready(index, reason),
@@ -359,7 +405,12 @@ impl Worker {
                 let _ = std::fs::remove_dir_all(self.directories.container(&name).join((attempt - 2).to_string()));
                 let _ = std::fs::remove_dir_all(&directory);
                 let image = self.containers[index].spec.image.clone().unwrap_or_default();
-                self.container_event(index, "Normal", "Pulled", &format!("Container image {image:?} already present on machine"));
+                self.container_event(
+                    index,
+                    "Normal",
+                    "Pulled",
+                    &format!("Container image {image:?} already present on machine"),
+                );
                 self.containers[index].stop_signal = stop_signal;
                 match Process::start(&self.shared.config.shim, &directory, &spec).await {
                     Ok(process) => {
@@ -383,7 +434,16 @@ impl Worker {
         let (shared, about) = (Arc::clone(&self.shared), self.reference(Some(field_path(state))));
         tokio::spawn(async move {
             if let Err(error) = super::hooks::run(&hook, &container, Some(&spec), pod_ip).await {
-                shared.client.event(&about, "Warning", "FailedPostStartHook", &format!("PostStartHook failed: {error}"), "kubelet").await;
+                shared
+                    .client
+                    .event(
+                        &about,
+                        "Warning",
+                        "FailedPostStartHook",
+                        &format!("PostStartHook failed: {error}"),
+                        "kubelet",
+                    )
+                    .await;
                 process.signal(Signal::KILL);
             }
         });
@@ -422,7 +482,12 @@ impl Worker {
         };
         state.run = Run::Waiting { reason: name.into(), message: message.clone() };
         if previous != name {
-            self.container_event(index, "Warning", if name == "ImagePullBackOff" { "BackOff" } else { "Failed" }, &format!("Error: {name}: {message}"));
+            self.container_event(
+                index,
+                "Warning",
+                if name == "ImagePullBackOff" { "BackOff" } else { "Failed" },
+                &format!("Error: {name}: {message}"),
+            );
         }
     }
 
@@ -463,14 +528,20 @@ impl Worker {
         let Run::Running { process: Some(process), .. } = &state.run else { return };
         let target = Target { container: state.spec.clone(), spec: process.spec(), pod_ip };
         let (container, attempt, sender) = (state.spec.name.clone(), state.restarts, self.sender.clone());
-        let report = move |report| drop(sender.send(Message::Probe { container: container.clone(), attempt, kind, report }));
+        let report =
+            move |report| drop(sender.send(Message::Probe { container: container.clone(), attempt, kind, report }));
         state.probes.push(tokio::spawn(probes::run(kind, probe, target, report)).abort_handle());
     }
 
     fn probed(&mut self, index: usize, kind: Kind, report: Report) {
         match report {
             Report::Failure { message } => {
-                self.container_event(index, "Warning", "Unhealthy", &format!("{} probe failed: {message}", kind.label()));
+                self.container_event(
+                    index,
+                    "Warning",
+                    "Unhealthy",
+                    &format!("{} probe failed: {message}", kind.label()),
+                );
             }
             Report::Verdict { healthy } => match (kind, healthy) {
                 (Kind::Readiness, healthy) => self.containers[index].ready = healthy,
@@ -483,8 +554,10 @@ impl Worker {
                 }
                 (Kind::Startup | Kind::Liveness, false) if !self.is_terminating() => {
                     let name = &self.containers[index].spec.name;
-                    let message = format!("Container {name} failed {} probe, will be restarted", kind.label().to_lowercase());
-                    let own = probes::of(&self.containers[index].spec, kind).and_then(|probe| probe.termination_grace_period_seconds);
+                    let message =
+                        format!("Container {name} failed {} probe, will be restarted", kind.label().to_lowercase());
+                    let own = probes::of(&self.containers[index].spec, kind)
+                        .and_then(|probe| probe.termination_grace_period_seconds);
                     self.stop(index, own.unwrap_or_else(|| self.grace_seconds()), &message);
                 }
                 (Kind::Startup | Kind::Liveness, _) => {}
@@ -519,7 +592,11 @@ impl Worker {
 
     fn stop_sidecars(&mut self) {
         let grace = if self.gone { 0 } else { self.grace_seconds() };
-        for index in (0..self.containers.len()).rev().filter(|index| self.containers[*index].role == Role::Sidecar).collect::<Vec<_>>() {
+        for index in (0..self.containers.len())
+            .rev()
+            .filter(|index| self.containers[*index].role == Role::Sidecar)
+            .collect::<Vec<_>>()
+        {
             self.stop_for_good(index, grace);
         }
     }
@@ -548,7 +625,10 @@ impl Worker {
         let (shared, about) = (Arc::clone(&self.shared), self.reference(Some(field_path(&self.containers[index]))));
         tokio::spawn(async move {
             if let Err(error) = stopping.await {
-                shared.client.event(&about, "Warning", "FailedPreStopHook", &format!("PreStopHook failed: {error}"), "kubelet").await;
+                shared
+                    .client
+                    .event(&about, "Warning", "FailedPreStopHook", &format!("PreStopHook failed: {error}"), "kubelet")
+                    .await;
             }
         });
         if !already {
@@ -625,7 +705,9 @@ impl Worker {
                 self.written = Some(status);
             }
             Err(error) if matches!(error.code(), 404 | 409) => self.gone |= error.code() == 404,
-            Err(error) => tracing::warn!(pod = %self.name, namespace = %self.namespace, %error, "cannot write a pod's status"),
+            Err(error) => {
+                tracing::warn!(pod = %self.name, namespace = %self.namespace, %error, "cannot write a pod's status")
+            }
         }
     }
 
@@ -633,7 +715,11 @@ impl Worker {
         let node = self.node_name();
         if self.is_terminating() {
             if !self.gone {
-                let options = DeleteOptions { grace_period_seconds: Some(0), uid: Some(self.uid.clone()), ..DeleteOptions::default() };
+                let options = DeleteOptions {
+                    grace_period_seconds: Some(0),
+                    uid: Some(self.uid.clone()),
+                    ..DeleteOptions::default()
+                };
                 if let Err(error) = self.shared.client.delete::<Pod>(Some(&self.namespace), &self.name, &options).await
                     && !matches!(error.code(), 404 | 409)
                 {
@@ -686,8 +772,11 @@ fn latest_attempt(directory: &std::path::Path) -> Option<i32> {
 /// True when a change of a ConfigMap, Secret or Service may matter to the pod.
 pub(crate) fn depends_on_configuration(pod: &Pod) -> bool {
     let spec = pod.spec.as_ref();
-    let reads_env = spec.into_iter().flat_map(|spec| spec.containers.iter().chain(spec.init_containers.iter().flatten())).any(|container| {
-        container.env_from.is_some() || container.env.iter().flatten().any(|variable| variable.value_from.is_some())
-    });
+    let reads_env = spec
+        .into_iter()
+        .flat_map(|spec| spec.containers.iter().chain(spec.init_containers.iter().flatten()))
+        .any(|container| {
+            container.env_from.is_some() || container.env.iter().flatten().any(|variable| variable.value_from.is_some())
+        });
     reads_env || volumes::are_live(pod)
 }

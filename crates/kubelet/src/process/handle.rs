@@ -86,7 +86,12 @@ impl Process {
             let reading = stream.read_to_string(&mut complaint);
             tokio::time::timeout(START_TIMEOUT, reading)
                 .await
-                .map_err(|_| ProcessError::Start(format!("the shim did not start `{}` within {START_TIMEOUT:?}", spec.argv.join(" "))))?
+                .map_err(|_| {
+                    ProcessError::Start(format!(
+                        "the shim did not start `{}` within {START_TIMEOUT:?}",
+                        spec.argv.join(" ")
+                    ))
+                })?
                 .map_err(io_error("read from the shim of"))?;
         }
         match Process::find(directory) {

@@ -97,13 +97,23 @@ impl Cluster {
             taints: Vec::new(),
             subnet: Ipv4Addr::new(10, 224, 2, 0),
             node_image_version: "AKSUbuntu-2404gen2containerd-202607.17.0".into(),
-            cluster_id: "/subscriptions/s/resourceGroups/g/providers/Microsoft.ContainerService/managedClusters/c".into(),
+            cluster_id: "/subscriptions/s/resourceGroups/g/providers/Microsoft.ContainerService/managedClusters/c"
+                .into(),
             node_resource_group: "MC_g_c_eastus".into(),
             location: "eastus".into(),
             kubelet_version: "v1.36.3".into(),
         };
         self.kubelet().machines().set_pool(pool, count).await.unwrap();
-        let names = || -> Vec<String> { self.kubelet().machines().pool("backend").unwrap().machines.into_iter().map(|machine| machine.node).collect() };
+        let names = || -> Vec<String> {
+            self.kubelet()
+                .machines()
+                .pool("backend")
+                .unwrap()
+                .machines
+                .into_iter()
+                .map(|machine| machine.node)
+                .collect()
+        };
         let ready = |name: &String| {
             let node = self.client().get::<Node>(None, name);
             let conditions = node.and_then(|node| node.status.as_ref()?.conditions.clone()).unwrap_or_default();
@@ -128,7 +138,11 @@ impl Cluster {
             if let Some(found) = current().filter(|pod| done(pod)) {
                 return (*found).clone();
             }
-            assert!(tokio::time::Instant::now() < deadline, "pod {pod} did not get there: {:#?}", current().map(|pod| pod["status"].clone()));
+            assert!(
+                tokio::time::Instant::now() < deadline,
+                "pod {pod} did not get there: {:#?}",
+                current().map(|pod| pod["status"].clone())
+            );
             tokio::time::sleep(Duration::from_millis(10)).await;
         }
     }
@@ -175,7 +189,9 @@ impl Drop for Cluster {
     fn drop(&mut self) {
         // First what would start them again.
         drop(self.kubelet.take());
-        let list = |path: PathBuf| std::fs::read_dir(path).into_iter().flatten().flatten().map(|entry| entry.path()).collect::<Vec<_>>();
+        let list = |path: PathBuf| {
+            std::fs::read_dir(path).into_iter().flatten().flatten().map(|entry| entry.path()).collect::<Vec<_>>()
+        };
         for pod in list(self.config.data_dir.join("pods")) {
             for run in list(pod.join("containers")).into_iter().flat_map(list) {
                 if let Some(process) = kubelet::process::Process::find(&run) {
@@ -193,7 +209,8 @@ fn server_config() -> ServerConfig {
     let authority_pem = authority.self_signed(&key).unwrap().pem();
     let issuer = rcgen::Issuer::new(authority, &key);
     let leaf_key = rcgen::KeyPair::generate_for(&rcgen::PKCS_ECDSA_P256_SHA256).unwrap();
-    let leaf = rcgen::CertificateParams::new(vec!["127.0.0.1".to_owned()]).unwrap().signed_by(&leaf_key, &issuer).unwrap();
+    let leaf =
+        rcgen::CertificateParams::new(vec!["127.0.0.1".to_owned()]).unwrap().signed_by(&leaf_key, &issuer).unwrap();
     ServerConfig {
         data_dir: None,
         listen: "127.0.0.1:0".parse().unwrap(),

@@ -2,6 +2,11 @@ use std::process::Stdio;
 
 use super::*;
 
+#[allow(clippy::print_stderr, reason = "a skipped test says so")]
+fn skipped() {
+    eprintln!("skipped: PostgreSQL is not installed");
+}
+
 /// A wanted server in a temporary folder, on a loopback address that no cloud uses.
 fn wanted(folder: &Path, last_octet: u8) -> Wanted {
     let key = rcgen::KeyPair::generate().unwrap();
@@ -42,7 +47,7 @@ fn ask(programs: &Programs, wanted: &Wanted, password: &str, query: &str) -> Res
 #[tokio::test(flavor = "multi_thread")]
 async fn a_server_is_made_kept_changed_adopted_and_removed() {
     let Ok(programs) = Programs::find() else {
-        eprintln!("skipped: PostgreSQL is not installed");
+        skipped();
         return;
     };
     let folder = tempfile::tempdir().unwrap();
@@ -80,7 +85,7 @@ async fn a_server_is_made_kept_changed_adopted_and_removed() {
 #[tokio::test(flavor = "multi_thread")]
 async fn users_get_no_more_connections_than_their_share() {
     let Ok(programs) = Programs::find() else {
-        eprintln!("skipped: PostgreSQL is not installed");
+        skipped();
         return;
     };
     let folder = tempfile::tempdir().unwrap();

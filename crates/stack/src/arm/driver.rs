@@ -5,8 +5,8 @@ use std::time::Duration;
 
 use arm_client::{ArmClient, ArmClientError};
 use arm_model::resources::{
-    ActionOnUnmanage, DenySettings, DenySettingsMode, Deployment as DeploymentBody, DeploymentProperties, DeploymentStack, DeploymentStackProperties, Tags,
-    UnmanageAction,
+    ActionOnUnmanage, DenySettings, DenySettingsMode, Deployment as DeploymentBody, DeploymentProperties,
+    DeploymentStack, DeploymentStackProperties, Tags, UnmanageAction,
 };
 use arm_model::{ResourceId, Template, Typed};
 use indexmap::IndexMap;
@@ -48,7 +48,10 @@ impl Live {
     fn read(body: &Value) -> Live {
         let properties = &body["properties"];
         let outputs = properties["outputs"].as_object().map(|outputs| {
-            outputs.iter().map(|(name, output)| (name.clone(), output.get("value").cloned().unwrap_or_default())).collect()
+            outputs
+                .iter()
+                .map(|(name, output)| (name.clone(), output.get("value").cloned().unwrap_or_default()))
+                .collect()
         });
         let resources = properties["resources"].as_array().map(|resources| {
             resources.iter().filter_map(|resource| resource["id"].as_str()).map(str::to_owned).collect()
@@ -100,7 +103,11 @@ impl Driver<'_> {
     /// # Errors
     /// When ARM cannot be reached, refuses, or finds the template invalid.
     pub async fn preview(&self, deployment: &Deployment, live: Option<&Live>) -> Result<Vec<Change>, ArmClientError> {
-        let path = format!("{}/providers/Microsoft.Resources/deployments/{}/whatIf", self.client.subscription_path(), deployment.name);
+        let path = format!(
+            "{}/providers/Microsoft.Resources/deployments/{}/whatIf",
+            self.client.subscription_path(),
+            deployment.name
+        );
         let properties = json!({
             "mode": "Incremental",
             "template": deployment.template.to_value(),
@@ -115,7 +122,11 @@ impl Driver<'_> {
         for id in live.map(|live| live.resources.as_slice()).unwrap_or_default() {
             let Ok(parsed) = ResourceId::parse(id) else { continue };
             if !answer.declared.contains(&id.to_ascii_lowercase()) && !whatif::is_deployment(&parsed) {
-                answer.changes.push(Change { kind: ChangeKind::Delete, target: whatif::below_subscription(id), properties: Vec::new() });
+                answer.changes.push(Change {
+                    kind: ChangeKind::Delete,
+                    target: whatif::below_subscription(id),
+                    properties: Vec::new(),
+                });
             }
         }
         Ok(answer.changes)
@@ -153,7 +164,8 @@ impl Driver<'_> {
                 other => break other?,
             }
         };
-        let answer = operation.wait(|progress| reporter.status(&format!("{}: {}", deployment.name, progress.status))).await?;
+        let answer =
+            operation.wait(|progress| reporter.status(&format!("{}: {}", deployment.name, progress.status))).await?;
         Ok(Live::read(&answer.unwrap_or_default()))
     }
 
@@ -162,7 +174,10 @@ impl Driver<'_> {
     /// # Errors
     /// When ARM cannot be reached or refuses, or a resource cannot be deleted.
     pub async fn destroy(&self, name: &str, reporter: &dyn Reporter) -> Result<bool, ArmClientError> {
-        let path = format!("{}?unmanageAction.Resources=delete&unmanageAction.ResourceGroups=delete&bypassStackOutOfSyncError=true", self.path(name));
+        let path = format!(
+            "{}?unmanageAction.Resources=delete&unmanageAction.ResourceGroups=delete&bypassStackOutOfSyncError=true",
+            self.path(name)
+        );
         let operation = loop {
             match self.client.delete(&path, DeploymentStack::API_VERSION).await {
                 Err(error) if is_busy(&error) => self.wait_until_idle(name, reporter).await?,
@@ -196,7 +211,13 @@ impl Driver<'_> {
     ///
     /// # Errors
     /// When ARM cannot be reached or refuses.
-    pub async fn record(&self, scope: &str, name: &str, location: Option<&str>, tags: Tags) -> Result<(), ArmClientError> {
+    pub async fn record(
+        &self,
+        scope: &str,
+        name: &str,
+        location: Option<&str>,
+        tags: Tags,
+    ) -> Result<(), ArmClientError> {
         let template = if location.is_some() { Template::for_subscription() } else { Template::for_group() };
         let body = DeploymentBody {
             location: location.map(str::to_owned),
@@ -216,6 +237,7 @@ fn is_busy(error: &ArmClientError) -> bool {
 
 fn parameters(deployment: &Deployment) -> IndexMap<String, Value> {
     let plain = deployment.parameters.iter().map(|(name, value)| (name.clone(), json!({"value": value})));
-    let secure = deployment.secure_parameters.iter().map(|(name, secret)| (name.clone(), json!({"value": secret.expose()})));
+    let secure =
+        deployment.secure_parameters.iter().map(|(name, secret)| (name.clone(), json!({"value": secret.expose()})));
     plain.chain(secure).collect()
 }

@@ -108,7 +108,8 @@ fn is_secret(path: &str) -> bool {
 /// Differences that a deployment would not make: values that only exist at run time, what an autoscaler rules, and
 /// properties that the provider fills in and the template leaves out.
 fn is_noise(path: &str, kind: &str, before: Option<&Value>, after: Option<&Value>) -> bool {
-    let unevaluated = after.and_then(Value::as_str).is_some_and(|text| text.starts_with('[') && !text.starts_with("[["));
+    let unevaluated =
+        after.and_then(Value::as_str).is_some_and(|text| text.starts_with('[') && !text.starts_with("[["));
     let autoscaled = path.starts_with("properties.agentPoolProfiles") && path.ends_with("count");
     let write_only = path.ends_with("administratorLoginPassword");
     let filled_in = kind == "Delete" && !path.starts_with("tags");
@@ -129,8 +130,12 @@ mod tests {
         let id = "/subscriptions/s/resourceGroups/marea-base/providers/Microsoft.Network/virtualNetworks/marea";
         let result = json!({"status": "Succeeded", "properties": {"changes": [{"resourceId": id, "changeType": "Modify", "delta": delta}]}});
         let answer = read(&result, "/").unwrap();
-        let found: Vec<_> =
-            answer.changes.iter().flat_map(|change| &change.properties).map(|p| (p.path.as_str(), p.before.clone(), p.after.clone())).collect();
+        let found: Vec<_> = answer
+            .changes
+            .iter()
+            .flat_map(|change| &change.properties)
+            .map(|p| (p.path.as_str(), p.before.clone(), p.after.clone()))
+            .collect();
         assert_eq!(found, expected);
         assert!(answer.declared.contains(&id.to_ascii_lowercase()));
     }
@@ -155,7 +160,10 @@ mod tests {
             ]),
             &[],
         );
-        check(json!([{"path": "properties.mySecret", "propertyChangeType": "Modify", "before": "x", "after": "y"}]), &[("properties.mySecret", None, Some(json!("(secret)")))]);
+        check(
+            json!([{"path": "properties.mySecret", "propertyChangeType": "Modify", "before": "x", "after": "y"}]),
+            &[("properties.mySecret", None, Some(json!("(secret)")))],
+        );
     }
 
     #[test]

@@ -31,7 +31,12 @@ pub async fn apply(cluster: &Cluster, plan: &Plan, reporter: &dyn Reporter) -> R
     }
     let mut applied = 0;
     for wave in Wave::ALL {
-        let pending: Vec<_> = plan.pending.iter().map(|index| &plan.manifests[*index]).filter(|manifest| manifest.kind.wave == wave).collect();
+        let pending: Vec<_> = plan
+            .pending
+            .iter()
+            .map(|index| &plan.manifests[*index])
+            .filter(|manifest| manifest.kind.wave == wave)
+            .collect();
         if pending.is_empty() {
             continue;
         }
@@ -78,9 +83,9 @@ async fn wait_for_definitions(cluster: &Cluster, applied: &[&super::Manifest]) -
         let path = format!("{}/{}", manifest.kind.path(None), manifest.name());
         while start.elapsed() < PATIENCE {
             let found = cluster.get(&path).await?.unwrap_or_default();
-            let established = found["status"]["conditions"]
-                .as_array()
-                .is_some_and(|conditions| conditions.iter().any(|condition| condition["type"] == "Established" && condition["status"] == "True"));
+            let established = found["status"]["conditions"].as_array().is_some_and(|conditions| {
+                conditions.iter().any(|condition| condition["type"] == "Established" && condition["status"] == "True")
+            });
             if established {
                 break;
             }

@@ -27,11 +27,21 @@ impl ClusterError {
 
     pub fn advice(&self) -> String {
         match self {
-            ClusterError::Kubeconfig(_) => "Read it anew: run the command again, or `marea local kubeconfig` for the local cloud.".to_owned(),
-            ClusterError::Unreachable { .. } => "See whether the cluster runs (`marea status`, `marea local status`) and run the command again.".to_owned(),
-            ClusterError::Refused { code: 403, .. } => "The credentials may not do this: ask for the Azure Kubernetes Service RBAC Cluster Admin role.".to_owned(),
+            ClusterError::Kubeconfig(_) => {
+                "Read it anew: run the command again, or `marea local kubeconfig` for the local cloud.".to_owned()
+            }
+            ClusterError::Unreachable { .. } => {
+                "See whether the cluster runs (`marea status`, `marea local status`) and run the command again."
+                    .to_owned()
+            }
+            ClusterError::Refused { code: 403, .. } => {
+                "The credentials may not do this: ask for the Azure Kubernetes Service RBAC Cluster Admin role."
+                    .to_owned()
+            }
             ClusterError::Refused { code: 422 | 400, .. } => "Correct the manifest that the message names.".to_owned(),
-            ClusterError::Refused { .. } => "Run the command again; if it stays, `marea status` shows the cluster's state.".to_owned(),
+            ClusterError::Refused { .. } => {
+                "Run the command again; if it stays, `marea status` shows the cluster's state.".to_owned()
+            }
         }
     }
 }
@@ -49,7 +59,9 @@ impl Cluster {
     pub async fn connect(kubeconfig: &str) -> Result<Cluster, ClusterError> {
         let wrong = |error: &dyn std::fmt::Display| ClusterError::Kubeconfig(error.to_string());
         let kubeconfig = Kubeconfig::from_yaml(kubeconfig).map_err(|error| wrong(&error))?;
-        let mut config = kube::Config::from_custom_kubeconfig(kubeconfig, &KubeConfigOptions::default()).await.map_err(|error| wrong(&error))?;
+        let mut config = kube::Config::from_custom_kubeconfig(kubeconfig, &KubeConfigOptions::default())
+            .await
+            .map_err(|error| wrong(&error))?;
         config.connect_timeout = Some(Duration::from_secs(10));
         config.read_timeout = Some(Duration::from_secs(60));
         let server = config.cluster_url.to_string();
@@ -62,7 +74,13 @@ impl Cluster {
         &self.client
     }
 
-    async fn send(&self, verb: &'static str, path: &str, content_type: &'static str, body: Option<&Value>) -> Result<Value, ClusterError> {
+    async fn send(
+        &self,
+        verb: &'static str,
+        path: &str,
+        content_type: &'static str,
+        body: Option<&Value>,
+    ) -> Result<Value, ClusterError> {
         let bytes = body.map(|body| serde_json::to_vec(body).unwrap_or_default()).unwrap_or_default();
         let mut request = Request::builder().method(verb).uri(path);
         if body.is_some() {
@@ -107,7 +125,12 @@ impl Cluster {
     ///
     /// # Errors
     /// When the API cannot be reached or refuses.
-    pub async fn list_in(&self, kind: &Kind, namespace: Option<&str>, selector: &str) -> Result<Vec<Value>, ClusterError> {
+    pub async fn list_in(
+        &self,
+        kind: &Kind,
+        namespace: Option<&str>,
+        selector: &str,
+    ) -> Result<Vec<Value>, ClusterError> {
         let query = if selector.is_empty() { String::new() } else { format!("?labelSelector={}", encode(selector)) };
         let list = self.get(&format!("{}{query}", kind.path(namespace))).await?;
         match list {
@@ -125,7 +148,11 @@ impl Cluster {
     /// When the API cannot be reached or refuses the object.
     pub async fn apply(&self, manifest: &Manifest, dry_run: bool) -> Result<Value, ClusterError> {
         let dry = if dry_run { "&dryRun=All" } else { "" };
-        let path = format!("{}/{}?fieldManager={FIELD_MANAGER}&force=true{dry}", manifest.kind.path(manifest.namespace()), manifest.name());
+        let path = format!(
+            "{}/{}?fieldManager={FIELD_MANAGER}&force=true{dry}",
+            manifest.kind.path(manifest.namespace()),
+            manifest.name()
+        );
         self.send("PATCH", &path, "application/apply-patch+yaml", Some(&manifest.value)).await
     }
 
@@ -142,7 +169,15 @@ impl Cluster {
     /// When the API cannot be reached or refuses.
     pub async fn delete(&self, kind: &Kind, namespace: Option<&str>, name: &str) -> Result<bool, ClusterError> {
         let path = format!("{}/{name}", kind.path(namespace));
-        match self.send("DELETE", &path, "application/json", Some(&json!({"kind": "DeleteOptions", "apiVersion": "v1", "propagationPolicy": "Background"}))).await {
+        match self
+            .send(
+                "DELETE",
+                &path,
+                "application/json",
+                Some(&json!({"kind": "DeleteOptions", "apiVersion": "v1", "propagationPolicy": "Background"})),
+            )
+            .await
+        {
             Ok(_) => Ok(true),
             Err(error) if error.is_not_found() => Ok(false),
             Err(error) => Err(error),

@@ -8,12 +8,16 @@ use crate::change::PropertyChange;
 /// not matter. Lists of objects match by what Kubernetes keys them by, others element by element.
 pub(super) fn contains(live: &Value, desired: &Value) -> bool {
     match (live, desired) {
-        (Value::Object(live), Value::Object(desired)) => {
-            desired.iter().all(|(name, wanted)| live.get(name).map_or_else(|| is_empty(wanted), |found| contains(found, wanted)))
-        }
+        (Value::Object(live), Value::Object(desired)) => desired
+            .iter()
+            .all(|(name, wanted)| live.get(name).map_or_else(|| is_empty(wanted), |found| contains(found, wanted))),
         (Value::Array(live), Value::Array(desired)) => match list_key(desired) {
-            Some(key) => desired.iter().all(|wanted| live.iter().any(|found| found.get(key) == wanted.get(key) && contains(found, wanted))),
-            None => live.len() == desired.len() && live.iter().zip(desired).all(|(found, wanted)| contains(found, wanted)),
+            Some(key) => desired
+                .iter()
+                .all(|wanted| live.iter().any(|found| found.get(key) == wanted.get(key) && contains(found, wanted))),
+            None => {
+                live.len() == desired.len() && live.iter().zip(desired).all(|(found, wanted)| contains(found, wanted))
+            }
         },
         (Value::Number(live), Value::Number(desired)) => live.as_f64() == desired.as_f64(),
         (live, desired) => live == desired,
@@ -31,7 +35,9 @@ fn is_empty(value: &Value) -> bool {
 }
 
 fn list_key(list: &[Value]) -> Option<&'static str> {
-    ["name", "mountPath", "containerPort", "port"].into_iter().find(|key| !list.is_empty() && list.iter().all(|item| item.get(key).is_some()))
+    ["name", "mountPath", "containerPort", "port"]
+        .into_iter()
+        .find(|key| !list.is_empty() && list.iter().all(|item| item.get(key).is_some()))
 }
 
 /// What differs, leaf by leaf. Bookkeeping of the API server and of this program is left out.
@@ -40,7 +46,9 @@ pub(super) fn differences(before: &Value, after: &Value, secret: bool) -> Vec<Pr
     walk("", before, after, &mut out);
     out.retain(|change| !is_bookkeeping(&change.path));
     if secret {
-        for change in out.iter_mut().filter(|change| change.path.starts_with("data") || change.path.starts_with("stringData")) {
+        for change in
+            out.iter_mut().filter(|change| change.path.starts_with("data") || change.path.starts_with("stringData"))
+        {
             change.before = None;
             change.after = Some(Value::String("(secret)".into()));
         }
@@ -49,7 +57,14 @@ pub(super) fn differences(before: &Value, after: &Value, secret: bool) -> Vec<Pr
 }
 
 fn is_bookkeeping(path: &str) -> bool {
-    const OWN: [&str; 6] = ["metadata.managedFields", "metadata.resourceVersion", "metadata.generation", "metadata.uid", "metadata.creationTimestamp", "status"];
+    const OWN: [&str; 6] = [
+        "metadata.managedFields",
+        "metadata.resourceVersion",
+        "metadata.generation",
+        "metadata.uid",
+        "metadata.creationTimestamp",
+        "status",
+    ];
     OWN.iter().any(|own| path == *own || path.strip_prefix(own).is_some_and(|rest| rest.starts_with('.')))
 }
 
@@ -117,7 +132,8 @@ mod tests {
     #[test]
     fn differences_have_readable_paths() {
         let before = json!({"metadata": {"resourceVersion": "1"}, "spec": {"containers": [{"name": "web", "image": "a:1"}], "old": true}});
-        let after = json!({"metadata": {"resourceVersion": "2"}, "spec": {"containers": [{"name": "web", "image": "a:2"}]}});
+        let after =
+            json!({"metadata": {"resourceVersion": "2"}, "spec": {"containers": [{"name": "web", "image": "a:2"}]}});
         let paths: Vec<String> = differences(&before, &after, false).into_iter().map(|change| change.path).collect();
         assert_eq!(paths, ["spec.containers[web].image", "spec.old"]);
     }

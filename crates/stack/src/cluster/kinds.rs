@@ -30,7 +30,14 @@ pub struct Kind {
     pub wave: Wave,
 }
 
-const fn row(group: &'static str, version: &'static str, kind: &'static str, plural: &'static str, namespaced: bool, wave: Wave) -> Kind {
+const fn row(
+    group: &'static str,
+    version: &'static str,
+    kind: &'static str,
+    plural: &'static str,
+    namespaced: bool,
+    wave: Wave,
+) -> Kind {
     Kind { group, version, kind, plural, namespaced, wave }
 }
 
@@ -39,7 +46,14 @@ const MONITORING: &str = "monitoring.coreos.com";
 
 const KINDS: &[Kind] = &[
     row("", "v1", "Namespace", "namespaces", false, Wave::Foundations),
-    row("apiextensions.k8s.io", "v1", "CustomResourceDefinition", "customresourcedefinitions", false, Wave::Foundations),
+    row(
+        "apiextensions.k8s.io",
+        "v1",
+        "CustomResourceDefinition",
+        "customresourcedefinitions",
+        false,
+        Wave::Foundations,
+    ),
     row("scheduling.k8s.io", "v1", "PriorityClass", "priorityclasses", false, Wave::Configuration),
     row("", "v1", "ServiceAccount", "serviceaccounts", true, Wave::Configuration),
     row(RBAC, "v1", "ClusterRole", "clusterroles", false, Wave::Configuration),
@@ -91,7 +105,8 @@ impl Kind {
 
     /// The collection's path; of all namespaces without one.
     pub(super) fn path(&self, namespace: Option<&str>) -> String {
-        let root = if self.group.is_empty() { "/api/v1".to_owned() } else { format!("/apis/{}/{}", self.group, self.version) };
+        let root =
+            if self.group.is_empty() { "/api/v1".to_owned() } else { format!("/apis/{}/{}", self.group, self.version) };
         match namespace {
             Some(namespace) if self.namespaced => format!("{root}/namespaces/{namespace}/{}", self.plural),
             _ => format!("{root}/{}", self.plural),

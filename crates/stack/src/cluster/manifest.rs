@@ -64,7 +64,8 @@ impl Manifest {
         let text = |pointer: &str| value.pointer(pointer).and_then(Value::as_str).filter(|text| !text.is_empty());
         let api_version = text("/apiVersion").ok_or_else(|| fail("`apiVersion` is missing".into()))?;
         let kind_name = text("/kind").ok_or_else(|| fail("`kind` is missing".into()))?;
-        let row = kind(api_version, kind_name).ok_or_else(|| fail(format!("`{kind_name}` of `{api_version}` is not a kind that marea applies")))?;
+        let row = kind(api_version, kind_name)
+            .ok_or_else(|| fail(format!("`{kind_name}` of `{api_version}` is not a kind that marea applies")))?;
         let name = text("/metadata/name").ok_or_else(|| fail(format!("{kind_name} without `metadata.name`")))?;
         if row.namespaced && text("/metadata/namespace").is_none() {
             return Err(fail(format!("{kind_name} `{name}` without `metadata.namespace`")));
@@ -109,10 +110,15 @@ pub fn read_folder(folder: &Path) -> Result<Vec<Manifest>, ManifestError> {
     files.sort();
     let mut manifests: Vec<Manifest> = Vec::new();
     for file in files {
-        let text = std::fs::read_to_string(&file).map_err(|source| ManifestError::Read { path: file.clone(), source })?;
+        let text =
+            std::fs::read_to_string(&file).map_err(|source| ManifestError::Read { path: file.clone(), source })?;
         for manifest in read_text(&file, &text)? {
             if let Some(first) = manifests.iter().find(|other| other.key() == manifest.key()) {
-                return Err(ManifestError::Duplicate { file, first: first.file.clone(), second: Box::new(manifest.key()) });
+                return Err(ManifestError::Duplicate {
+                    file,
+                    first: first.file.clone(),
+                    second: Box::new(manifest.key()),
+                });
             }
             manifests.push(manifest);
         }
@@ -158,8 +164,14 @@ mod tests {
 
     #[test]
     fn a_bad_document_is_named() {
-        check("apiVersion: v1\nkind: Service\nmetadata: {name: a}\n", "k8s/x.yaml: document 1: Service `a` without `metadata.namespace`");
-        check("apiVersion: v1\nkind: Namespace\nmetadata: {name: a}\n---\nkind: Pod\n", "document 2: `apiVersion` is missing");
+        check(
+            "apiVersion: v1\nkind: Service\nmetadata: {name: a}\n",
+            "k8s/x.yaml: document 1: Service `a` without `metadata.namespace`",
+        );
+        check(
+            "apiVersion: v1\nkind: Namespace\nmetadata: {name: a}\n---\nkind: Pod\n",
+            "document 2: `apiVersion` is missing",
+        );
         check("apiVersion: v2\nkind: Pod\nmetadata: {name: a}\n", "`Pod` of `v2` is not a kind that marea applies");
         check("apiVersion: v1\n  kind: [\n", "k8s/x.yaml:");
     }

@@ -38,8 +38,16 @@ impl Plan {
     /// Everything is new: the plan for a cluster that does not exist yet.
     pub fn for_no_cluster(manifests: Vec<Manifest>) -> Plan {
         let manifests = marked(manifests);
-        let changes = manifests.iter().map(|manifest| change(ChangeKind::Create, &manifest.key(), Vec::new())).collect();
-        Plan { pending: (0..manifests.len()).collect(), prune: Vec::new(), previous: None, keep_scope: false, changes, manifests }
+        let changes =
+            manifests.iter().map(|manifest| change(ChangeKind::Create, &manifest.key(), Vec::new())).collect();
+        Plan {
+            pending: (0..manifests.len()).collect(),
+            prune: Vec::new(),
+            previous: None,
+            keep_scope: false,
+            changes,
+            manifests,
+        }
     }
 }
 
@@ -88,7 +96,8 @@ pub async fn plan(cluster: &Cluster, manifests: Vec<Manifest>) -> Result<Plan, C
     let scope = Scope::of(&manifests).union(&previous.clone().unwrap_or_default());
     let live = members(cluster, &scope).await?;
 
-    let mut plan = Plan { manifests, pending: Vec::new(), prune: Vec::new(), previous, keep_scope: false, changes: Vec::new() };
+    let mut plan =
+        Plan { manifests, pending: Vec::new(), prune: Vec::new(), previous, keep_scope: false, changes: Vec::new() };
     let mut doubtful = Vec::new();
     let mut strangers = Vec::new();
     for (index, manifest) in plan.manifests.iter().enumerate() {
@@ -100,7 +109,10 @@ pub async fn plan(cluster: &Cluster, manifests: Vec<Manifest>) -> Result<Plan, C
     }
     // An object may exist without the set's label, because somebody removed it or made the object by hand.
     let existing: Vec<(usize, Option<Value>)> =
-        stream::iter(strangers.into_iter().map(|index| read_one(cluster, &plan.manifests[index], index))).buffer_unordered(CONCURRENCY).try_collect().await?;
+        stream::iter(strangers.into_iter().map(|index| read_one(cluster, &plan.manifests[index], index)))
+            .buffer_unordered(CONCURRENCY)
+            .try_collect()
+            .await?;
     for (index, found) in &existing {
         match found {
             Some(found) => doubtful.push((*index, found)),
@@ -130,7 +142,10 @@ pub async fn plan(cluster: &Cluster, manifests: Vec<Manifest>) -> Result<Plan, C
 }
 
 /// A definition that the cluster has from elsewhere stays as it is.
-async fn without_foreign_definitions(cluster: &Cluster, manifests: Vec<Manifest>) -> Result<Vec<Manifest>, ClusterError> {
+async fn without_foreign_definitions(
+    cluster: &Cluster,
+    manifests: Vec<Manifest>,
+) -> Result<Vec<Manifest>, ClusterError> {
     let Some(definition) = kind("apiextensions.k8s.io/v1", "CustomResourceDefinition") else { return Ok(manifests) };
     if !manifests.iter().any(|manifest| manifest.kind == definition) {
         return Ok(manifests);
@@ -142,7 +157,10 @@ async fn without_foreign_definitions(cluster: &Cluster, manifests: Vec<Manifest>
         .filter(|found| found["metadata"]["labels"][applyset::PART_OF] != applyset::id())
         .filter_map(|found| found["metadata"]["name"].as_str().map(str::to_owned))
         .collect();
-    Ok(manifests.into_iter().filter(|manifest| manifest.kind != definition || !foreign.iter().any(|name| name == manifest.name())).collect())
+    Ok(manifests
+        .into_iter()
+        .filter(|manifest| manifest.kind != definition || !foreign.iter().any(|name| name == manifest.name()))
+        .collect())
 }
 
 type Members = BTreeMap<ObjectKey, (Value, &'static Kind)>;
@@ -154,7 +172,8 @@ pub(super) async fn members(cluster: &Cluster, scope: &Scope) -> Result<Members,
         let selector = selector.clone();
         async move { Ok::<_, ClusterError>((kind, cluster.list(kind, &selector).await?)) }
     });
-    let lists: Vec<(&'static Kind, Vec<Value>)> = stream::iter(lists).buffer_unordered(CONCURRENCY).try_collect().await?;
+    let lists: Vec<(&'static Kind, Vec<Value>)> =
+        stream::iter(lists).buffer_unordered(CONCURRENCY).try_collect().await?;
     let mut members = Members::new();
     for (kind, items) in lists {
         for mut item in items {
@@ -173,12 +192,21 @@ pub(super) async fn members(cluster: &Cluster, scope: &Scope) -> Result<Members,
     Ok(members)
 }
 
-async fn read_one(cluster: &Cluster, manifest: &Manifest, index: usize) -> Result<(usize, Option<Value>), ClusterError> {
+async fn read_one(
+    cluster: &Cluster,
+    manifest: &Manifest,
+    index: usize,
+) -> Result<(usize, Option<Value>), ClusterError> {
     let path = format!("{}/{}", manifest.kind.path(manifest.namespace()), manifest.name());
     Ok((index, cluster.get(&path).await?))
 }
 
-async fn probe(cluster: &Cluster, manifest: &Manifest, index: usize, live: &Value) -> Result<(usize, Option<Change>), ClusterError> {
+async fn probe(
+    cluster: &Cluster,
+    manifest: &Manifest,
+    index: usize,
+    live: &Value,
+) -> Result<(usize, Option<Change>), ClusterError> {
     let after = cluster.apply(manifest, true).await?;
     let properties = compare::differences(live, &after, manifest.kind.kind == "Secret");
     // The digest is this program's own bookkeeping: it moves with every real difference and is nothing to read.

@@ -87,12 +87,14 @@ fn number(secret: &Value) -> Option<u64> {
 }
 
 fn encode(number: u64, manifests: &[Manifest], commit: Option<&str>) -> Manifest {
-    let objects: Vec<&Value> = manifests.iter().filter(|manifest| manifest.kind != secret_kind()).map(|manifest| &manifest.value).collect();
+    let objects: Vec<&Value> =
+        manifests.iter().filter(|manifest| manifest.kind != secret_kind()).map(|manifest| &manifest.value).collect();
     let bytes = serde_json::to_vec(&objects).unwrap_or_default();
     let mut encoder = GzEncoder::new(Vec::new(), Compression::default());
     // Writing to memory does not fail.
     let compressed = encoder.write_all(&bytes).and_then(|()| encoder.finish()).unwrap_or_default();
-    let mut metadata = json!({"name": name(number), "namespace": PARENT_NAMESPACE, "labels": {LABEL: number.to_string()}});
+    let mut metadata =
+        json!({"name": name(number), "namespace": PARENT_NAMESPACE, "labels": {LABEL: number.to_string()}});
     if let Some(commit) = commit {
         metadata["annotations"] = json!({COMMIT: commit});
     }
@@ -126,7 +128,10 @@ mod tests {
 
     #[test]
     fn a_release_is_read_back_without_its_secrets() {
-        let service = Manifest::generated(json!({"apiVersion": "v1", "kind": "Service", "metadata": {"name": "s", "namespace": "a"}})).unwrap();
+        let service = Manifest::generated(
+            json!({"apiVersion": "v1", "kind": "Service", "metadata": {"name": "s", "namespace": "a"}}),
+        )
+        .unwrap();
         let secret = Manifest::generated(json!({"apiVersion": "v1", "kind": "Secret", "metadata": {"name": "p", "namespace": "a"}, "data": {"p": "eA=="}})).unwrap();
         let encoded = encode(3, &[service.clone(), secret], Some("abc"));
         assert_eq!(encoded.value["immutable"], true);

@@ -13,7 +13,11 @@ use super::{ExportError, Program};
 /// Type → the provider's token and the properties that hold the name's segments.
 const TYPES: &[(&str, &str, &[&str])] = &[
     ("Microsoft.Resources/resourceGroups", "azure-native:resources:ResourceGroup", &["resourceGroupName"]),
-    ("Microsoft.Network/networkSecurityGroups", "azure-native:network:NetworkSecurityGroup", &["networkSecurityGroupName"]),
+    (
+        "Microsoft.Network/networkSecurityGroups",
+        "azure-native:network:NetworkSecurityGroup",
+        &["networkSecurityGroupName"],
+    ),
     ("Microsoft.Network/virtualNetworks", "azure-native:network:VirtualNetwork", &["virtualNetworkName"]),
     (
         "Microsoft.Network/virtualNetworks/virtualNetworkPeerings",
@@ -21,13 +25,29 @@ const TYPES: &[(&str, &str, &[&str])] = &[
         &["virtualNetworkName", "virtualNetworkPeeringName"],
     ),
     ("Microsoft.Network/privateDnsZones", "azure-native:privatedns:PrivateZone", &["privateZoneName"]),
-    ("Microsoft.Network/privateDnsZones/virtualNetworkLinks", "azure-native:privatedns:VirtualNetworkLink", &["privateZoneName", "virtualNetworkLinkName"]),
-    ("Microsoft.ManagedIdentity/userAssignedIdentities", "azure-native:managedidentity:UserAssignedIdentity", &["resourceName"]),
+    (
+        "Microsoft.Network/privateDnsZones/virtualNetworkLinks",
+        "azure-native:privatedns:VirtualNetworkLink",
+        &["privateZoneName", "virtualNetworkLinkName"],
+    ),
+    (
+        "Microsoft.ManagedIdentity/userAssignedIdentities",
+        "azure-native:managedidentity:UserAssignedIdentity",
+        &["resourceName"],
+    ),
     ("Microsoft.Authorization/roleAssignments", "azure-native:authorization:RoleAssignment", &["roleAssignmentName"]),
     ("Microsoft.ContainerService/managedClusters", "azure-native:containerservice:ManagedCluster", &["resourceName"]),
     ("Microsoft.DBforPostgreSQL/flexibleServers", "azure-native:dbforpostgresql:Server", &["serverName"]),
-    ("Microsoft.DBforPostgreSQL/flexibleServers/databases", "azure-native:dbforpostgresql:Database", &["serverName", "databaseName"]),
-    ("Microsoft.DBforPostgreSQL/flexibleServers/configurations", "azure-native:dbforpostgresql:Configuration", &["serverName", "configurationName"]),
+    (
+        "Microsoft.DBforPostgreSQL/flexibleServers/databases",
+        "azure-native:dbforpostgresql:Database",
+        &["serverName", "databaseName"],
+    ),
+    (
+        "Microsoft.DBforPostgreSQL/flexibleServers/configurations",
+        "azure-native:dbforpostgresql:Configuration",
+        &["serverName", "configurationName"],
+    ),
 ];
 
 struct Placed {
@@ -46,7 +66,11 @@ pub fn program(mut program: Program, template: &Template) -> Result<Program, Exp
     flatten(template, None, &mut placed, &mut nested_outputs)?;
     let known: Vec<Known> = placed
         .iter()
-        .map(|item| Known { symbolic: item.symbolic.clone(), resource_type: item.resource.resource_type.clone(), name: item.resource.name.clone() })
+        .map(|item| Known {
+            symbolic: item.symbolic.clone(),
+            resource_type: item.resource.resource_type.clone(),
+            name: item.resource.name.clone(),
+        })
         .collect();
     for item in &placed {
         program.resources.insert(item.symbolic.clone(), resource(item, &known)?);
@@ -58,16 +82,25 @@ pub fn program(mut program: Program, template: &Template) -> Result<Program, Exp
     for (name, output) in &template.outputs {
         program.outputs.insert(name.clone(), output_value(&output.value, &nested_outputs, &known)?);
     }
-    program.variables.insert("client".into(), json!({"fn::invoke": {"function": "azure-native:authorization:getClientConfig"}}));
+    program
+        .variables
+        .insert("client".into(), json!({"fn::invoke": {"function": "azure-native:authorization:getClientConfig"}}));
     Ok(program)
 }
 
-fn flatten(template: &Template, group: Option<&str>, placed: &mut Vec<Placed>, outputs: &mut Map<String, Value>) -> Result<(), ExportError> {
+fn flatten(
+    template: &Template,
+    group: Option<&str>,
+    placed: &mut Vec<Placed>,
+    outputs: &mut Map<String, Value>,
+) -> Result<(), ExportError> {
     for (symbolic, resource) in template.resources() {
         let symbolic = symbolic.ok_or_else(|| ExportError("resources without symbolic names".into()))?;
         if resource.resource_type == "Microsoft.Resources/deployments" {
             let inner = resource.view::<Deployment>().ok().and_then(|deployment| deployment.properties.template);
-            let inner: Template = inner.and_then(|inner| serde_json::from_value(inner).ok()).ok_or_else(|| ExportError(format!("the deployment `{symbolic}`")))?;
+            let inner: Template = inner
+                .and_then(|inner| serde_json::from_value(inner).ok())
+                .ok_or_else(|| ExportError(format!("the deployment `{symbolic}`")))?;
             for (name, output) in &inner.outputs {
                 outputs.insert(format!("[reference('{symbolic}').outputs.{name}.value]"), output.value.clone());
             }
@@ -95,8 +128,13 @@ fn resource(item: &Placed, known: &[Known]) -> Result<Value, ExportError> {
         .ok_or_else(|| ExportError(format!("the type `{}`", resource.resource_type)))?;
     let mut properties = Map::new();
     if let Some(group) = &item.group {
-        let owned = known.iter().find(|other| other.resource_type == "Microsoft.Resources/resourceGroups" && other.name == *group);
-        properties.insert("resourceGroupName".into(), json!(owned.map_or_else(|| group.clone(), |owned| format!("${{{}.name}}", owned.symbolic))));
+        let owned = known
+            .iter()
+            .find(|other| other.resource_type == "Microsoft.Resources/resourceGroups" && other.name == *group);
+        properties.insert(
+            "resourceGroupName".into(),
+            json!(owned.map_or_else(|| group.clone(), |owned| format!("${{{}.name}}", owned.symbolic))),
+        );
     }
     // A computed name is left to Pulumi, which makes one up.
     if !resource.name.starts_with('[') {
@@ -114,8 +152,12 @@ fn resource(item: &Placed, known: &[Known]) -> Result<Value, ExportError> {
         properties.insert(key, translate_all(&value, known)?);
     }
     let mut out = json!({"type": token, "properties": properties});
-    let depends: Vec<Value> =
-        resource.depends_on.iter().filter(|name| known.iter().any(|other| other.symbolic == **name)).map(|name| json!(format!("${{{name}}}"))).collect();
+    let depends: Vec<Value> = resource
+        .depends_on
+        .iter()
+        .filter(|name| known.iter().any(|other| other.symbolic == **name))
+        .map(|name| json!(format!("${{{name}}}")))
+        .collect();
     if !depends.is_empty() {
         out["options"] = json!({"dependsOn": depends});
     }
@@ -165,8 +207,14 @@ fn camel(key: &str) -> String {
 fn translate_all(value: &Value, known: &[Known]) -> Result<Value, ExportError> {
     Ok(match value {
         Value::String(text) => json!(translate(text, known)?),
-        Value::Array(items) => Value::Array(items.iter().map(|item| translate_all(item, known)).collect::<Result<_, _>>()?),
-        Value::Object(map) => Value::Object(map.iter().map(|(key, value)| Ok((key.clone(), translate_all(value, known)?))).collect::<Result<_, ExportError>>()?),
+        Value::Array(items) => {
+            Value::Array(items.iter().map(|item| translate_all(item, known)).collect::<Result<_, _>>()?)
+        }
+        Value::Object(map) => Value::Object(
+            map.iter()
+                .map(|(key, value)| Ok((key.clone(), translate_all(value, known)?)))
+                .collect::<Result<_, ExportError>>()?,
+        ),
         other => other.clone(),
     })
 }

@@ -50,14 +50,17 @@ fn token(manifest: &Manifest) -> String {
 fn properties(manifest: &Manifest) -> Value {
     let custom = manifest.kind.group == "monitoring.coreos.com";
     let fields = manifest.value.as_object().cloned().unwrap_or_default();
-    let kept: Map<String, Value> = fields.into_iter().filter(|(key, _)| custom || (key != "apiVersion" && key != "kind")).collect();
+    let kept: Map<String, Value> =
+        fields.into_iter().filter(|(key, _)| custom || (key != "apiVersion" && key != "kind")).collect();
     escape(&Value::Object(kept))
 }
 
 /// `${` would start an interpolation.
 fn escape(value: &Value) -> Value {
     match value {
-        Value::String(text) if text.starts_with("pulumi-config:") => json!(format!("${{{}}}", &text["pulumi-config:".len()..])),
+        Value::String(text) if text.starts_with("pulumi-config:") => {
+            json!(format!("${{{}}}", &text["pulumi-config:".len()..]))
+        }
         Value::String(text) => json!(text.replace("${", "$${")),
         Value::Array(items) => Value::Array(items.iter().map(escape).collect()),
         Value::Object(map) => Value::Object(map.iter().map(|(key, value)| (key.clone(), escape(value))).collect()),

@@ -60,14 +60,20 @@ impl Program {
         program.insert("name".into(), json!(self.name));
         program.insert("runtime".into(), json!("yaml"));
         program.insert("description".into(), json!(self.description));
-        for (key, section) in
-            [("config", &self.inputs), ("variables", &self.variables), ("resources", &self.resources), ("outputs", &self.outputs)]
-        {
+        for (key, section) in [
+            ("config", &self.inputs),
+            ("variables", &self.variables),
+            ("resources", &self.resources),
+            ("outputs", &self.outputs),
+        ] {
             if !section.is_empty() {
                 program.insert(key.into(), Value::Object(section.clone()));
             }
         }
-        Ok(PulumiFiles { program: yaml(&Value::Object(program))?, configuration: yaml(&json!({"config": self.values}))? })
+        Ok(PulumiFiles {
+            program: yaml(&Value::Object(program))?,
+            configuration: yaml(&json!({"config": self.values}))?,
+        })
     }
 }
 

@@ -11,7 +11,9 @@ pub(super) struct Known {
 
 /// A text of a template as Pulumi's YAML runtime has it. Only the functions that the stacks use are known.
 pub(super) fn translate(text: &str, known: &[Known]) -> Result<String, ExportError> {
-    let Some(expression) = text.strip_prefix('[').and_then(|rest| rest.strip_suffix(']')).filter(|inner| !inner.starts_with('[')) else {
+    let Some(expression) =
+        text.strip_prefix('[').and_then(|rest| rest.strip_suffix(']')).filter(|inner| !inner.starts_with('['))
+    else {
         return Ok(text.to_owned());
     };
     let unknown = || ExportError(format!("`{text}`"));
@@ -24,14 +26,17 @@ pub(super) fn translate(text: &str, known: &[Known]) -> Result<String, ExportErr
         ("subscriptionResourceId", [kind, name]) => Ok(format!("/providers/{kind}/{name}")),
         ("resourceId", [kind, name]) => id(kind, &[name], known).ok_or_else(unknown),
         ("resourceId", [kind, first, second]) => id(kind, &[first, second], known).ok_or_else(unknown),
-        ("resourceId", [subscription, group, kind, name]) => Ok(format!("/subscriptions/{subscription}/resourceGroups/{group}/providers/{kind}/{name}")),
+        ("resourceId", [subscription, group, kind, name]) => {
+            Ok(format!("/subscriptions/{subscription}/resourceGroups/{group}/providers/{kind}/{name}"))
+        }
         _ => Err(unknown()),
     }
 }
 
 /// The id of a resource of the program; of a subnet that its network declares inline, below the network's.
 fn id(kind: &str, names: &[&str], known: &[Known]) -> Option<String> {
-    let of = |kind: &str, name: &str| known.iter().find(|resource| resource.resource_type == kind && resource.name == name);
+    let of =
+        |kind: &str, name: &str| known.iter().find(|resource| resource.resource_type == kind && resource.name == name);
     if let Some(found) = of(kind, &names.join("/")) {
         return Some(format!("${{{}.id}}", found.symbolic));
     }
@@ -45,7 +50,11 @@ mod tests {
     use super::*;
 
     fn check(text: &str, expected: Result<&str, &str>) {
-        let known = [Known { symbolic: "network".into(), resource_type: "Microsoft.Network/virtualNetworks".into(), name: "marea".into() }];
+        let known = [Known {
+            symbolic: "network".into(),
+            resource_type: "Microsoft.Network/virtualNetworks".into(),
+            name: "marea".into(),
+        }];
         let found = translate(text, &known).map_err(|error| error.to_string());
         assert_eq!(found.as_deref().map_err(String::as_str), expected, "{text}");
     }
@@ -56,8 +65,14 @@ mod tests {
         check("[parameters('password')]", Ok("${password}"));
         check("[reference('cluster').oidcIssuerProfile.issuerURL]", Ok("${cluster.oidcIssuerProfile.issuerURL}"));
         check("[resourceId('Microsoft.Network/virtualNetworks', 'marea')]", Ok("${network.id}"));
-        check("[resourceId('Microsoft.Network/virtualNetworks/subnets', 'marea', 'backend')]", Ok("${network.id}/subnets/backend"));
-        check("[resourceId('Microsoft.Network/virtualNetworks', 'other')]", Err("the export cannot express `[resourceId('Microsoft.Network/virtualNetworks', 'other')]`"));
+        check(
+            "[resourceId('Microsoft.Network/virtualNetworks/subnets', 'marea', 'backend')]",
+            Ok("${network.id}/subnets/backend"),
+        );
+        check(
+            "[resourceId('Microsoft.Network/virtualNetworks', 'other')]",
+            Err("the export cannot express `[resourceId('Microsoft.Network/virtualNetworks', 'other')]`"),
+        );
         check("[concat('a', 'b')]", Err("the export cannot express `[concat('a', 'b')]`"));
     }
 }

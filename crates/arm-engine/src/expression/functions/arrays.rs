@@ -9,12 +9,17 @@ use crate::expression::evaluate::{member, text_of};
 pub(super) fn call(name: &str, call: &Call<'_>) -> Option<Evaluated> {
     Some(match name {
         "concat" => concat(call),
-        "array" => call.value(0).map(|value| if value.is_array() { value.clone() } else { Value::Array(vec![value.clone()]) }),
+        "array" => {
+            call.value(0).map(|value| if value.is_array() { value.clone() } else { Value::Array(vec![value.clone()]) })
+        }
         "createarray" => Ok(Value::Array(call.values.to_vec())),
         "createobject" => create_object(call),
         "contains" => contains(call),
         "empty" => call.value(0).map(|value| Value::Bool(length(value) == Some(0) || value.is_null())),
-        "length" => call.value(0).and_then(|value| length(value).map_or_else(|| call.fail("expects a string, an array or an object"), |length| Ok(length.into()))),
+        "length" => call.value(0).and_then(|value| {
+            length(value)
+                .map_or_else(|| call.fail("expects a string, an array or an object"), |length| Ok(length.into()))
+        }),
         "first" => edge(call, true),
         "last" => edge(call, false),
         "skip" => slice(call, true),
@@ -25,14 +30,32 @@ pub(super) fn call(name: &str, call: &Call<'_>) -> Option<Evaluated> {
         "items" => items(call),
         "objectkeys" => call.object(0).map(|members| sorted_keys(members).into()),
         "shallowmerge" => call.array(0).map(|objects| {
-            Value::Object(objects.iter().filter_map(Value::as_object).flatten().map(|(key, value)| (key.clone(), value.clone())).collect())
+            Value::Object(
+                objects
+                    .iter()
+                    .filter_map(Value::as_object)
+                    .flatten()
+                    .map(|(key, value)| (key.clone(), value.clone()))
+                    .collect(),
+            )
         }),
         "flatten" => call.array(0).map(|arrays| {
-            Value::Array(arrays.iter().flat_map(|inner| inner.as_array().cloned().unwrap_or_else(|| vec![inner.clone()])).collect())
+            Value::Array(
+                arrays
+                    .iter()
+                    .flat_map(|inner| inner.as_array().cloned().unwrap_or_else(|| vec![inner.clone()]))
+                    .collect(),
+            )
         }),
-        "join" => call.array(0).and_then(|parts| Ok(parts.iter().map(text_of).collect::<Vec<_>>().join(call.text(1)?).into())),
-        "indexof" => call.array(0).and_then(|parts| Ok(parts.iter().position(|part| Some(part) == call.values.get(1)).map_or(-1, |at| at as i64).into())),
-        "lastindexof" => call.array(0).and_then(|parts| Ok(parts.iter().rposition(|part| Some(part) == call.values.get(1)).map_or(-1, |at| at as i64).into())),
+        "join" => {
+            call.array(0).and_then(|parts| Ok(parts.iter().map(text_of).collect::<Vec<_>>().join(call.text(1)?).into()))
+        }
+        "indexof" => call.array(0).map(|parts| {
+            parts.iter().position(|part| Some(part) == call.values.get(1)).map_or(-1, |at| at as i64).into()
+        }),
+        "lastindexof" => call.array(0).map(|parts| {
+            parts.iter().rposition(|part| Some(part) == call.values.get(1)).map_or(-1, |at| at as i64).into()
+        }),
         "tryget" => try_get(call),
         _ => return None,
     })
@@ -47,7 +70,7 @@ fn concat(call: &Call<'_>) -> Evaluated {
 }
 
 fn create_object(call: &Call<'_>) -> Evaluated {
-    if call.values.len() % 2 != 0 {
+    if !call.values.len().is_multiple_of(2) {
         return call.fail("expects keys and values in pairs");
     }
     let mut members = Map::new();
@@ -80,7 +103,9 @@ fn length(value: &Value) -> Option<usize> {
 fn edge(call: &Call<'_>, first: bool) -> Evaluated {
     Ok(match call.value(0)? {
         Value::Array(items) => if first { items.first() } else { items.last() }.cloned().unwrap_or(Value::Null),
-        Value::String(text) => if first { text.chars().next() } else { text.chars().next_back() }.map_or(String::new(), String::from).into(),
+        Value::String(text) => if first { text.chars().next() } else { text.chars().next_back() }
+            .map_or(String::new(), String::from)
+            .into(),
         _ => return call.fail("expects an array or a string"),
     })
 }
@@ -88,8 +113,14 @@ fn edge(call: &Call<'_>, first: bool) -> Evaluated {
 fn slice(call: &Call<'_>, skip: bool) -> Evaluated {
     let count = call.integer(1)?.max(0) as usize;
     Ok(match call.value(0)? {
-        Value::Array(items) => Value::Array(if skip { items.iter().skip(count).cloned().collect() } else { items.iter().take(count).cloned().collect() }),
-        Value::String(text) => Value::String(if skip { text.chars().skip(count).collect() } else { text.chars().take(count).collect() }),
+        Value::Array(items) => Value::Array(if skip {
+            items.iter().skip(count).cloned().collect()
+        } else {
+            items.iter().take(count).cloned().collect()
+        }),
+        Value::String(text) => {
+            Value::String(if skip { text.chars().skip(count).collect() } else { text.chars().take(count).collect() })
+        }
         _ => return call.fail("expects an array or a string"),
     })
 }

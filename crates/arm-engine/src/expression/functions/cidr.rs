@@ -45,7 +45,9 @@ fn subnet(call: &Call<'_>) -> Evaluated {
     let size = 1i64 << (32 - prefix);
     let first = index.checked_mul(size).and_then(|offset| offset.checked_add(i64::from(outer.first())));
     match first {
-        Some(first) if index >= 0 && first <= i64::from(outer.last()) => Ok(format!("{}/{prefix}", Ipv4Addr::from(first as u32)).into()),
+        Some(first) if index >= 0 && first <= i64::from(outer.last()) => {
+            Ok(format!("{}/{prefix}", Ipv4Addr::from(first as u32)).into())
+        }
         _ => call.fail(format!("has no subnet number {index} of that size in the block")),
     }
 }
@@ -55,7 +57,9 @@ fn host(call: &Call<'_>) -> Evaluated {
     let index = call.integer(1)?;
     let address = index.checked_add(i64::from(block.first()) + i64::from(block.prefix() < 31));
     match address {
-        Some(address) if index >= 0 && address <= i64::from(block.last()) => Ok(Ipv4Addr::from(address as u32).to_string().into()),
+        Some(address) if index >= 0 && address <= i64::from(block.last()) => {
+            Ok(Ipv4Addr::from(address as u32).to_string().into())
+        }
         _ => call.fail(format!("has no host number {index} in the block")),
     }
 }

@@ -45,7 +45,15 @@ fn instant(call: &Call<'_>, index: usize) -> Result<Timestamp, crate::expression
     let spelled = match text.as_bytes() {
         // The basic form that utcNow gives: 20261123T101500Z.
         [.., b'Z'] if text.len() == 16 && text.is_ascii() => {
-            format!("{}-{}-{}T{}:{}:{}Z", &text[..4], &text[4..6], &text[6..8], &text[9..11], &text[11..13], &text[13..15])
+            format!(
+                "{}-{}-{}T{}:{}:{}Z",
+                &text[..4],
+                &text[4..6],
+                &text[6..8],
+                &text[9..11],
+                &text[11..13],
+                &text[13..15]
+            )
         }
         _ => text.replacen(' ', "T", 1),
     };

@@ -102,7 +102,8 @@ fn murmur64(bytes: &[u8]) -> u64 {
     let tail = chunks.remainder();
     for chunk in chunks {
         h1 = (h1 ^ first(word(&chunk[..4]))).rotate_left(19).wrapping_add(h2).wrapping_mul(5).wrapping_add(0x561C_CD1B);
-        h2 = (h2 ^ second(word(&chunk[4..]))).rotate_left(13).wrapping_add(h1).wrapping_mul(5).wrapping_add(0x0BCA_A747);
+        h2 =
+            (h2 ^ second(word(&chunk[4..]))).rotate_left(13).wrapping_add(h1).wrapping_mul(5).wrapping_add(0x0BCA_A747);
     }
     let (low, high) = tail.split_at(tail.len().min(4));
     if !low.is_empty() {

@@ -11,7 +11,12 @@ pub(super) fn call(name: &str, arguments: &[Expr], context: &Context<'_>) -> Opt
     Some(match name {
         "lambdavariables" => variable(arguments, context),
         "map" => over_items(arguments, context, |items, lambda| {
-            items.into_iter().enumerate().map(|(index, item)| lambda.apply(&[item, index.into()])).collect::<Result<Vec<_>, _>>().map(Value::Array)
+            items
+                .into_iter()
+                .enumerate()
+                .map(|(index, item)| lambda.apply(&[item, index.into()]))
+                .collect::<Result<Vec<_>, _>>()
+                .map(Value::Array)
         }),
         "filter" => over_items(arguments, context, |items, lambda| {
             let mut kept = Vec::new();
@@ -51,7 +56,8 @@ impl<'a> Lambda<'a> {
         let fail = || ExpressionError::new("The template language function expects a lambda.");
         let Some(Expr::Call(name, parts)) = expr else { return Err(fail()) };
         let (body, names) = parts.split_last().filter(|_| name.eq_ignore_ascii_case("lambda")).ok_or_else(fail)?;
-        let names = names.iter().map(|name| evaluate(name, context).map(|name| text_of(&name))).collect::<Result<_, _>>()?;
+        let names =
+            names.iter().map(|name| evaluate(name, context).map(|name| text_of(&name))).collect::<Result<_, _>>()?;
         Ok(Lambda { names, body, context })
     }
 
@@ -125,9 +131,11 @@ fn to_object(arguments: &[Expr], context: &Context<'_>) -> Evaluated {
 fn map_values(arguments: &[Expr], context: &Context<'_>) -> Evaluated {
     let lambda = Lambda::read(arguments.get(1), context)?;
     match arguments.first().map(|of| evaluate(of, context)) {
-        Some(Ok(Value::Object(members))) => {
-            members.into_iter().map(|(key, value)| Ok((key, lambda.apply(&[value])?))).collect::<Result<Map<_, _>, _>>().map(Value::Object)
-        }
+        Some(Ok(Value::Object(members))) => members
+            .into_iter()
+            .map(|(key, value)| Ok((key, lambda.apply(&[value])?)))
+            .collect::<Result<Map<_, _>, _>>()
+            .map(Value::Object),
         Some(Err(error)) => Err(error),
         _ => Err(ExpressionError::new("The template language function 'mapValues' expects an object.")),
     }

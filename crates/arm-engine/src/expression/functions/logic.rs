@@ -55,9 +55,11 @@ fn coalesce(arguments: &[Expr], context: &Context<'_>) -> Evaluated {
 }
 
 fn truth(value: &Value, function: &str) -> Result<bool, ExpressionError> {
-    value
-        .as_bool()
-        .ok_or_else(|| ExpressionError::new(format!("The template language function '{function}' expects its condition to be a boolean.")))
+    value.as_bool().ok_or_else(|| {
+        ExpressionError::new(format!(
+            "The template language function '{function}' expects its condition to be a boolean."
+        ))
+    })
 }
 
 pub(super) fn call(name: &str, call: &Call<'_>) -> Option<Evaluated> {

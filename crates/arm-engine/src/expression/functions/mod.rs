@@ -23,12 +23,15 @@ use super::{Evaluated, ExpressionError};
 pub(crate) fn call(name: &str, arguments: &[Expr], context: &Context<'_>) -> Evaluated {
     let lower = name.to_ascii_lowercase();
     // These decide themselves which arguments have a value.
-    if let Some(result) = logic::lazy(&lower, arguments, context).or_else(|| lambdas::call(&lower, arguments, context)) {
+    if let Some(result) = logic::lazy(&lower, arguments, context).or_else(|| lambdas::call(&lower, arguments, context))
+    {
         return result;
     }
     let values = arguments.iter().map(|argument| evaluate(argument, context)).collect::<Result<Vec<_>, _>>()?;
     let call = Call { name, values: &values, context };
-    for family in [logic::call, strings::call, arrays::call, numbers::call, hashing::call, dates::call, cidr::call, scopes::call] {
+    for family in
+        [logic::call, strings::call, arrays::call, numbers::call, hashing::call, dates::call, cidr::call, scopes::call]
+    {
         if let Some(result) = family(&lower, &call) {
             return result;
         }

@@ -49,12 +49,20 @@ fn environment() -> Value {
 /// `{base}/providers/Type` with the names that follow the type at `at`.
 fn typed(call: &Call<'_>, base: String, at: usize) -> Evaluated {
     let resource_type = call.text(at)?;
-    let names: Vec<String> = call.values[at + 1..].iter().map(text_of).flat_map(|name| name.split('/').map(str::to_owned).collect::<Vec<_>>()).collect();
+    let names: Vec<String> = call.values[at + 1..]
+        .iter()
+        .map(text_of)
+        .flat_map(|name| name.split('/').map(str::to_owned).collect::<Vec<_>>())
+        .collect();
     let mut parts = resource_type.split('/');
     let namespace = parts.next().unwrap_or_default();
     let types: Vec<&str> = parts.collect();
     if types.is_empty() || types.len() != names.len() {
-        return call.fail(format!("was given {} names for the type '{resource_type}', which has {} segments", names.len(), types.len()));
+        return call.fail(format!(
+            "was given {} names for the type '{resource_type}', which has {} segments",
+            names.len(),
+            types.len()
+        ));
     }
     let path: String = types.iter().zip(&names).map(|(kind, name)| format!("/{kind}/{name}")).collect();
     if resource_type.eq_ignore_ascii_case("Microsoft.Resources/resourceGroups") {

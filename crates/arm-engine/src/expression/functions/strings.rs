@@ -8,7 +8,9 @@ use crate::expression::evaluate::text_of;
 
 pub(super) fn call(name: &str, call: &Call<'_>) -> Option<Evaluated> {
     Some(match name {
-        "concat" if !call.values.iter().any(Value::is_array) => Ok(Value::String(call.values.iter().map(text_of).collect())),
+        "concat" if !call.values.iter().any(Value::is_array) => {
+            Ok(Value::String(call.values.iter().map(text_of).collect()))
+        }
         "format" => format(call),
         "string" => call.value(0).map(|value| Value::String(text_of(value))),
         "tolower" => call.text(0).map(|text| text.to_lowercase().into()),
@@ -16,8 +18,12 @@ pub(super) fn call(name: &str, call: &Call<'_>) -> Option<Evaluated> {
         "trim" => call.text(0).map(|text| text.trim().into()),
         "startswith" => two(call, |text, part| text.to_lowercase().starts_with(&part.to_lowercase()).into()),
         "endswith" => two(call, |text, part| text.to_lowercase().ends_with(&part.to_lowercase()).into()),
-        "indexof" if call.values.first().is_some_and(Value::is_string) => two(call, |text, part| position(text.to_lowercase().find(&part.to_lowercase()), text)),
-        "lastindexof" if call.values.first().is_some_and(Value::is_string) => two(call, |text, part| position(text.to_lowercase().rfind(&part.to_lowercase()), text)),
+        "indexof" if call.values.first().is_some_and(Value::is_string) => {
+            two(call, |text, part| position(text.to_lowercase().find(&part.to_lowercase()), text))
+        }
+        "lastindexof" if call.values.first().is_some_and(Value::is_string) => {
+            two(call, |text, part| position(text.to_lowercase().rfind(&part.to_lowercase()), text))
+        }
         "replace" => replace(call),
         "split" => split(call),
         "substring" => substring(call),
@@ -71,7 +77,8 @@ fn placeholder(call: &Call<'_>, inside: &str) -> Result<String, crate::expressio
         return call.fail(format!("has the placeholder '{{{inside}}}', which is no number"));
     };
     let value = call.value(index + 1)?;
-    let width = style.strip_prefix(['D', 'd']).and_then(|digits| digits.parse::<usize>().ok()).filter(|width| *width <= 99);
+    let width =
+        style.strip_prefix(['D', 'd']).and_then(|digits| digits.parse::<usize>().ok()).filter(|width| *width <= 99);
     Ok(match (value, width) {
         (Value::Number(number), Some(width)) => format!("{:0>width$}", number.to_string()),
         (Value::Bool(true), _) => "True".to_owned(),
@@ -97,7 +104,10 @@ fn split(call: &Call<'_>) -> Evaluated {
     };
     let mut parts = vec![text.to_owned()];
     for separator in separators.iter().filter(|separator| !separator.is_empty()) {
-        parts = parts.iter().flat_map(|part| part.split(separator.as_str()).map(str::to_owned).collect::<Vec<_>>()).collect();
+        parts = parts
+            .iter()
+            .flat_map(|part| part.split(separator.as_str()).map(str::to_owned).collect::<Vec<_>>())
+            .collect();
     }
     Ok(parts.into())
 }
@@ -143,7 +153,9 @@ const BASE64: &[u8; 64] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz
 pub(crate) fn encode_base64(bytes: &[u8]) -> String {
     let mut text = String::with_capacity(bytes.len().div_ceil(3) * 4);
     for chunk in bytes.chunks(3) {
-        let bits = u32::from(chunk[0]) << 16 | u32::from(*chunk.get(1).unwrap_or(&0)) << 8 | u32::from(*chunk.get(2).unwrap_or(&0));
+        let bits = u32::from(chunk[0]) << 16
+            | u32::from(*chunk.get(1).unwrap_or(&0)) << 8
+            | u32::from(*chunk.get(2).unwrap_or(&0));
         for place in 0..4 {
             let digit = BASE64[(bits >> (18 - 6 * place) & 63) as usize];
             text.push(if place > chunk.len() { '=' } else { char::from(digit) });
@@ -187,7 +199,10 @@ fn percent_decode(call: &Call<'_>) -> Evaluated {
     let mut bytes = Vec::new();
     let mut at = 0;
     while at < text.len() {
-        let escaped = text.get(at + 1..at + 3).and_then(|hex| std::str::from_utf8(hex).ok()).and_then(|hex| u8::from_str_radix(hex, 16).ok());
+        let escaped = text
+            .get(at + 1..at + 3)
+            .and_then(|hex| std::str::from_utf8(hex).ok())
+            .and_then(|hex| u8::from_str_radix(hex, 16).ok());
         match (text[at], escaped) {
             (b'%', Some(byte)) => {
                 bytes.push(byte);
@@ -208,7 +223,9 @@ fn join_uri(base: &str, relative: &str) -> String {
     }
     match (base.rfind('/'), base.ends_with('/')) {
         (_, true) => format!("{base}{}", relative.trim_start_matches('/')),
-        (Some(slash), false) if slash > base.find("://").map_or(0, |at| at + 2) => format!("{}/{}", &base[..slash], relative.trim_start_matches('/')),
+        (Some(slash), false) if slash > base.find("://").map_or(0, |at| at + 2) => {
+            format!("{}/{}", &base[..slash], relative.trim_start_matches('/'))
+        }
         _ => format!("{base}/{}", relative.trim_start_matches('/')),
     }
 }

@@ -8,7 +8,10 @@ use units::Timestamp;
 use crate::expression::{Context, DeploymentScope, evaluate_string};
 
 fn evaluated(expression: &str) -> Result<Value, String> {
-    let parameters = BTreeMap::from([("env".to_owned(), json!("prod")), ("pools".to_owned(), json!([{ "name": "a", "n": 2 }, { "name": "b", "n": 1 }]))]);
+    let parameters = BTreeMap::from([
+        ("env".to_owned(), json!("prod")),
+        ("pools".to_owned(), json!([{ "name": "a", "n": 2 }, { "name": "b", "n": 1 }])),
+    ]);
     let variables = json!({ "joined": "[concat(parameters('env'), '-x')]", "loop": "[variables('loop')]", "copy": [{ "name": "squares", "count": 3, "input": "[mul(copyIndex('squares'), copyIndex('squares'))]" }] });
     let variables: Map<String, Value> = variables.as_object().cloned().unwrap_or_default();
     let scope = DeploymentScope {
@@ -17,7 +20,8 @@ fn evaluated(expression: &str) -> Result<Value, String> {
         group: Some(json!({ "name": "g", "location": "eastus" })),
         ..DeploymentScope::default()
     };
-    let context = Context { now: Some(Timestamp::from_secs(1_790_000_000)), ..Context::new(&parameters, &variables, &scope) };
+    let context =
+        Context { now: Some(Timestamp::from_secs(1_790_000_000)), ..Context::new(&parameters, &variables, &scope) };
     evaluate_string(&format!("[{expression}]"), &context).map_err(|error| error.0)
 }
 
@@ -47,7 +51,10 @@ fn text() {
 
 #[test]
 fn arrays_and_objects() {
-    check("union(createObject('a', createObject('x', 1)), createObject('a', createObject('y', 2)))", json!({ "a": { "x": 1, "y": 2 } }));
+    check(
+        "union(createObject('a', createObject('x', 1)), createObject('a', createObject('y', 2)))",
+        json!({ "a": { "x": 1, "y": 2 } }),
+    );
     check("items(createObject('b', 2, 'a', 1))", json!([{ "key": "a", "value": 1 }, { "key": "b", "value": 2 }]));
     check("intersection(createArray(1, 2, 3), createArray(3, 2))", json!([2, 3]));
     check("range(3, 2)", json!([3, 4]));
@@ -62,9 +69,18 @@ fn arrays_and_objects() {
 fn lambdas() {
     check("map(parameters('pools'), lambda('p', toUpper(lambdaVariables('p').name)))", json!(["A", "B"]));
     check("filter(range(0, 5), lambda('i', greater(lambdaVariables('i'), 2)))", json!([3, 4]));
-    check("reduce(range(1, 4), 0, lambda('total', 'i', add(lambdaVariables('total'), lambdaVariables('i'))))", json!(10));
-    check("map(sort(parameters('pools'), lambda('a', 'b', less(lambdaVariables('a').n, lambdaVariables('b').n))), lambda('p', lambdaVariables('p').name))", json!(["b", "a"]));
-    check("toObject(parameters('pools'), lambda('p', lambdaVariables('p').name), lambda('p', lambdaVariables('p').n))", json!({ "a": 2, "b": 1 }));
+    check(
+        "reduce(range(1, 4), 0, lambda('total', 'i', add(lambdaVariables('total'), lambdaVariables('i'))))",
+        json!(10),
+    );
+    check(
+        "map(sort(parameters('pools'), lambda('a', 'b', less(lambdaVariables('a').n, lambdaVariables('b').n))), lambda('p', lambdaVariables('p').name))",
+        json!(["b", "a"]),
+    );
+    check(
+        "toObject(parameters('pools'), lambda('p', lambdaVariables('p').name), lambda('p', lambdaVariables('p').n))",
+        json!({ "a": 2, "b": 1 }),
+    );
 }
 
 #[test]
