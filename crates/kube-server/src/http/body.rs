@@ -1,4 +1,4 @@
-//! Request bodies: JSON or YAML, within a bound.
+//! Request bodies: JSON, YAML and some protobuf, within a bound.
 
 use http_body_util::{BodyExt, Limited};
 use hyper::body::Incoming;
@@ -20,13 +20,19 @@ pub async fn read(body: Incoming) -> Result<bytes::Bytes, ApiError> {
 }
 
 /// # Errors
-/// 400 for what does not parse, 415 for protobuf and other media types.
+/// 400 for what does not parse, 415 for CBOR and for what is not read as protobuf.
 pub fn parse(bytes: &[u8], content_type: &str) -> Result<Value, ApiError> {
     let kind = content_type.split(';').next().unwrap_or_default().trim();
-    if kind.contains("protobuf") || kind.contains("cbor") {
-        return Err(ApiError::unsupported_media_type(format!(
-            "the body of the request was in an unknown format ({kind}) - accepted media types include: application/json, application/yaml"
-        )));
+    let unsupported = |why: &str| {
+        ApiError::unsupported_media_type(format!(
+            "the body of the request was in an unknown format ({kind}{why}) - accepted media types include: application/json, application/yaml"
+        ))
+    };
+    if kind.contains("cbor") {
+        return Err(unsupported(""));
+    }
+    if kind == "application/vnd.kubernetes.protobuf" && !bytes.is_empty() {
+        return super::protobuf::decode(bytes).map_err(|why| unsupported(&format!(": {why}")));
     }
     if bytes.is_empty() {
         return Ok(Value::Null);

@@ -6,6 +6,7 @@ mod discovery;
 mod objects;
 mod openapi;
 mod path;
+mod protobuf;
 mod reviews;
 mod respond;
 mod streams;

@@ -66,13 +66,18 @@ fn write_options(query: &Query, request: &Request<Incoming>) -> Result<WriteOpti
     Ok(WriteOptions { field_manager: manager.to_owned(), dry_run, field_validation })
 }
 
+fn content_type(request: &Request<Incoming>) -> String {
+    request.headers().get(http::header::CONTENT_TYPE).and_then(|v| v.to_str().ok()).unwrap_or_default().to_owned()
+}
+
 pub async fn handle(shared: &Arc<Shared>, caller: &Caller, wanted: ResourcePath, request: Request<Incoming>) -> Result<Response<Reply>, ApiError> {
     let query = Query::parse(request.uri().query());
     let verb = access::verb(request.method(), &wanted, query.flag("watch"));
     access::resource(shared, caller, &wanted, verb)?;
     if reviews::is_review(&wanted) {
+        let media = content_type(&request);
         let bytes = body::read(request.into_body()).await?;
-        return reviews::handle(shared, caller, &wanted, &body::parse(&bytes, "application/json")?);
+        return reviews::handle(shared, caller, &wanted, &body::parse(&bytes, &media)?);
     }
     if streams::is_stream(&wanted) {
         return streams::handle(shared, caller, &wanted, &query, request);
@@ -107,7 +112,7 @@ impl Call<'_> {
 
     async fn run(self, request: Request<Incoming>) -> Result<Response<Reply>, ApiError> {
         let method = request.method().clone();
-        let content_type = request.headers().get(http::header::CONTENT_TYPE).and_then(|v| v.to_str().ok()).unwrap_or_default().to_owned();
+        let content_type = content_type(&request);
         if method == Method::GET || method == Method::HEAD {
             return self.read().await;
         }

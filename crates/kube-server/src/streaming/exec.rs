@@ -46,7 +46,7 @@ pub async fn serve_exec(socket: Socket, session: ExecSession) {
     }
     input.abort();
     let _ = sender.send(message(STATUS, status(&outcome).to_string().as_bytes())).await;
-    let _ = sender.send(Message::Close(None)).await;
+    let _ = sender.send(super::closing()).await;
     drop(sender);
     let _ = writer.await;
 }

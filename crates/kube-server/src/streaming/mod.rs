@@ -15,5 +15,11 @@ pub use portforward::{PORT_FORWARD_PROTOCOLS, TUNNEL_PROTOCOL, serve_channels};
 pub use tunnel::serve_tunnel;
 pub use upgrade::{Socket, Upgrade, UpgradeError, upgrade};
 
+/// A close with a status: clients take one without for a broken connection.
+fn closing() -> tokio_tungstenite::tungstenite::Message {
+    use tokio_tungstenite::tungstenite::protocol::{CloseFrame, frame::coding::CloseCode};
+    tokio_tungstenite::tungstenite::Message::Close(Some(CloseFrame { code: CloseCode::Normal, reason: "".into() }))
+}
+
 #[cfg(test)]
 mod tests;

@@ -106,5 +106,5 @@ async fn copy_output(channel: u8, mut output: ReadHalf<Connection>, sender: mpsc
         }
     }
     // There is no message for the end of one channel in v4; closing the socket is what upstream does with its last port.
-    let _ = sender.send(Message::Close(None)).await;
+    let _ = sender.send(super::closing()).await;
 }

@@ -1,13 +1,12 @@
 //! Objects over HTTPS, with kube-rs and in process.
 
-mod support;
-
 use k8s_openapi::api::apps::v1::Deployment;
 use k8s_openapi::api::core::v1::{ConfigMap, Namespace, Pod, Service};
 use kube::api::{Api, DeleteParams, ListParams, Patch, PatchParams, PostParams};
 use kube_server::DeleteOptions;
 use serde_json::json;
-use support::Cluster;
+
+use crate::support::Cluster;
 
 fn deployment(image: &str) -> Deployment {
     serde_json::from_value(json!({"apiVersion": "apps/v1", "kind": "Deployment", "metadata": {"name": "web"}, "spec": {

@@ -1,5 +1,8 @@
 //! A server with its own CA on a free port.
 
+pub mod agent;
+pub mod kubectl;
+
 use std::path::Path;
 
 use kube_server::{Server, ServerConfig};
@@ -59,7 +62,7 @@ impl Cluster {
         let text = format!(
             "apiVersion: v1\nkind: Config\ncurrent-context: test\nclusters:\n- name: test\n  cluster:\n    server: https://127.0.0.1:{}\n    \
              certificate-authority: {}\ncontexts:\n- name: test\n  context: {{cluster: test, user: admin}}\nusers:\n- name: admin\n  user:\n    \
-             client-certificate: {}\n    client-key: {}\n",
+             client-certificate: {}\n    client-key: {}\n- name: nobody\n  user: {{}}\n",
             self.server.address().port(), ca.display(), certificate.display(), key.display()
         );
         write("kubeconfig", &text)
