@@ -103,13 +103,13 @@ impl Builder {
             ["log", "level"] => self.log_level = Some(text(value, argument)?.to_ascii_lowercase()),
             ["log", "format"] => self.log_json = one_of(value, argument, &["json", "common"])? == "json",
             ["entrypoints", entry_point, "address"] => {
-                drop(self.addresses.insert(entry_point.to_owned(), text(value, argument)?.to_owned()))
+                self.addresses.insert(entry_point.to_owned(), text(value, argument)?.to_owned());
             }
             ["entrypoints", entry_point, "transport", "lifecycle", "requestacceptgracetimeout"] => {
-                drop(self.accept_grace.insert(entry_point.to_owned(), duration(value, argument)?))
+                self.accept_grace.insert(entry_point.to_owned(), duration(value, argument)?);
             }
             ["entrypoints", entry_point, "transport", "lifecycle", "gracetimeout"] => {
-                drop(self.grace.insert(entry_point.to_owned(), duration(value, argument)?))
+                self.grace.insert(entry_point.to_owned(), duration(value, argument)?);
             }
             ["metrics", "prometheus"] => self.metrics = boolean(value, argument)?,
             ["metrics", "prometheus", "entrypoint"] => {
