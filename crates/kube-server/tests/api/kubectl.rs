@@ -1,6 +1,9 @@
 //! Stock kubectl against a server in this process, over TLS with a client certificate.
 
+use std::io::{Read, Write};
+use std::net::TcpStream;
 use std::sync::Arc;
+use std::time::Duration;
 
 use kube_server::Server;
 use serde_json::{Value, json};
@@ -210,7 +213,7 @@ async fn accepts_the_platforms_manifests() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn runs_commands_in_containers() {
+async fn reaches_into_pods() {
     with_each(|kubectl, server| {
         server.set_node_agent(Arc::new(Shouting));
         let pod = json!({"metadata": {"name": "web"}, "spec": {"containers": [{"name": "web", "image": "nginx:1"}]}});
@@ -218,11 +221,28 @@ async fn runs_commands_in_containers() {
         let on_node = async {
             client.create_raw("pods", Some("default"), pod).await.expect("created");
             client.bind("default", "web", "node-1").await.expect("bound");
+            let running = json!({"status": {"phase": "Running"}});
+            client.patch_status_raw("pods", Some("default"), "web", &running).await.expect("running");
         };
         tokio::runtime::Handle::current().block_on(on_node);
         let ran = kubectl.with_input(&["exec", "-i", "web", "--", "shout", "-x"], "hello\n");
         assert_eq!((ran.stdout.as_str(), ran.stderr.as_str()), ("HELLO\n", "shout -x\ncommand terminated with exit code 3\n"));
         assert_eq!(ran.code, Some(3));
+        kubectl.forwarding("pod/web", 80, |address| {
+            let mut socket = TcpStream::connect(address).expect("the local port is open");
+            socket.set_read_timeout(Some(Duration::from_secs(20))).expect("a deadline");
+            socket.write_all(b"ping").expect("sent");
+            let mut answer = [0; 4];
+            socket.read_exact(&mut answer).expect("an answer");
+            assert_eq!(&answer, b"PING");
+        });
+        assert_eq!(kubectl.ok(&["logs", "web"]), "log of web\n");
+        let missing = kubectl.fails(&["get", "--raw", "/api/v1/nodes/node-1/proxy/metrics/cadvisor"]);
+        assert!(missing.contains("nodes \"node-1\" not found"), "{missing}");
+        let node = "apiVersion: v1\nkind: Node\nmetadata: {name: node-1}\n";
+        kubectl.ok_with(&["apply", "-f", "-"], node);
+        let metrics = kubectl.ok(&["get", "--raw", "/api/v1/nodes/node-1/proxy/metrics/cadvisor"]);
+        assert_eq!(metrics, "node node-1\n");
         assert!(kubectl.fails(&["exec", "web", "-c", "other", "--", "ls"]).contains("container other is not valid for pod web"));
         kubectl.ok_with(&["apply", "-f", "-"], READER);
         let token = token(kubectl);

@@ -1,8 +1,8 @@
 //! Stock kubectl, where there is one.
 
+use std::io::{BufRead, BufReader, Write};
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output, Stdio};
-use std::io::Write;
 
 /// Names that distributions and cloud tool kits install it under.
 const NAMES: &[&str] = &["kubectl", "kubectl.1.33"];
@@ -82,6 +82,22 @@ impl Kubectl {
         let ran = self.with_input(arguments, input);
         assert_eq!(ran.code, Some(0), "kubectl {arguments:?}\n{}\n{}", ran.stdout, ran.stderr);
         ran.stdout
+    }
+
+    /// Forwards a free local port while `check` runs with its address.
+    pub fn forwarding(&self, pod: &str, port: u16, check: impl FnOnce(&str)) {
+        let mut child = self.command(&["port-forward", pod, &format!(":{port}"), "--address=127.0.0.1"]).spawn().expect("kubectl starts");
+        let mut line = String::new();
+        // Kept open: kubectl goes on to announce every connection there.
+        let mut stdout = BufReader::new(child.stdout.take().expect("standard output"));
+        stdout.read_line(&mut line).expect("a line");
+        let address = line.strip_prefix("Forwarding from ").and_then(|rest| rest.split_whitespace().next()).map(str::to_owned);
+        if let Some(address) = &address {
+            check(address);
+        }
+        child.kill().expect("kubectl is still there");
+        let ran: Ran = child.wait_with_output().expect("kubectl ends").into();
+        assert!(address.is_some(), "no address in {line:?}: {}", ran.stderr);
     }
 
     /// The standard error of what must fail.
