@@ -26,9 +26,11 @@ async fn default_role(client: &Client, role: Value) -> Result<(), ApiError> {
     const ROLES: &str = "clusterroles.rbac.authorization.k8s.io";
     let name = json::name(&role).to_owned();
     let Some(stored) = client.get_raw(ROLES, None, &name) else { return ensure(client, ROLES, None, role).await };
-    let wants_updates = json::text(&stored, "/metadata/annotations/rbac.authorization.kubernetes.io~1autoupdate") != Some("false");
+    let wants_updates =
+        json::text(&stored, "/metadata/annotations/rbac.authorization.kubernetes.io~1autoupdate") != Some("false");
     let mut rules = json::items(&stored, "/rules").to_vec();
-    let missing: Vec<Value> = json::items(&role, "/rules").iter().filter(|rule| !covers(&rules, rule)).cloned().collect();
+    let missing: Vec<Value> =
+        json::items(&role, "/rules").iter().filter(|rule| !covers(&rules, rule)).cloned().collect();
     if !wants_updates || missing.is_empty() {
         return Ok(());
     }
@@ -55,7 +57,11 @@ pub async fn run(api: &Api, client: &Client, advertise: std::net::SocketAddr) ->
     }
     for (name, value, what) in [
         ("system-node-critical", 2_000_001_000_i64, "must not be moved from their current node"),
-        ("system-cluster-critical", 2_000_000_000, "must run in the cluster, but can be moved to another node if necessary"),
+        (
+            "system-cluster-critical",
+            2_000_000_000,
+            "must run in the cluster, but can be moved to another node if necessary",
+        ),
     ] {
         let description = format!("Used for system critical pods that {what}.");
         let class = json!({"metadata": {"name": name}, "value": value, "description": description});
@@ -77,8 +83,6 @@ async fn api_service(api: &Api, client: &Client, advertise: std::net::SocketAddr
     let resource = "endpointslices.discovery.k8s.io";
     match client.get_raw(resource, Some("default"), "kubernetes") {
         None => client.create_raw(resource, Some("default"), slice).await.map(drop),
-        Some(_) => {
-            client.patch_raw(resource, Some("default"), "kubernetes", PatchKind::Merge, &slice).await.map(drop)
-        }
+        Some(_) => client.patch_raw(resource, Some("default"), "kubernetes", PatchKind::Merge, &slice).await.map(drop),
     }
 }

@@ -13,15 +13,21 @@ use k8s_openapi::{Metadata, Resource};
 use serde_json::{Value, json};
 use tokio::sync::broadcast;
 
-use crate::api::{Api, Caller, Part, WriteOptions};
 use crate::api::PodToken;
+use crate::api::{Api, Caller, Part, WriteOptions};
 use crate::error::ApiError;
 use crate::node_agent::NodeAgent;
 use crate::registry::ResourceDef;
 
 /// A Kubernetes type that the client can carry.
-pub trait Object: Resource + Metadata<Ty = ObjectMeta> + Serialize + DeserializeOwned + Clone + Send + Sync + 'static {}
-impl<K> Object for K where K: Resource + Metadata<Ty = ObjectMeta> + Serialize + DeserializeOwned + Clone + Send + Sync + 'static {}
+pub trait Object:
+    Resource + Metadata<Ty = ObjectMeta> + Serialize + DeserializeOwned + Clone + Send + Sync + 'static
+{
+}
+impl<K> Object for K where
+    K: Resource + Metadata<Ty = ObjectMeta> + Serialize + DeserializeOwned + Clone + Send + Sync + 'static
+{
+}
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum ChangeKind {
@@ -58,7 +64,9 @@ pub enum PatchKind {
     Merge,
     Strategic,
     /// Server-side apply under the client's field manager; `force` takes conflicting fields over.
-    Apply { force: bool },
+    Apply {
+        force: bool,
+    },
 }
 
 /// What one served resource is, for callers that walk over all of them.
@@ -168,23 +176,46 @@ impl Client {
         from_value(&updated.object)
     }
 
-    pub async fn patch<K: Object>(&self, namespace: Option<&str>, name: &str, kind: PatchKind, patch: &Value) -> Result<K, ApiError> {
+    pub async fn patch<K: Object>(
+        &self,
+        namespace: Option<&str>,
+        name: &str,
+        kind: PatchKind,
+        patch: &Value,
+    ) -> Result<K, ApiError> {
         from_value(&*self.patch_raw(&resource_of::<K>(), namespace, name, kind, patch).await?)
     }
 
     /// A merge patch of the status subresource.
-    pub async fn patch_status<K: Object>(&self, namespace: Option<&str>, name: &str, patch: &Value) -> Result<K, ApiError> {
+    pub async fn patch_status<K: Object>(
+        &self,
+        namespace: Option<&str>,
+        name: &str,
+        patch: &Value,
+    ) -> Result<K, ApiError> {
         let def = self.def(&resource_of::<K>())?;
-        let patched =
-            self.api.patch(&self.caller, &def, namespace, name, Part::Status, PatchKind::Merge, patch, &self.options).await?;
+        let patched = self
+            .api
+            .patch(&self.caller, &def, namespace, name, Part::Status, PatchKind::Merge, patch, &self.options)
+            .await?;
         from_value(&patched.object)
     }
 
-    pub async fn delete<K: Object>(&self, namespace: Option<&str>, name: &str, options: &DeleteOptions) -> Result<(), ApiError> {
+    pub async fn delete<K: Object>(
+        &self,
+        namespace: Option<&str>,
+        name: &str,
+        options: &DeleteOptions,
+    ) -> Result<(), ApiError> {
         self.delete_raw(&resource_of::<K>(), namespace, name, options).await
     }
 
-    pub async fn create_raw(&self, resource: &str, namespace: Option<&str>, object: Value) -> Result<Arc<Value>, ApiError> {
+    pub async fn create_raw(
+        &self,
+        resource: &str,
+        namespace: Option<&str>,
+        object: Value,
+    ) -> Result<Arc<Value>, ApiError> {
         let def = self.def(resource)?;
         Ok(self.api.create(&self.caller, &def, namespace, object, &self.options).await?.object)
     }
@@ -210,8 +241,10 @@ impl Client {
         patch: &Value,
     ) -> Result<Arc<Value>, ApiError> {
         let def = self.def(resource)?;
-        let written =
-            self.api.patch(&self.caller, &def, namespace, name, Part::Status, PatchKind::Merge, patch, &self.options).await?;
+        let written = self
+            .api
+            .patch(&self.caller, &def, namespace, name, Part::Status, PatchKind::Merge, patch, &self.options)
+            .await?;
         Ok(written.object)
     }
 
@@ -230,7 +263,10 @@ impl Client {
     pub async fn finalize_namespace(&self, name: &str) -> Result<(), ApiError> {
         let def = self.def("namespaces")?;
         let patch = json!({"spec": {"finalizers": null}});
-        self.api.patch(&self.caller, &def, None, name, Part::Finalize, PatchKind::Merge, &patch, &self.options).await.map(drop)
+        self.api
+            .patch(&self.caller, &def, None, name, Part::Finalize, PatchKind::Merge, &patch, &self.options)
+            .await
+            .map(drop)
     }
 
     pub async fn bind(&self, namespace: &str, pod: &str, node: &str) -> Result<(), ApiError> {

@@ -43,7 +43,8 @@ impl ApiError {
     }
 
     pub fn conflict(resource: &str, name: &str, why: &str) -> ApiError {
-        ApiError::new(409, "Conflict", format!("Operation cannot be fulfilled on {resource} {name:?}: {why}")).about(resource, name)
+        ApiError::new(409, "Conflict", format!("Operation cannot be fulfilled on {resource} {name:?}: {why}"))
+            .about(resource, name)
     }
 
     /// The answer to an update that was computed from an old version of the object.

@@ -48,7 +48,8 @@ impl FieldErrors {
 
     /// Takes over errors that were found below `path`.
     pub fn nest(&mut self, path: &str, inner: FieldErrors) {
-        self.0.extend(inner.0.into_iter().map(|error| FieldError { field: format!("{path}.{}", error.field), ..error }));
+        self.0
+            .extend(inner.0.into_iter().map(|error| FieldError { field: format!("{path}.{}", error.field), ..error }));
     }
 
     pub fn push(&mut self, field: impl Into<String>, reason: &'static str, body: String) {

@@ -21,8 +21,8 @@ mod registry;
 mod server;
 mod settings;
 mod strategies;
-mod tables;
 pub mod streaming;
+mod tables;
 
 pub use api::PodToken;
 pub use client::{ChangeEvent, ChangeKind, Client, DeleteOptions, Object, PatchKind, ResourceInfo, ScaleView};

@@ -9,7 +9,11 @@ use crate::strategies::quantities;
 
 fn ranges(tx: &Transaction<'_>, pod: &Value) -> Vec<Value> {
     let found = tx.list("limitranges", json::namespace(pod));
-    found.iter().flat_map(|range| json::items(range, "/spec/limits").to_vec()).filter(|l| l["type"] == "Container").collect()
+    found
+        .iter()
+        .flat_map(|range| json::items(range, "/spec/limits").to_vec())
+        .filter(|l| l["type"] == "Container")
+        .collect()
 }
 
 pub fn default_pod(tx: &Transaction<'_>, pod: &mut Value) {
@@ -46,7 +50,9 @@ fn check(limit: &Value, container: &Value, problems: &mut Vec<String>) {
     for (name, most) in limit["max"].as_object().into_iter().flatten() {
         let stated = amount("limits", name);
         match (quantities::parse(&stated), quantities::parse(most)) {
-            (None, Some(max)) => problems.push(format!("maximum {name} usage per Container is {max}.  No limit is specified")),
+            (None, Some(max)) => {
+                problems.push(format!("maximum {name} usage per Container is {max}.  No limit is specified"))
+            }
             (Some(stated), Some(max)) if stated.millis() > max.millis() => {
                 problems.push(format!("maximum {name} usage per Container is {max}, but limit is {stated}"));
             }
@@ -56,7 +62,9 @@ fn check(limit: &Value, container: &Value, problems: &mut Vec<String>) {
     for (name, least) in limit["min"].as_object().into_iter().flatten() {
         let stated = amount("requests", name);
         match (quantities::parse(&stated), quantities::parse(least)) {
-            (None, Some(min)) => problems.push(format!("minimum {name} usage per Container is {min}.  No request is specified")),
+            (None, Some(min)) => {
+                problems.push(format!("minimum {name} usage per Container is {min}.  No request is specified"))
+            }
             (Some(stated), Some(min)) if stated.millis() < min.millis() => {
                 problems.push(format!("minimum {name} usage per Container is {min}, but request is {stated}"));
             }

@@ -13,11 +13,18 @@ const OUTAGE_SECONDS: i64 = 300;
 pub fn set_priority(tx: &Transaction<'_>, pod: &mut Value) -> Result<(), ApiError> {
     let named = json::text(pod, "/spec/priorityClassName").unwrap_or_default().to_owned();
     let class = if named.is_empty() {
-        tx.list(CLASSES, None).into_iter().filter(|c| json::flag(c, "/globalDefault")).max_by_key(|c| json::integer(c, "/value"))
+        tx.list(CLASSES, None)
+            .into_iter()
+            .filter(|c| json::flag(c, "/globalDefault"))
+            .max_by_key(|c| json::integer(c, "/value"))
     } else {
         let found = tx.get(CLASSES, None, &named);
         if found.is_none() {
-            return Err(ApiError::forbidden("pods", json::name(pod), &format!("no PriorityClass with name {named} was found")));
+            return Err(ApiError::forbidden(
+                "pods",
+                json::name(pod),
+                &format!("no PriorityClass with name {named} was found"),
+            ));
         }
         found
     };
@@ -25,7 +32,10 @@ pub fn set_priority(tx: &Transaction<'_>, pod: &mut Value) -> Result<(), ApiErro
     let (value, policy) = match &class {
         Some(class) => {
             spec["priorityClassName"] = json!(json::name(class));
-            (json::integer(class, "/value").unwrap_or(0), json::text(class, "/preemptionPolicy").unwrap_or("PreemptLowerPriority"))
+            (
+                json::integer(class, "/value").unwrap_or(0),
+                json::text(class, "/preemptionPolicy").unwrap_or("PreemptLowerPriority"),
+            )
         }
         None => (0, "PreemptLowerPriority"),
     };
@@ -44,7 +54,9 @@ pub fn add_tolerations(pod: &mut Value) {
             (stated == key || stated.is_empty()) && (effect == "NoExecute" || effect.is_empty())
         });
         if !covered {
-            tolerations.push(json!({"key": key, "operator": "Exists", "effect": "NoExecute", "tolerationSeconds": OUTAGE_SECONDS}));
+            tolerations.push(
+                json!({"key": key, "operator": "Exists", "effect": "NoExecute", "tolerationSeconds": OUTAGE_SECONDS}),
+            );
         }
     }
     spec["tolerations"] = Value::Array(tolerations);

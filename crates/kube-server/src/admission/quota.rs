@@ -13,13 +13,18 @@ use crate::strategies::quantities;
 fn charge(item: &str, resource: &str, object: &Value) -> i64 {
     let is_pod = resource == "pods";
     if item == resource || item == format!("count/{resource}") {
-        let finished = is_pod && item == "pods" && matches!(json::text(object, "/status/phase"), Some("Succeeded" | "Failed"));
+        let finished =
+            is_pod && item == "pods" && matches!(json::text(object, "/status/phase"), Some("Succeeded" | "Failed"));
         return if finished { 0 } else { 1000 };
     }
     match item {
         "services.nodeports" | "services.loadbalancers" if resource == "services" => {
             let kind = json::text(object, "/spec/type").unwrap_or_default();
-            let counted = if item.ends_with("loadbalancers") { kind == "LoadBalancer" } else { matches!(kind, "NodePort" | "LoadBalancer") };
+            let counted = if item.ends_with("loadbalancers") {
+                kind == "LoadBalancer"
+            } else {
+                matches!(kind, "NodePort" | "LoadBalancer")
+            };
             i64::from(counted) * 1000
         }
         "requests.storage" if resource == "persistentvolumeclaims" => {
@@ -49,7 +54,8 @@ pub fn validate(tx: &Transaction<'_>, def: &ResourceDef, object: &Value) -> Resu
         for (item, hard) in quota["spec"]["hard"].as_object().into_iter().flatten() {
             let requested = charge(item, &def.resource, object);
             let Some(limit) = quantities::parse(hard).filter(|_| requested > 0) else { continue };
-            let used: i64 = tx.list(&def.resource, Some(namespace)).iter().map(|o| charge(item, &def.resource, o)).sum();
+            let used: i64 =
+                tx.list(&def.resource, Some(namespace)).iter().map(|o| charge(item, &def.resource, o)).sum();
             if used + requested > limit.millis() {
                 let (requested, used) = (Quantity::from_millis(requested), Quantity::from_millis(used));
                 let why = format!(

@@ -20,7 +20,8 @@ pub fn inject(tx: &Transaction<'_>, pod: &mut Value) -> Result<(), ApiError> {
     let account = json::text(spec, "/serviceAccountName").unwrap_or("default").to_owned();
     spec["serviceAccount"] = json!(account);
     let Some(stored) = tx.get("serviceaccounts", Some(&namespace), &account) else {
-        let why = format!("error looking up service account {namespace}/{account}: serviceaccount {account:?} not found");
+        let why =
+            format!("error looking up service account {namespace}/{account}: serviceaccount {account:?} not found");
         return Err(ApiError::forbidden("pods", &name, &why));
     };
     if spec.get("imagePullSecrets").is_none()
@@ -36,14 +37,15 @@ pub fn inject(tx: &Transaction<'_>, pod: &mut Value) -> Result<(), ApiError> {
 }
 
 fn mount(spec: &mut Value) {
-    let is_mounted = |container: &Value| json::items(container, "/volumeMounts").iter().any(|m| m["mountPath"] == MOUNT_PATH);
+    let is_mounted =
+        |container: &Value| json::items(container, "/volumeMounts").iter().any(|m| m["mountPath"] == MOUNT_PATH);
     let containers = json::items(spec, "/containers").iter().chain(json::items(spec, "/initContainers"));
     if containers.clone().all(is_mounted) {
         return;
     }
-    let known = json::items(spec, "/volumes").iter().find_map(|v| {
-        json::text(v, "/name").filter(|n| n.starts_with("kube-api-access-")).map(str::to_owned)
-    });
+    let known = json::items(spec, "/volumes")
+        .iter()
+        .find_map(|v| json::text(v, "/name").filter(|n| n.starts_with("kube-api-access-")).map(str::to_owned));
     let volume = known.unwrap_or_else(|| {
         let random = Uuid::new_v4().simple().to_string();
         let name = format!("kube-api-access-{}", &random[..5]);

@@ -29,7 +29,11 @@ impl Api {
             let old = update::current(&tx, &def, Some(namespace), pod)?;
             let refuse = |why: String| Err(ApiError::conflict("pods/binding", pod, &why));
             if uid.is_some_and(|uid| !uid.is_empty() && uid != json::uid(&old)) {
-                return refuse(format!("Precondition failed: UID in precondition: {}, UID in object meta: {}", uid.unwrap_or_default(), json::uid(&old)));
+                return refuse(format!(
+                    "Precondition failed: UID in precondition: {}, UID in object meta: {}",
+                    uid.unwrap_or_default(),
+                    json::uid(&old)
+                ));
             }
             if json::is_terminating(&old) {
                 return refuse(format!("pod {pod} is being deleted, cannot be assigned to a host"));

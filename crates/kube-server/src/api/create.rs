@@ -76,7 +76,12 @@ pub fn insert(
     })
 }
 
-fn check_namespace(tx: &Transaction<'_>, def: &ResourceDef, namespace: Option<&str>, object: &Value) -> Result<(), ApiError> {
+fn check_namespace(
+    tx: &Transaction<'_>,
+    def: &ResourceDef,
+    namespace: Option<&str>,
+    object: &Value,
+) -> Result<(), ApiError> {
     let stated = json::namespace(object);
     let Some(namespace) = namespace.filter(|_| def.namespaced) else {
         return match def.namespaced {
@@ -85,7 +90,9 @@ fn check_namespace(tx: &Transaction<'_>, def: &ResourceDef, namespace: Option<&s
         };
     };
     if stated.is_some_and(|stated| stated != namespace) {
-        return Err(ApiError::bad_request("the namespace of the provided object does not match the namespace sent on the request"));
+        return Err(ApiError::bad_request(
+            "the namespace of the provided object does not match the namespace sent on the request",
+        ));
     }
     let Some(holder) = tx.get("namespaces", None, namespace) else {
         return Err(ApiError::not_found("namespaces", namespace));

@@ -17,13 +17,29 @@ pub enum FieldValidation {
 
 /// Maps whose values are quantities, which manifests also write as numbers.
 const QUANTITY_MAPS: &[&str] = &[
-    "limits", "requests", "capacity", "allocatable", "hard", "used", "default", "defaultRequest", "max", "min", "overhead",
-    "maxLimitRequestRatio", "allocatedResources", "podFixed",
+    "limits",
+    "requests",
+    "capacity",
+    "allocatable",
+    "hard",
+    "used",
+    "default",
+    "defaultRequest",
+    "max",
+    "min",
+    "overhead",
+    "maxLimitRequestRatio",
+    "allocatedResources",
+    "podFixed",
 ];
 const QUANTITIES: &[&str] = &["averageValue", "sizeLimit", "divisor"];
 
 /// The object in its type's canonical form, and warnings about fields that were dropped.
-pub fn decode(def: &ResourceDef, mut value: Value, validation: FieldValidation) -> Result<(Value, Vec<String>), ApiError> {
+pub fn decode(
+    def: &ResourceDef,
+    mut value: Value,
+    validation: FieldValidation,
+) -> Result<(Value, Vec<String>), ApiError> {
     check_identity(def, &value)?;
     let (object, unknown) = match &def.origin {
         Origin::BuiltIn { normalize, .. } => {
@@ -66,7 +82,10 @@ fn check_identity(def: &ResourceDef, value: &Value) -> Result<(), ApiError> {
         )));
     }
     if !kind.is_empty() && kind != def.kind {
-        return Err(ApiError::bad_request(format!("the kind in the data ({kind}) does not match the expected kind ({})", def.kind)));
+        return Err(ApiError::bad_request(format!(
+            "the kind in the data ({kind}) does not match the expected kind ({})",
+            def.kind
+        )));
     }
     Ok(())
 }

@@ -70,13 +70,19 @@ impl Api {
 }
 
 /// Removes the object, or marks it and leaves the rest to who holds it back.
-pub fn remove(tx: &mut Transaction<'_>, def: &ResourceDef, old: &Arc<Value>, how: &DeleteOptions) -> Result<Deleted, ApiError> {
+pub fn remove(
+    tx: &mut Transaction<'_>,
+    def: &ResourceDef,
+    old: &Arc<Value>,
+    how: &DeleteOptions,
+) -> Result<Deleted, ApiError> {
     check_preconditions(def, old, how)?;
     let key = ObjectKey::new(&def.resource, json::namespace(old), json::name(old));
     crate::admission::validate_delete(tx, def, old)?;
     let mut new = Value::clone(old);
     set_propagation(&mut new, how)?;
-    let held = !json::items(&new, "/metadata/finalizers").is_empty() || !json::items(&new, "/spec/finalizers").is_empty();
+    let held =
+        !json::items(&new, "/metadata/finalizers").is_empty() || !json::items(&new, "/spec/finalizers").is_empty();
     let grace = def.strategy().grace_seconds(old, how);
     let grace = match json::integer(old, "/metadata/deletionGracePeriodSeconds") {
         Some(running) => grace.min(running),
@@ -87,7 +93,7 @@ pub fn remove(tx: &mut Transaction<'_>, def: &ResourceDef, old: &Arc<Value>, how
     }
     mark(&mut new, grace.max(0), tx.now);
     def.strategy().terminate(&mut new);
-    if &new == &**old {
+    if new == **old {
         return Ok(Deleted { object: old.clone(), gone: false });
     }
     Ok(Deleted { object: tx.put(key, new, Precondition::None)?, gone: false })

@@ -65,7 +65,9 @@ pub async fn expire(client: Client) {
             if last_seen(&event).is_none_or(|at| now - at < TIME_TO_LIVE) {
                 continue;
             }
-            let gone = client.delete_raw("events", json::namespace(&event), json::name(&event), &DeleteOptions::default()).await;
+            let gone = client
+                .delete_raw("events", json::namespace(&event), json::name(&event), &DeleteOptions::default())
+                .await;
             if let Err(error) = gone.or_else(|error| if error.is_not_found() { Ok(()) } else { Err(error) }) {
                 tracing::warn!(%error, "cannot remove an old event");
             }

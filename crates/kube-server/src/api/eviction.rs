@@ -61,7 +61,9 @@ fn spend_budget(tx: &mut Transaction<'_>, namespace: &str, pod: &Value) -> Resul
         [] => return Ok(()),
         [one] => one.clone(),
         _ => {
-            return Err(ApiError::internal("This pod has more than one PodDisruptionBudget, which the eviction subresource does not support."));
+            return Err(ApiError::internal(
+                "This pod has more than one PodDisruptionBudget, which the eviction subresource does not support.",
+            ));
         }
     };
     if !is_ready(pod) && may_evict_unready(&budget) {
@@ -96,13 +98,16 @@ fn check(budget: &Value) -> Result<(), ApiError> {
     if observed < json::integer(budget, "/metadata/generation").unwrap_or(0) {
         return too_many(format!("The disruption budget {name} is still being processed by the server."));
     }
-    if budget.pointer("/status/disruptedPods").and_then(Value::as_object).is_some_and(|d| d.len() > MAX_DISRUPTED_PODS) {
+    if budget.pointer("/status/disruptedPods").and_then(Value::as_object).is_some_and(|d| d.len() > MAX_DISRUPTED_PODS)
+    {
         return too_many("DisruptedPods map too big - too many evictions not confirmed by PDB controller".to_owned());
     }
     if json::integer(budget, "/status/disruptionsAllowed").unwrap_or(0) <= 0 {
         let desired = json::integer(budget, "/status/desiredHealthy").unwrap_or(0);
         let healthy = json::integer(budget, "/status/currentHealthy").unwrap_or(0);
-        return too_many(format!("The disruption budget {name} needs {desired} healthy pods and has {healthy} currently"));
+        return too_many(format!(
+            "The disruption budget {name} needs {desired} healthy pods and has {healthy} currently"
+        ));
     }
     Ok(())
 }

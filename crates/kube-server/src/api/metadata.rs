@@ -19,7 +19,10 @@ const MAX_PREFIX: usize = 58;
 
 fn random_suffix() -> String {
     let random = Uuid::new_v4();
-    random.as_bytes()[..SUFFIX_LENGTH].iter().map(|b| SUFFIX_ALPHABET[usize::from(*b) % SUFFIX_ALPHABET.len()] as char).collect()
+    random.as_bytes()[..SUFFIX_LENGTH]
+        .iter()
+        .map(|b| SUFFIX_ALPHABET[usize::from(*b) % SUFFIX_ALPHABET.len()] as char)
+        .collect()
 }
 
 /// Fills what every new object gets; anything of it that the client sent is replaced.
@@ -49,8 +52,15 @@ pub fn keep_identity(old: &Value, new: &mut Value) {
     let old = &old["metadata"];
     let metadata = json::object(new, "metadata");
     for field in [
-        "name", "generateName", "namespace", "uid", "creationTimestamp", "deletionTimestamp", "deletionGracePeriodSeconds",
-        "generation", "resourceVersion",
+        "name",
+        "generateName",
+        "namespace",
+        "uid",
+        "creationTimestamp",
+        "deletionTimestamp",
+        "deletionGracePeriodSeconds",
+        "generation",
+        "resourceVersion",
     ] {
         json::assign(metadata, field, old.get(field).cloned());
     }
@@ -94,7 +104,11 @@ pub fn validate(def: &ResourceDef, object: &Value, errors: &mut FieldErrors) {
         }
     }
     if annotation_bytes > 256 * 1024 {
-        errors.push("metadata.annotations", "FieldValueTooLong", "Too long: may not be more than 262144 bytes".to_owned());
+        errors.push(
+            "metadata.annotations",
+            "FieldValueTooLong",
+            "Too long: may not be more than 262144 bytes".to_owned(),
+        );
     }
     owners(metadata, errors);
 }
@@ -110,7 +124,11 @@ fn owners(metadata: &Value, errors: &mut FieldErrors) {
         controllers += usize::from(json::flag(owner, "/controller"));
     }
     if controllers > 1 {
-        errors.invalid("metadata.ownerReferences", &metadata["ownerReferences"], "Only one reference can have Controller set to true");
+        errors.invalid(
+            "metadata.ownerReferences",
+            &metadata["ownerReferences"],
+            "Only one reference can have Controller set to true",
+        );
     }
 }
 

@@ -34,12 +34,12 @@ use crate::node_agent::NodeAgent;
 use crate::registry::Registry;
 use crate::settings::Settings;
 
-pub use token::PodToken;
 pub use cache::Cache;
 pub use decode::FieldValidation;
 pub use identity::Caller;
 pub use read::ListOptions;
 pub use scale::scale_object;
+pub use token::PodToken;
 pub use transaction::Transaction;
 pub use watch::{Watch, WatchEvent, WatchOptions};
 

@@ -111,7 +111,10 @@ fn patch_object(
     let patched = merged(def, name, kind, &shown, body)?;
     let (new, warnings) = decode::decode(def, patched, tx.options.field_validation)?;
     if json::name(&new) != name {
-        return Err(ApiError::bad_request(format!("the name of the object ({}) does not match the name on the URL ({name})", json::name(&new))));
+        return Err(ApiError::bad_request(format!(
+            "the name of the object ({}) does not match the name on the URL ({name})",
+            json::name(&new)
+        )));
     }
     let object = update::replace(tx, def, &old, new, part, part.ownership())?;
     Ok(Written { object, created: false, warnings })
@@ -152,15 +155,22 @@ fn patch_error(def: &ResourceDef, name: &str, error: PatchError) -> ApiError {
         PatchError::Invalid(why) => ApiError::bad_request(why),
         PatchError::Unprocessable(why) => {
             let details = json!({"name": name, "kind": def.plural, "group": def.group, "causes": []});
-            ApiError::new(422, "Invalid", format!("the server rejected our request due to an error in our request: {why}"))
-                .with_details(details)
+            ApiError::new(
+                422,
+                "Invalid",
+                format!("the server rejected our request due to an error in our request: {why}"),
+            )
+            .with_details(details)
         }
     }
 }
 
 fn strategic(def: &ResourceDef, name: &str, live: &Value, body: &Value) -> Result<Value, ApiError> {
     let (schema, Some(ty)) = schema_of(def) else {
-        return Err(ApiError::unsupported_media_type(format!("{} has no strategic merge patch; use a merge patch", def.kind)));
+        return Err(ApiError::unsupported_media_type(format!(
+            "{} has no strategic merge patch; use a merge patch",
+            def.kind
+        )));
     };
     patch::strategic(live, body, schema, ty).map_err(|error| patch_error(def, name, error))
 }
@@ -176,7 +186,9 @@ fn apply_object(
     force: bool,
 ) -> Result<Written, ApiError> {
     if part == Part::Scale {
-        return Err(ApiError::unsupported_media_type("server-side apply of the scale subresource is not served; use a merge patch"));
+        return Err(ApiError::unsupported_media_type(
+            "server-side apply of the scale subresource is not served; use a merge patch",
+        ));
     }
     let (config, warnings) = decode::decode(def, with_name(body, name)?, tx.options.field_validation)?;
     let old = tx.get(&def.resource, namespace.filter(|_| def.namespaced), name);
@@ -193,8 +205,8 @@ fn apply_object(
         now: tx.now,
         ignored: apply::ignored_fields(subresource, def.status),
     };
-    let applied =
-        apply::apply(live.as_deref(), &stated(config, body), force, &writer, schema_of(def).0).map_err(|error| apply_error(def, name, error))?;
+    let applied = apply::apply(live.as_deref(), &stated(config, body), force, &writer, schema_of(def).0)
+        .map_err(|error| apply_error(def, name, error))?;
     let (applied, _) = decode::decode(def, applied, decode::FieldValidation::Ignore)?;
     let (object, created) = match &old {
         Some(old) => (update::replace(tx, def, old, applied, part, Ownership::Applied)?, false),
@@ -212,7 +224,10 @@ fn with_name(body: &Value, name: &str) -> Result<Value, ApiError> {
     let metadata = json::object(&mut config, "metadata");
     json::default(metadata, "name", name);
     if json::name(&config) != name {
-        return Err(ApiError::bad_request(format!("the name of the object ({}) does not match the name on the URL ({name})", json::name(&config))));
+        return Err(ApiError::bad_request(format!(
+            "the name of the object ({}) does not match the name on the URL ({name})",
+            json::name(&config)
+        )));
     }
     Ok(config)
 }
@@ -222,8 +237,19 @@ fn stated(decoded: Value, body: &Value) -> Value {
     match (decoded, body) {
         (Value::Object(decoded), Value::Object(body)) => {
             let identity = ["apiVersion", "kind", "metadata", "name"];
-            let kept = decoded.into_iter().filter(|(key, _)| body.contains_key(key) || identity.contains(&key.as_str()));
-            kept.map(|(key, value)| { let part = body.get(&key).cloned(); (key, match part { Some(part) => stated(value, &part), None => value }) }).collect()
+            let kept =
+                decoded.into_iter().filter(|(key, _)| body.contains_key(key) || identity.contains(&key.as_str()));
+            kept.map(|(key, value)| {
+                let part = body.get(&key).cloned();
+                (
+                    key,
+                    match part {
+                        Some(part) => stated(value, &part),
+                        None => value,
+                    },
+                )
+            })
+            .collect()
         }
         (Value::Array(decoded), Value::Array(body)) if decoded.len() == body.len() => {
             decoded.into_iter().zip(body).map(|(value, part)| stated(value, part)).collect()
@@ -234,7 +260,9 @@ fn stated(decoded: Value, body: &Value) -> Value {
 
 fn apply_error(def: &ResourceDef, name: &str, error: ApplyError) -> ApiError {
     match error {
-        ApplyError::Invalid(why) => ApiError::bad_request(format!("failed to apply {} {name:?}: {why}", def.qualified_kind())),
+        ApplyError::Invalid(why) => {
+            ApiError::bad_request(format!("failed to apply {} {name:?}: {why}", def.qualified_kind()))
+        }
         ApplyError::Conflict(conflict) => {
             let causes: Vec<Value> = conflict
                 .conflicts

@@ -42,7 +42,8 @@ fn parse_key(text: &str) -> Option<ObjectKey> {
 impl Disk {
     pub fn open(dir: &Path) -> Result<Disk, ApiError> {
         let path = dir.join(FILE);
-        std::fs::create_dir_all(dir).map_err(|error| ApiError::internal(format!("cannot create {}: {error}", dir.display())))?;
+        std::fs::create_dir_all(dir)
+            .map_err(|error| ApiError::internal(format!("cannot create {}: {error}", dir.display())))?;
         let database = Database::builder()
             .set_cache_size(CACHE_BYTES)
             .create(&path)

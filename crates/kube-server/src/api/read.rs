@@ -36,7 +36,11 @@ impl Api {
     /// # Errors
     /// 400 for a selector on a field that the resource does not have, 410 for a continue token that is too old.
     pub fn list(&self, def: &ResourceDef, namespace: Option<&str>, options: &ListOptions) -> Result<Page, ApiError> {
-        options.selector.fields.check_supported(&def.resource).map_err(|error| ApiError::bad_request(error.to_string()))?;
+        options
+            .selector
+            .fields
+            .check_supported(&def.resource)
+            .map_err(|error| ApiError::bad_request(error.to_string()))?;
         let store = self.store.lock();
         // What is not durable yet is ahead of `published` and must not be seen.
         let revision = options.exact_revision.unwrap_or_else(|| self.published());

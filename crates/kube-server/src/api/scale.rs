@@ -42,7 +42,9 @@ fn selector_text(paths: &ScalePaths, object: &Value) -> String {
 fn replicas_of(scale: &Value) -> Result<i64, ApiError> {
     let replicas = match scale.pointer("/spec/replicas") {
         None | Some(Value::Null) => 0,
-        Some(value) => value.as_i64().ok_or_else(|| ApiError::bad_request("spec.replicas of a Scale must be a whole number"))?,
+        Some(value) => {
+            value.as_i64().ok_or_else(|| ApiError::bad_request("spec.replicas of a Scale must be a whole number"))?
+        }
     };
     Ok(replicas)
 }
@@ -83,7 +85,12 @@ impl Api {
 }
 
 /// Takes over what a `Scale` says: the replicas, and the version it was computed from.
-pub fn set(tx: &mut Transaction<'_>, def: &ResourceDef, old: &Arc<Value>, scale: &Value) -> Result<Arc<Value>, ApiError> {
+pub fn set(
+    tx: &mut Transaction<'_>,
+    def: &ResourceDef,
+    old: &Arc<Value>,
+    scale: &Value,
+) -> Result<Arc<Value>, ApiError> {
     let paths = paths(def)?;
     let replicas = replicas_of(scale)?;
     if replicas < 0 {

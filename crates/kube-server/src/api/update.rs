@@ -49,7 +49,12 @@ impl Api {
 }
 
 /// The stored object in the stored version.
-pub fn current(tx: &Transaction<'_>, def: &ResourceDef, namespace: Option<&str>, name: &str) -> Result<Arc<Value>, ApiError> {
+pub fn current(
+    tx: &Transaction<'_>,
+    def: &ResourceDef,
+    namespace: Option<&str>,
+    name: &str,
+) -> Result<Arc<Value>, ApiError> {
     let namespace = namespace.filter(|_| def.namespaced);
     tx.get(&def.resource, namespace, name).ok_or_else(|| ApiError::not_found(&def.qualified_plural(), name))
 }
@@ -57,8 +62,11 @@ pub fn current(tx: &Transaction<'_>, def: &ResourceDef, namespace: Option<&str>,
 fn check_preconditions(def: &ResourceDef, old: &Value, new: &Value) -> Result<(), ApiError> {
     let (name, expected) = (json::name(old), json::resource_version(new));
     if !json::uid(new).is_empty() && json::uid(new) != json::uid(old) {
-        let why =
-            format!("Precondition failed: UID in precondition: {}, UID in object meta: {}", json::uid(new), json::uid(old));
+        let why = format!(
+            "Precondition failed: UID in precondition: {}, UID in object meta: {}",
+            json::uid(new),
+            json::uid(old)
+        );
         return Err(ApiError::conflict(&def.qualified_plural(), name, &why));
     }
     if !expected.is_empty() && expected != json::resource_version(old) {

@@ -70,7 +70,11 @@ impl Api {
         namespace: Option<String>,
         options: WatchOptions,
     ) -> Result<Watch, ApiError> {
-        options.selector.fields.check_supported(&def.resource).map_err(|error| ApiError::bad_request(error.to_string()))?;
+        options
+            .selector
+            .fields
+            .check_supported(&def.resource)
+            .map_err(|error| ApiError::bad_request(error.to_string()))?;
         let mut published = self.published.subscribe();
         published.mark_unchanged();
         let mut watch = Watch {

@@ -29,7 +29,10 @@ impl StaticTokens {
             let [token, user, uid, rest @ ..] = fields.as_slice() else {
                 return Err(fail(format!("line {} needs token,user,uid and optionally groups", index + 1)));
             };
-            let groups = rest.first().map(|g| g.trim_matches('"').split(',').map(|g| g.trim().to_owned()).collect()).unwrap_or_default();
+            let groups = rest
+                .first()
+                .map(|g| g.trim_matches('"').split(',').map(|g| g.trim().to_owned()).collect())
+                .unwrap_or_default();
             tokens.insert((*token).to_owned(), caller(user, uid, groups));
         }
         Ok(StaticTokens(tokens))
@@ -52,7 +55,11 @@ pub fn from_token(api: &Api, known: &StaticTokens, token: &str) -> Result<Caller
     if let Some(caller) = known.0.get(token) {
         return Ok(caller.clone());
     }
-    let claims = api.settings().signer.verify(token, &api.settings().issuer, crate::clock::now()).ok_or_else(ApiError::unauthorized)?;
+    let claims = api
+        .settings()
+        .signer
+        .verify(token, &api.settings().issuer, crate::clock::now())
+        .ok_or_else(ApiError::unauthorized)?;
     service_account(api, &claims).ok_or_else(ApiError::unauthorized)
 }
 

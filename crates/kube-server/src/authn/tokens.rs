@@ -1,7 +1,9 @@
 //! Service account tokens: JWTs signed with ECDSA P-256.
 
 use aws_lc_rs::rand::SystemRandom;
-use aws_lc_rs::signature::{ECDSA_P256_SHA256_FIXED, ECDSA_P256_SHA256_FIXED_SIGNING, EcdsaKeyPair, KeyPair, UnparsedPublicKey};
+use aws_lc_rs::signature::{
+    ECDSA_P256_SHA256_FIXED, ECDSA_P256_SHA256_FIXED_SIGNING, EcdsaKeyPair, KeyPair, UnparsedPublicKey,
+};
 use base64::Engine;
 use base64::engine::general_purpose::{STANDARD, URL_SAFE_NO_PAD};
 use serde_json::{Value, json};
@@ -33,7 +35,10 @@ impl Signer {
     /// # Errors
     /// A sentence that says what is wrong, without the key.
     pub fn from_pem(pem: &str) -> Result<Signer, String> {
-        let wrong = || "the service account signing key must be a PKCS#8 PEM (BEGIN PRIVATE KEY) with an ECDSA P-256 key".to_owned();
+        let wrong = || {
+            "the service account signing key must be a PKCS#8 PEM (BEGIN PRIVATE KEY) with an ECDSA P-256 key"
+                .to_owned()
+        };
         let body: String = pem.lines().filter(|line| !line.starts_with("-----")).map(str::trim).collect();
         let der = STANDARD.decode(body).map_err(|_| wrong())?;
         let key = EcdsaKeyPair::from_pkcs8(&ECDSA_P256_SHA256_FIXED_SIGNING, &der).map_err(|_| wrong())?;
@@ -56,7 +61,8 @@ impl Signer {
         let header = json!({"alg": "ES256", "kid": self.key_id, "typ": "JWT"});
         let encode = |value: &Value| URL_SAFE_NO_PAD.encode(value.to_string());
         let signed = format!("{}.{}", encode(&header), encode(&payload));
-        let signature = self.key.sign(&SystemRandom::new(), signed.as_bytes()).map_err(|_| "cannot sign a token".to_owned())?;
+        let signature =
+            self.key.sign(&SystemRandom::new(), signed.as_bytes()).map_err(|_| "cannot sign a token".to_owned())?;
         Ok(format!("{signed}.{}", URL_SAFE_NO_PAD.encode(signature.as_ref())))
     }
 

@@ -32,11 +32,48 @@ fn aggregated(name: &str, labels: &[(&str, &str)]) -> Value {
 }
 
 const VIEWED: &[(&str, &[&str])] = &[
-    ("", &["bindings", "configmaps", "endpoints", "events", "limitranges", "namespaces", "namespaces/status", "persistentvolumeclaims",
-        "persistentvolumeclaims/status", "pods", "pods/log", "pods/status", "replicationcontrollers", "replicationcontrollers/scale",
-        "replicationcontrollers/status", "resourcequotas", "resourcequotas/status", "serviceaccounts", "services", "services/status"]),
-    ("apps", &["controllerrevisions", "daemonsets", "daemonsets/status", "deployments", "deployments/scale", "deployments/status",
-        "replicasets", "replicasets/scale", "replicasets/status", "statefulsets", "statefulsets/scale", "statefulsets/status"]),
+    (
+        "",
+        &[
+            "bindings",
+            "configmaps",
+            "endpoints",
+            "events",
+            "limitranges",
+            "namespaces",
+            "namespaces/status",
+            "persistentvolumeclaims",
+            "persistentvolumeclaims/status",
+            "pods",
+            "pods/log",
+            "pods/status",
+            "replicationcontrollers",
+            "replicationcontrollers/scale",
+            "replicationcontrollers/status",
+            "resourcequotas",
+            "resourcequotas/status",
+            "serviceaccounts",
+            "services",
+            "services/status",
+        ],
+    ),
+    (
+        "apps",
+        &[
+            "controllerrevisions",
+            "daemonsets",
+            "daemonsets/status",
+            "deployments",
+            "deployments/scale",
+            "deployments/status",
+            "replicasets",
+            "replicasets/scale",
+            "replicasets/status",
+            "statefulsets",
+            "statefulsets/scale",
+            "statefulsets/status",
+        ],
+    ),
     ("autoscaling", &["horizontalpodautoscalers", "horizontalpodautoscalers/status"]),
     ("batch", &["cronjobs", "cronjobs/status", "jobs", "jobs/status"]),
     ("discovery.k8s.io", &["endpointslices"]),
@@ -46,11 +83,40 @@ const VIEWED: &[(&str, &[&str])] = &[
     ("explain.marea.dev", &["decisions"]),
 ];
 const EDITED: &[(&str, &[&str])] = &[
-    ("", &["configmaps", "events", "persistentvolumeclaims", "pods", "replicationcontrollers", "replicationcontrollers/scale", "secrets",
-        "serviceaccounts", "services", "services/proxy", "pods/attach", "pods/exec", "pods/portforward", "pods/proxy", "pods/eviction",
-        "serviceaccounts/token"]),
-    ("apps", &["daemonsets", "deployments", "deployments/rollback", "deployments/scale", "replicasets", "replicasets/scale", "statefulsets",
-        "statefulsets/scale"]),
+    (
+        "",
+        &[
+            "configmaps",
+            "events",
+            "persistentvolumeclaims",
+            "pods",
+            "replicationcontrollers",
+            "replicationcontrollers/scale",
+            "secrets",
+            "serviceaccounts",
+            "services",
+            "services/proxy",
+            "pods/attach",
+            "pods/exec",
+            "pods/portforward",
+            "pods/proxy",
+            "pods/eviction",
+            "serviceaccounts/token",
+        ],
+    ),
+    (
+        "apps",
+        &[
+            "daemonsets",
+            "deployments",
+            "deployments/rollback",
+            "deployments/scale",
+            "replicasets",
+            "replicasets/scale",
+            "statefulsets",
+            "statefulsets/scale",
+        ],
+    ),
     ("autoscaling", &["horizontalpodautoscalers"]),
     ("batch", &["cronjobs", "jobs"]),
     ("networking.k8s.io", &["ingresses", "networkpolicies"]),
@@ -71,7 +137,11 @@ pub fn cluster_roles() -> Vec<Value> {
         }
     };
     let mut edit = rules_for(WRITE, EDITED);
-    edit.push(rule(READ, &[""], &["secrets", "pods/attach", "pods/exec", "pods/portforward", "pods/proxy", "services/proxy"]));
+    edit.push(rule(
+        READ,
+        &[""],
+        &["secrets", "pods/attach", "pods/exec", "pods/portforward", "pods/proxy", "services/proxy"],
+    ));
     edit.push(rule(READ, &["coordination.k8s.io"], &["leases"]));
     edit.push(rule(&["impersonate"], &[""], &["serviceaccounts"]));
     let admin = vec![
@@ -87,30 +157,86 @@ pub fn cluster_roles() -> Vec<Value> {
         role("system:aggregate-to-admin", &[to("admin")], admin),
         role("system:aggregate-to-edit", &[to("edit")], edit),
         role("system:aggregate-to-view", &[to("view")], rules_for(READ, VIEWED)),
-        role("system:discovery", &[], vec![urls(&["get"], &["/api", "/api/*", "/apis", "/apis/*", "/healthz", "/livez", "/openapi", "/openapi/*", "/readyz", "/version", "/version/"])]),
+        role(
+            "system:discovery",
+            &[],
+            vec![urls(
+                &["get"],
+                &[
+                    "/api",
+                    "/api/*",
+                    "/apis",
+                    "/apis/*",
+                    "/healthz",
+                    "/livez",
+                    "/openapi",
+                    "/openapi/*",
+                    "/readyz",
+                    "/version",
+                    "/version/",
+                ],
+            )],
+        ),
         role("system:public-info-viewer", &[], vec![urls(&["get"], &probes)]),
-        role("system:monitoring", &[], vec![urls(&["get"], &["/healthz", "/healthz/*", "/livez", "/livez/*", "/metrics", "/readyz", "/readyz/*"])]),
-        role("system:service-account-issuer-discovery", &[], vec![urls(&["get"], &["/.well-known/openid-configuration", "/openid/v1/jwks"])]),
-        role("system:basic-user", &[], vec![
-            rule(&["create"], &["authorization.k8s.io"], &["selfsubjectaccessreviews", "selfsubjectrulesreviews"]),
-            rule(&["create"], &["authentication.k8s.io"], &["selfsubjectreviews"]),
-        ]),
-        role("system:auth-delegator", &[], vec![
-            rule(&["create"], &["authentication.k8s.io"], &["tokenreviews"]),
-            rule(&["create"], &["authorization.k8s.io"], &["subjectaccessreviews"]),
-        ]),
-        role("system:node", &[], vec![
-            rule(ALL, &[""], &["nodes", "nodes/status", "pods", "pods/status", "pods/eviction", "events", "serviceaccounts/token"]),
-            rule(READ, &[""], &["services", "configmaps", "secrets", "persistentvolumeclaims", "persistentvolumes"]),
-            rule(ALL, &["coordination.k8s.io"], &["leases"]),
-        ]),
+        role(
+            "system:monitoring",
+            &[],
+            vec![urls(&["get"], &["/healthz", "/healthz/*", "/livez", "/livez/*", "/metrics", "/readyz", "/readyz/*"])],
+        ),
+        role(
+            "system:service-account-issuer-discovery",
+            &[],
+            vec![urls(&["get"], &["/.well-known/openid-configuration", "/openid/v1/jwks"])],
+        ),
+        role(
+            "system:basic-user",
+            &[],
+            vec![
+                rule(&["create"], &["authorization.k8s.io"], &["selfsubjectaccessreviews", "selfsubjectrulesreviews"]),
+                rule(&["create"], &["authentication.k8s.io"], &["selfsubjectreviews"]),
+            ],
+        ),
+        role(
+            "system:auth-delegator",
+            &[],
+            vec![
+                rule(&["create"], &["authentication.k8s.io"], &["tokenreviews"]),
+                rule(&["create"], &["authorization.k8s.io"], &["subjectaccessreviews"]),
+            ],
+        ),
+        role(
+            "system:node",
+            &[],
+            vec![
+                rule(
+                    ALL,
+                    &[""],
+                    &[
+                        "nodes",
+                        "nodes/status",
+                        "pods",
+                        "pods/status",
+                        "pods/eviction",
+                        "events",
+                        "serviceaccounts/token",
+                    ],
+                ),
+                rule(
+                    READ,
+                    &[""],
+                    &["services", "configmaps", "secrets", "persistentvolumeclaims", "persistentvolumes"],
+                ),
+                rule(ALL, &["coordination.k8s.io"], &["leases"]),
+            ],
+        ),
         role("system:metrics-reader", &[], vec![rule(READ, &["metrics.k8s.io"], &["pods", "nodes"])]),
     ]
 }
 
 pub fn cluster_role_bindings() -> Vec<Value> {
     let binding = |name: &str, role: &str, groups: &[&str]| {
-        let subjects: Vec<Value> = groups.iter().map(|g| json!({"kind": "Group", "name": g, "apiGroup": GROUP})).collect();
+        let subjects: Vec<Value> =
+            groups.iter().map(|g| json!({"kind": "Group", "name": g, "apiGroup": GROUP})).collect();
         json!({"metadata": {"name": name, "labels": {"kubernetes.io/bootstrapping": "rbac-defaults"}},
             "roleRef": {"apiGroup": GROUP, "kind": "ClusterRole", "name": role}, "subjects": subjects})
     };
@@ -118,9 +244,17 @@ pub fn cluster_role_bindings() -> Vec<Value> {
         binding("cluster-admin", "cluster-admin", &["system:masters"]),
         binding("system:discovery", "system:discovery", &["system:authenticated"]),
         binding("system:basic-user", "system:basic-user", &["system:authenticated"]),
-        binding("system:public-info-viewer", "system:public-info-viewer", &["system:authenticated", "system:unauthenticated"]),
+        binding(
+            "system:public-info-viewer",
+            "system:public-info-viewer",
+            &["system:authenticated", "system:unauthenticated"],
+        ),
         binding("system:monitoring", "system:monitoring", &["system:monitoring"]),
-        binding("system:service-account-issuer-discovery", "system:service-account-issuer-discovery", &["system:serviceaccounts"]),
+        binding(
+            "system:service-account-issuer-discovery",
+            "system:service-account-issuer-discovery",
+            &["system:serviceaccounts"],
+        ),
         binding("system:node", "system:node", &["system:nodes"]),
     ]
 }

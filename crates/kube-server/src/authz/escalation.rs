@@ -68,7 +68,11 @@ pub fn check_role(tx: &Transaction<'_>, resource: &str, role: &Value) -> Result<
         return Ok(());
     }
     if role.get("aggregationRule").is_some() {
-        return Err(ApiError::forbidden(resource, json::name(role), "must have cluster-admin privileges to use an aggregationRule"));
+        return Err(ApiError::forbidden(
+            resource,
+            json::name(role),
+            "must have cluster-admin privileges to use an aggregationRule",
+        ));
     }
     let missing = missing(tx, namespace, json::items(role, "/rules").to_vec());
     if missing.is_empty() { Ok(()) } else { Err(refuse(tx, resource, role, &missing)) }
@@ -77,7 +81,8 @@ pub fn check_role(tx: &Transaction<'_>, resource: &str, role: &Value) -> Result<
 pub fn check_binding(tx: &Transaction<'_>, resource: &str, binding: &Value) -> Result<(), ApiError> {
     let namespace = json::namespace(binding).unwrap_or_default();
     let kind = json::text(binding, "/roleRef/kind").unwrap_or_default();
-    let roles = if kind == "Role" { "roles.rbac.authorization.k8s.io" } else { "clusterroles.rbac.authorization.k8s.io" };
+    let roles =
+        if kind == "Role" { "roles.rbac.authorization.k8s.io" } else { "clusterroles.rbac.authorization.k8s.io" };
     let name = json::text(binding, "/roleRef/name").unwrap_or_default();
     if may(tx, "bind", roles, namespace, name) {
         return Ok(());

@@ -31,7 +31,11 @@ pub struct Attributes {
 
 impl Attributes {
     fn resource_and_subresource(&self) -> String {
-        if self.subresource.is_empty() { self.resource.clone() } else { format!("{}/{}", self.resource, self.subresource) }
+        if self.subresource.is_empty() {
+            self.resource.clone()
+        } else {
+            format!("{}/{}", self.resource, self.subresource)
+        }
     }
 }
 
@@ -83,16 +87,22 @@ pub fn authorize(api: &Api, caller: &Caller, wanted: &Attributes) -> Result<(), 
 fn forbidden(caller: &Caller, wanted: &Attributes) -> ApiError {
     let user = &caller.name;
     if wanted.resource.is_empty() {
-        return ApiError::forbidden("", "", "").with_message(format!("forbidden: User {user:?} cannot {} path {:?}", wanted.verb, wanted.path));
+        return ApiError::forbidden("", "", "")
+            .with_message(format!("forbidden: User {user:?} cannot {} path {:?}", wanted.verb, wanted.path));
     }
-    let scope = if wanted.namespace.is_empty() { "at the cluster scope".to_owned() } else { format!("in the namespace {:?}", wanted.namespace) };
+    let scope = if wanted.namespace.is_empty() {
+        "at the cluster scope".to_owned()
+    } else {
+        format!("in the namespace {:?}", wanted.namespace)
+    };
     let why = format!(
         "User {user:?} cannot {} resource {:?} in API group {:?} {scope}",
         wanted.verb,
         wanted.resource_and_subresource(),
         wanted.group
     );
-    let qualified = if wanted.group.is_empty() { wanted.resource.clone() } else { format!("{}.{}", wanted.resource, wanted.group) };
+    let qualified =
+        if wanted.group.is_empty() { wanted.resource.clone() } else { format!("{}.{}", wanted.resource, wanted.group) };
     ApiError::forbidden(&qualified, &wanted.name, &why)
 }
 

@@ -23,9 +23,11 @@ fn has_name(rule: &Value, name: &str) -> bool {
 }
 
 fn has_path(rule: &Value, path: &str) -> bool {
-    json::items(rule, "/nonResourceURLs").iter().filter_map(Value::as_str).any(|stated| match stated.strip_suffix('*') {
-        Some(prefix) => path.starts_with(prefix),
-        None => stated == path,
+    json::items(rule, "/nonResourceURLs").iter().filter_map(Value::as_str).any(|stated| {
+        match stated.strip_suffix('*') {
+            Some(prefix) => path.starts_with(prefix),
+            None => stated == path,
+        }
     })
 }
 
@@ -49,7 +51,8 @@ fn texts<'v>(rule: &'v Value, field: &str) -> Vec<&'v str> {
 pub fn covers(owned: &[Value], rule: &Value) -> bool {
     let verbs = texts(rule, "/verbs");
     let paths = texts(rule, "/nonResourceURLs");
-    let by_path = |path: &&str| verbs.iter().all(|verb| owned.iter().any(|o| has(o, "/verbs", verb) && has_path(o, path)));
+    let by_path =
+        |path: &&str| verbs.iter().all(|verb| owned.iter().any(|o| has(o, "/verbs", verb) && has_path(o, path)));
     if !paths.iter().all(by_path) {
         return false;
     }
@@ -60,7 +63,10 @@ pub fn covers(owned: &[Value], rule: &Value) -> bool {
             let (plural, sub) = resource.split_once('/').unwrap_or((resource, ""));
             for (verb, name) in verbs.iter().flat_map(|verb| names.iter().map(move |name| (verb, name))) {
                 let granted = |o: &Value| {
-                    has(o, "/verbs", verb) && has(o, "/apiGroups", group) && has_resource(o, plural, sub) && has_name(o, name)
+                    has(o, "/verbs", verb)
+                        && has(o, "/apiGroups", group)
+                        && has_resource(o, plural, sub)
+                        && has_name(o, name)
                 };
                 if !owned.iter().any(granted) {
                     return false;

@@ -64,7 +64,8 @@ fn reader() -> Caller {
 
 fn asked(verb: &str, group: &str, resource: &str, namespace: &str) -> Attributes {
     let (resource, subresource) = resource.split_once('/').unwrap_or((resource, ""));
-    let [verb, group, resource, subresource, namespace] = [verb, group, resource, subresource, namespace].map(str::to_owned);
+    let [verb, group, resource, subresource, namespace] =
+        [verb, group, resource, subresource, namespace].map(str::to_owned);
     Attributes { verb, group, resource, subresource, namespace, ..Attributes::default() }
 }
 
@@ -138,7 +139,8 @@ fn names_and_wildcards_narrow_and_widen() {
 async fn nobody_hands_on_what_he_does_not_hold() {
     let cluster = cluster().await;
     let reader = reader();
-    let pods = |resources: &[&str], verbs: &[&str]| json!([{"apiGroups": [""], "resources": resources, "verbs": verbs}]);
+    let pods =
+        |resources: &[&str], verbs: &[&str]| json!([{"apiGroups": [""], "resources": resources, "verbs": verbs}]);
     cluster.grant(&reader, pods(&["pods", "pods/log"], &["get", "list"])).await.unwrap();
     let named = json!([{"apiGroups": [""], "resources": ["pods"], "resourceNames": ["web-1"], "verbs": ["get"]}]);
     cluster.grant(&reader, named).await.unwrap();

@@ -39,7 +39,9 @@ pub fn parse(bytes: &[u8], content_type: &str) -> Result<Value, ApiError> {
     }
     if kind.contains("yaml") && !matches!(bytes.first(), Some(b'{' | b'[')) {
         let text = std::str::from_utf8(bytes).map_err(|_| ApiError::bad_request("the request's body is not UTF-8"))?;
-        return serde_saphyr::from_str(text).map_err(|error| ApiError::bad_request(format!("error decoding YAML: {error}")));
+        return serde_saphyr::from_str(text)
+            .map_err(|error| ApiError::bad_request(format!("error decoding YAML: {error}")));
     }
-    serde_json::from_slice(bytes).map_err(|error| ApiError::bad_request(format!("couldn't get version/kind; json parse error: {error}")))
+    serde_json::from_slice(bytes)
+        .map_err(|error| ApiError::bad_request(format!("couldn't get version/kind; json parse error: {error}")))
 }

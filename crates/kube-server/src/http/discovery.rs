@@ -15,21 +15,55 @@ use crate::registry::ResourceDef;
 const AGGREGATED: &str = "application/json;g=apidiscovery.k8s.io;v=v2;as=APIGroupDiscoveryList";
 
 /// A resource without storage: group, version, plural, singular, kind, namespaced, verbs.
-pub type Computed = (&'static str, &'static str, &'static str, &'static str, &'static str, bool, &'static [&'static str]);
+pub type Computed =
+    (&'static str, &'static str, &'static str, &'static str, &'static str, bool, &'static [&'static str]);
 pub const COMPUTED: &[Computed] = &[
     ("authentication.k8s.io", "v1", "tokenreviews", "tokenreview", "TokenReview", false, &["create"]),
     ("authentication.k8s.io", "v1", "selfsubjectreviews", "selfsubjectreview", "SelfSubjectReview", false, &["create"]),
-    ("authorization.k8s.io", "v1", "localsubjectaccessreviews", "localsubjectaccessreview", "LocalSubjectAccessReview", true, &["create"]),
-    ("authorization.k8s.io", "v1", "selfsubjectaccessreviews", "selfsubjectaccessreview", "SelfSubjectAccessReview", false, &["create"]),
-    ("authorization.k8s.io", "v1", "selfsubjectrulesreviews", "selfsubjectrulesreview", "SelfSubjectRulesReview", false, &["create"]),
-    ("authorization.k8s.io", "v1", "subjectaccessreviews", "subjectaccessreview", "SubjectAccessReview", false, &["create"]),
+    (
+        "authorization.k8s.io",
+        "v1",
+        "localsubjectaccessreviews",
+        "localsubjectaccessreview",
+        "LocalSubjectAccessReview",
+        true,
+        &["create"],
+    ),
+    (
+        "authorization.k8s.io",
+        "v1",
+        "selfsubjectaccessreviews",
+        "selfsubjectaccessreview",
+        "SelfSubjectAccessReview",
+        false,
+        &["create"],
+    ),
+    (
+        "authorization.k8s.io",
+        "v1",
+        "selfsubjectrulesreviews",
+        "selfsubjectrulesreview",
+        "SelfSubjectRulesReview",
+        false,
+        &["create"],
+    ),
+    (
+        "authorization.k8s.io",
+        "v1",
+        "subjectaccessreviews",
+        "subjectaccessreview",
+        "SubjectAccessReview",
+        false,
+        &["create"],
+    ),
     ("metrics.k8s.io", "v1beta1", "nodes", "node", "NodeMetrics", false, &["get", "list"]),
     ("metrics.k8s.io", "v1beta1", "pods", "pod", "PodMetrics", true, &["get", "list"]),
     ("explain.marea.dev", "v1", "decisions", "decision", "Decision", true, &["get", "list"]),
 ];
 
 /// Group order, as upstream's priorities have it for those that matter: what kubectl prefers for an ambiguous name.
-const FIRST_GROUPS: &[&str] = &["", "apps", "events.k8s.io", "authentication.k8s.io", "authorization.k8s.io", "autoscaling", "batch"];
+const FIRST_GROUPS: &[&str] =
+    &["", "apps", "events.k8s.io", "authentication.k8s.io", "authorization.k8s.io", "autoscaling", "batch"];
 
 struct Served {
     group: String,
@@ -46,9 +80,7 @@ fn stored(def: &Arc<ResourceDef>) -> Served {
     if !def.categories.is_empty() {
         entry["categories"] = json!(def.categories);
     }
-    let sub = |name: &str, kind: &str, verbs: &[&str]| {
-        json!({"name": format!("{}/{name}", def.plural), "singularName": "", "namespaced": def.namespaced, "kind": kind, "verbs": verbs})
-    };
+    let sub = |name: &str, kind: &str, verbs: &[&str]| json!({"name": format!("{}/{name}", def.plural), "singularName": "", "namespaced": def.namespaced, "kind": kind, "verbs": verbs});
     let mut subresources = Vec::new();
     if def.status {
         subresources.push(sub("status", &def.kind, &["get", "patch", "update"]));
@@ -73,7 +105,8 @@ fn stored(def: &Arc<ResourceDef>) -> Served {
 
 fn computed(row: &Computed) -> Served {
     let (group, version, plural, singular, kind, namespaced, verbs) = row;
-    let entry = json!({"name": plural, "singularName": singular, "namespaced": namespaced, "kind": kind, "verbs": verbs});
+    let entry =
+        json!({"name": plural, "singularName": singular, "namespaced": namespaced, "kind": kind, "verbs": verbs});
     Served { group: (*group).to_owned(), version: (*version).to_owned(), entry, subresources: Vec::new() }
 }
 
@@ -88,7 +121,9 @@ fn groups(shared: &Shared) -> Groups {
         let versions = all.entry((rank, served.group.clone())).or_default();
         versions.entry(std::cmp::Reverse(served.version.clone())).or_default().push(served);
     }
-    all.into_iter().map(|((_, group), versions)| (group, versions.into_iter().map(|(v, r)| (v.0, r)).collect())).collect()
+    all.into_iter()
+        .map(|((_, group), versions)| (group, versions.into_iter().map(|(v, r)| (v.0, r)).collect()))
+        .collect()
 }
 
 fn group_version(group: &str, version: &str) -> String {
@@ -96,12 +131,14 @@ fn group_version(group: &str, version: &str) -> String {
 }
 
 fn api_group(group: &str, versions: &[(String, Vec<Served>)]) -> Value {
-    let versions: Vec<Value> = versions.iter().map(|(v, _)| json!({"groupVersion": group_version(group, v), "version": v})).collect();
+    let versions: Vec<Value> =
+        versions.iter().map(|(v, _)| json!({"groupVersion": group_version(group, v), "version": v})).collect();
     json!({"name": group, "versions": versions, "preferredVersion": versions.first()})
 }
 
 fn resource_list(group: &str, version: &str, resources: &[Served]) -> Value {
-    let entries: Vec<&Value> = resources.iter().flat_map(|r| std::iter::once(&r.entry).chain(&r.subresources)).collect();
+    let entries: Vec<&Value> =
+        resources.iter().flat_map(|r| std::iter::once(&r.entry).chain(&r.subresources)).collect();
     json!({"kind": "APIResourceList", "apiVersion": "v1", "groupVersion": group_version(group, version), "resources": entries})
 }
 
@@ -145,7 +182,11 @@ fn aggregated(groups: &Groups, core: bool) -> Value {
                     json!({"version": version, "resources": resources, "freshness": "Current"})
                 })
                 .collect();
-            let metadata = if core { json!({"creationTimestamp": null}) } else { json!({"name": group, "creationTimestamp": null}) };
+            let metadata = if core {
+                json!({"creationTimestamp": null})
+            } else {
+                json!({"name": group, "creationTimestamp": null})
+            };
             json!({"metadata": metadata, "versions": versions})
         })
         .collect();

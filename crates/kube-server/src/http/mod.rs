@@ -7,8 +7,8 @@ mod objects;
 mod openapi;
 mod path;
 mod protobuf;
-mod reviews;
 mod respond;
+mod reviews;
 mod streams;
 pub mod tls;
 mod watching;
@@ -68,7 +68,10 @@ async fn connection(stream: TcpStream, tls: TlsAcceptor, shared: Arc<Shared>) {
         let (shared, peer) = (shared.clone(), peer.clone());
         async move { Ok::<_, Infallible>(answer(&shared, peer, request).await) }
     });
-    let served = hyper::server::conn::http1::Builder::new().serve_connection(TokioIo::new(stream), service).with_upgrades().await;
+    let served = hyper::server::conn::http1::Builder::new()
+        .serve_connection(TokioIo::new(stream), service)
+        .with_upgrades()
+        .await;
     if let Err(error) = served {
         tracing::debug!(%error, "a connection to the API ended early");
     }
@@ -95,9 +98,16 @@ fn authenticate(shared: &Shared, peer: Option<Caller>, request: &Request<Incomin
     authn::from_token(&shared.api, &shared.tokens, token.trim())
 }
 
-async fn route(shared: &Arc<Shared>, peer: Option<Caller>, request: Request<Incoming>) -> Result<Response<Reply>, ApiError> {
+async fn route(
+    shared: &Arc<Shared>,
+    peer: Option<Caller>,
+    request: Request<Incoming>,
+) -> Result<Response<Reply>, ApiError> {
     let path = request.uri().path().trim_end_matches('/').to_owned();
-    if matches!(path.as_str(), "/healthz" | "/livez" | "/readyz") || path.starts_with("/livez/") || path.starts_with("/readyz/") {
+    if matches!(path.as_str(), "/healthz" | "/livez" | "/readyz")
+        || path.starts_with("/livez/")
+        || path.starts_with("/readyz/")
+    {
         return Ok(respond::text("ok"));
     }
     let caller = authenticate(shared, peer, &request)?;

@@ -70,7 +70,12 @@ fn content_type(request: &Request<Incoming>) -> String {
     request.headers().get(http::header::CONTENT_TYPE).and_then(|v| v.to_str().ok()).unwrap_or_default().to_owned()
 }
 
-pub async fn handle(shared: &Arc<Shared>, caller: &Caller, wanted: ResourcePath, request: Request<Incoming>) -> Result<Response<Reply>, ApiError> {
+pub async fn handle(
+    shared: &Arc<Shared>,
+    caller: &Caller,
+    wanted: ResourcePath,
+    request: Request<Incoming>,
+) -> Result<Response<Reply>, ApiError> {
     let query = Query::parse(request.uri().query());
     let verb = access::verb(request.method(), &wanted, query.flag("watch"));
     access::resource(shared, caller, &wanted, verb)?;
@@ -85,7 +90,11 @@ pub async fn handle(shared: &Arc<Shared>, caller: &Caller, wanted: ResourcePath,
     if let Some(reply) = super::reviews::virtual_resource(shared, &wanted, &query)? {
         return Ok(respond::json(200, &reply));
     }
-    let def = shared.api.registry().by_path(&wanted.group, &wanted.version, &wanted.plural).ok_or_else(ApiError::no_such_path)?;
+    let def = shared
+        .api
+        .registry()
+        .by_path(&wanted.group, &wanted.version, &wanted.plural)
+        .ok_or_else(ApiError::no_such_path)?;
     let options = write_options(&query, &request)?;
     let call = Call { shared, caller, def, shape: shape(&request), wanted, query, options };
     call.run(request).await
@@ -122,7 +131,8 @@ impl Call<'_> {
             Method::PUT => {
                 let value = body::parse(&bytes, &content_type)?;
                 let (api, name, part) = (&self.shared.api, &self.wanted.name, self.part()?);
-                let written = api.update(self.caller, &self.def, self.namespace(), name, part, value, &self.options).await?;
+                let written =
+                    api.update(self.caller, &self.def, self.namespace(), name, part, value, &self.options).await?;
                 Ok(self.written(&written))
             }
             Method::PATCH => self.patch(&bytes, &content_type).await,
@@ -157,7 +167,10 @@ impl Call<'_> {
             Shape::Table => {
                 let metadata = json!({"resourceVersion": json::resource_version(object)});
                 let include = IncludeObject::parse(self.query.get("includeObject"));
-                respond::json(code, &tables::table(&self.def, std::slice::from_ref(object), include, metadata, crate::clock::now()))
+                respond::json(
+                    code,
+                    &tables::table(&self.def, std::slice::from_ref(object), include, metadata, crate::clock::now()),
+                )
             }
         }
     }
@@ -227,7 +240,11 @@ impl Call<'_> {
 
     fn written(&self, written: &Written) -> Response<Reply> {
         let code = if written.created { 201 } else { 200 };
-        let mut reply = if self.wanted.subresource == "scale" { respond::json(code, &written.object) } else { self.shown(code, &written.object) };
+        let mut reply = if self.wanted.subresource == "scale" {
+            respond::json(code, &written.object)
+        } else {
+            self.shown(code, &written.object)
+        };
         respond::warn(&mut reply, &written.warnings);
         reply
     }
@@ -275,9 +292,13 @@ impl Call<'_> {
         if matches!(kind, PatchKind::Apply { .. }) && self.query.get("fieldManager").is_none() {
             return Err(ApiError::bad_request("fieldManager is required for apply patch"));
         }
-        let patch = body::parse(bytes, if matches!(kind, PatchKind::Apply { .. }) { "application/yaml" } else { "application/json" })?;
+        let patch = body::parse(
+            bytes,
+            if matches!(kind, PatchKind::Apply { .. }) { "application/yaml" } else { "application/json" },
+        )?;
         let (api, name, part) = (&self.shared.api, &self.wanted.name, self.part()?);
-        let written = api.patch(self.caller, &self.def, self.namespace(), name, part, kind, &patch, &self.options).await?;
+        let written =
+            api.patch(self.caller, &self.def, self.namespace(), name, part, kind, &patch, &self.options).await?;
         Ok(self.written(&written))
     }
 
@@ -287,9 +308,14 @@ impl Call<'_> {
         let mut options = self.options.clone();
         options.dry_run |= json::items(&value, "/dryRun").iter().any(|v| v == "All");
         if self.wanted.name.is_empty() {
-            let deleted = api.delete_collection(self.caller, &self.def, self.namespace(), &self.selector()?, &how, &options).await?;
+            let deleted = api
+                .delete_collection(self.caller, &self.def, self.namespace(), &self.selector()?, &how, &options)
+                .await?;
             let metadata = json!({"resourceVersion": api.published().to_string()});
-            return Ok(respond::json(200, &json!({"kind": self.def.list_kind, "apiVersion": self.def.api_version(), "metadata": metadata, "items": deleted})));
+            return Ok(respond::json(
+                200,
+                &json!({"kind": self.def.list_kind, "apiVersion": self.def.api_version(), "metadata": metadata, "items": deleted}),
+            ));
         }
         let deleted = api.delete(self.caller, &self.def, self.namespace(), &self.wanted.name, &how, &options).await?;
         if !deleted.gone {

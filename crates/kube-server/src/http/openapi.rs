@@ -6,8 +6,8 @@ use hyper::Response;
 use serde_json::{Value, json};
 use sha2::{Digest, Sha256};
 
-use super::discovery::COMPUTED;
 use super::Shared;
+use super::discovery::COMPUTED;
 use super::path::Query;
 use super::respond::{self, Reply};
 use crate::error::ApiError;

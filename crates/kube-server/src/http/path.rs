@@ -29,7 +29,9 @@ pub fn resource(path: &str) -> Option<ResourcePath> {
         _ => return None,
     };
     let (namespace, rest) = match rest {
-        [namespaces, namespace, rest @ ..] if namespaces == "namespaces" && !rest.is_empty() && !(rest[0] == "status" || rest[0] == "finalize") => {
+        [namespaces, namespace, rest @ ..]
+            if namespaces == "namespaces" && !rest.is_empty() && !(rest[0] == "status" || rest[0] == "finalize") =>
+        {
             (Some(namespace.clone()), rest)
         }
         rest => (None, rest),
@@ -37,7 +39,15 @@ pub fn resource(path: &str) -> Option<ResourcePath> {
     let [plural, rest @ ..] = rest else { return None };
     let part = |index: usize| rest.get(index).cloned().unwrap_or_default();
     let tail = rest.get(2..).unwrap_or_default().join("/");
-    Some(ResourcePath { group, version, namespace, plural: plural.clone(), name: part(0), subresource: part(1), rest: tail })
+    Some(ResourcePath {
+        group,
+        version,
+        namespace,
+        plural: plural.clone(),
+        name: part(0),
+        subresource: part(1),
+        rest: tail,
+    })
 }
 
 /// The query's parameters, in order.
@@ -67,6 +77,8 @@ impl Query {
     /// 400 for what is no number.
     pub fn number(&self, name: &str) -> Result<Option<u64>, ApiError> {
         let Some(text) = self.get(name) else { return Ok(None) };
-        text.parse().map(Some).map_err(|_| ApiError::bad_request(format!("the query parameter {name}={text:?} is not a whole number")))
+        text.parse()
+            .map(Some)
+            .map_err(|_| ApiError::bad_request(format!("the query parameter {name}={text:?} is not a whole number")))
     }
 }

@@ -46,12 +46,17 @@ const RESOURCE_ATTRIBUTES: Fields = &[
     (7, "name", Kind::Text),
 ];
 const PATH_ATTRIBUTES: Fields = &[(1, "path", Kind::Text), (2, "verb", Kind::Text)];
-const OWN_ACCESS: Fields =
-    &[(1, "resourceAttributes", Kind::Message(RESOURCE_ATTRIBUTES)), (2, "nonResourceAttributes", Kind::Message(PATH_ATTRIBUTES))];
+const OWN_ACCESS: Fields = &[
+    (1, "resourceAttributes", Kind::Message(RESOURCE_ATTRIBUTES)),
+    (2, "nonResourceAttributes", Kind::Message(PATH_ATTRIBUTES)),
+];
 const BOUND_OBJECT: Fields =
     &[(1, "kind", Kind::Text), (2, "apiVersion", Kind::Text), (3, "name", Kind::Text), (4, "uid", Kind::Text)];
-const TOKEN: Fields =
-    &[(1, "audiences", Kind::Texts), (3, "boundObjectRef", Kind::Message(BOUND_OBJECT)), (4, "expirationSeconds", Kind::Integer)];
+const TOKEN: Fields = &[
+    (1, "audiences", Kind::Texts),
+    (3, "boundObjectRef", Kind::Message(BOUND_OBJECT)),
+    (4, "expirationSeconds", Kind::Integer),
+];
 const DELETE_OPTIONS: Fields = &[
     (1, "gracePeriodSeconds", Kind::Integer),
     (2, "preconditions", Kind::Message(&[(1, "uid", Kind::Text), (2, "resourceVersion", Kind::Text)])),
@@ -71,9 +76,13 @@ fn fields_of(api_version: &str, kind: &str) -> Option<Fields> {
             &[META, (2, "spec", Kind::Message(REVIEW_OF_RULES)), (3, "status", Kind::Ignored)]
         }
         ("authentication.k8s.io/v1", "SelfSubjectReview") => &[META, (2, "status", Kind::Ignored)],
-        ("authentication.k8s.io/v1", "TokenRequest") => &[META, (2, "spec", Kind::Message(TOKEN)), (3, "status", Kind::Ignored)],
+        ("authentication.k8s.io/v1", "TokenRequest") => {
+            &[META, (2, "spec", Kind::Message(TOKEN)), (3, "status", Kind::Ignored)]
+        }
         ("policy/v1", "Eviction") => &[META, (2, "deleteOptions", Kind::Message(DELETE_OPTIONS))],
-        ("v1", "Namespace") => &[META, (2, "spec", Kind::Message(&[(1, "finalizers", Kind::Texts)])), (3, "status", Kind::Ignored)],
+        ("v1", "Namespace") => {
+            &[META, (2, "spec", Kind::Message(&[(1, "finalizers", Kind::Texts)])), (3, "status", Kind::Ignored)]
+        }
         ("v1", "ServiceAccount") => &[META, (4, "automountServiceAccountToken", Kind::Flag)],
         ("v1", "ConfigMap") => {
             &[META, (2, "data", Kind::TextMap), (3, "binaryData", Kind::BytesMap), (4, "immutable", Kind::Flag)]
@@ -106,7 +115,8 @@ pub fn decode(body: &[u8]) -> Result<Value, String> {
             _ => {}
         }
     }
-    let fields = fields_of(&api_version, &kind).ok_or_else(|| format!("{kind} of {api_version} is not read as protobuf, send JSON"))?;
+    let fields = fields_of(&api_version, &kind)
+        .ok_or_else(|| format!("{kind} of {api_version} is not read as protobuf, send JSON"))?;
     let mut object = message(raw, fields, &kind)?;
     object.insert("apiVersion".to_owned(), json!(api_version));
     object.insert("kind".to_owned(), json!(kind));

@@ -43,7 +43,8 @@ pub fn stream(content_type: &str, body: Reply) -> Response<Reply> {
 
 pub fn failure(error: &ApiError) -> Response<Reply> {
     let mut reply = json(error.code(), &error.status());
-    if let Some(seconds) = error.details().and_then(|details| details.get("retryAfterSeconds")).and_then(Value::as_u64) {
+    if let Some(seconds) = error.details().and_then(|details| details.get("retryAfterSeconds")).and_then(Value::as_u64)
+    {
         reply.headers_mut().insert(http::header::RETRY_AFTER, seconds.into());
     }
     reply

@@ -31,7 +31,12 @@ pub fn is_review(wanted: &ResourcePath) -> bool {
     matches!(wanted.group.as_str(), "authorization.k8s.io" | "authentication.k8s.io") && wanted.version == "v1"
 }
 
-pub fn handle(shared: &Arc<Shared>, caller: &Caller, wanted: &ResourcePath, review: &Value) -> Result<Response<Reply>, ApiError> {
+pub fn handle(
+    shared: &Arc<Shared>,
+    caller: &Caller,
+    wanted: &ResourcePath,
+    review: &Value,
+) -> Result<Response<Reply>, ApiError> {
     let spec = &review["spec"];
     let status = match wanted.plural.as_str() {
         "selfsubjectaccessreviews" => access(shared, caller, spec),
@@ -43,14 +48,17 @@ pub fn handle(shared: &Arc<Shared>, caller: &Caller, wanted: &ResourcePath, revi
         "selfsubjectrulesreviews" => {
             let namespace = json::text(spec, "/namespace").unwrap_or_default();
             let rules = authz::rules_of(&shared.api, caller, namespace);
-            let (paths, resources): (Vec<Value>, Vec<Value>) = rules.into_iter().partition(|r| r.get("nonResourceURLs").is_some());
+            let (paths, resources): (Vec<Value>, Vec<Value>) =
+                rules.into_iter().partition(|r| r.get("nonResourceURLs").is_some());
             json!({"incomplete": false, "resourceRules": resources, "nonResourceRules": paths})
         }
         "selfsubjectreviews" => json!({"userInfo": user(caller)}),
         "tokenreviews" => {
             let token = json::text(spec, "/token").unwrap_or_default();
             match crate::authn::from_token(&shared.api, &shared.tokens, token) {
-                Ok(found) => json!({"authenticated": true, "user": user(&found), "audiences": [shared.api.settings().issuer]}),
+                Ok(found) => {
+                    json!({"authenticated": true, "user": user(&found), "audiences": [shared.api.settings().issuer]})
+                }
                 Err(_) => json!({"user": {}, "error": "invalid bearer token"}),
             }
         }
@@ -74,9 +82,14 @@ fn user(caller: &Caller) -> Value {
 }
 
 fn access(shared: &Shared, caller: &Caller, spec: &Value) -> Value {
-    let part = |holder: &str, field: &str| json::text(spec, &format!("/{holder}/{field}")).unwrap_or_default().to_owned();
+    let part =
+        |holder: &str, field: &str| json::text(spec, &format!("/{holder}/{field}")).unwrap_or_default().to_owned();
     let wanted = if spec.get("nonResourceAttributes").is_some() {
-        Attributes { verb: part("nonResourceAttributes", "verb"), path: part("nonResourceAttributes", "path"), ..Attributes::default() }
+        Attributes {
+            verb: part("nonResourceAttributes", "verb"),
+            path: part("nonResourceAttributes", "path"),
+            ..Attributes::default()
+        }
     } else {
         let of = |field| part("resourceAttributes", field);
         Attributes {
@@ -109,7 +122,8 @@ pub fn token(shared: &Shared, namespace: &str, name: &str, mut request: Value) -
         None => None,
         Some("Pod") => {
             let pod = json::text(&request, "/spec/boundObjectRef/name").unwrap_or_default().to_owned();
-            let stored = api.cache().get("pods", Some(namespace), &pod).ok_or_else(|| ApiError::not_found("pods", &pod))?;
+            let stored =
+                api.cache().get("pods", Some(namespace), &pod).ok_or_else(|| ApiError::not_found("pods", &pod))?;
             Some((pod, json::uid(&stored).to_owned()))
         }
         Some(other) => return Err(ApiError::bad_request(format!("tokens can be bound to pods, not to a {other}"))),
@@ -117,12 +131,14 @@ pub fn token(shared: &Shared, namespace: &str, name: &str, mut request: Value) -
     let now = crate::clock::now();
     let expires = now + Millis::from_secs(seconds);
     let issuer = &api.settings().issuer;
-    let mut audiences: Vec<String> = json::items(&request, "/spec/audiences").iter().filter_map(|a| a.as_str().map(str::to_owned)).collect();
+    let mut audiences: Vec<String> =
+        json::items(&request, "/spec/audiences").iter().filter_map(|a| a.as_str().map(str::to_owned)).collect();
     if audiences.is_empty() {
         audiences.push(issuer.clone());
     }
     let account_uid = json::uid(&account).to_owned();
-    let claims = Claims { namespace: namespace.to_owned(), account: name.to_owned(), account_uid, pod, audiences, expires };
+    let claims =
+        Claims { namespace: namespace.to_owned(), account: name.to_owned(), account_uid, pod, audiences, expires };
     let token = api.settings().signer.sign(&claims, issuer, now).map_err(ApiError::internal)?;
     json::object(&mut request, "spec")["audiences"] = json!(claims.audiences);
     request["spec"]["expirationSeconds"] = json!(seconds);
@@ -152,8 +168,9 @@ pub fn virtual_resource(shared: &Shared, wanted: &ResourcePath, query: &Query) -
     if query.flag("watch") {
         return Err(ApiError::method_not_allowed(format!("{} cannot be watched; list it again", wanted.plural)));
     }
-    let selector = Selector::parse(query.get("labelSelector").unwrap_or_default(), query.get("fieldSelector").unwrap_or_default())
-        .map_err(|error| ApiError::bad_request(error.to_string()))?;
+    let selector =
+        Selector::parse(query.get("labelSelector").unwrap_or_default(), query.get("fieldSelector").unwrap_or_default())
+            .map_err(|error| ApiError::bad_request(error.to_string()))?;
     let items: Vec<Value> = items.into_iter().filter(|item| selector.matches(item)).map(named).collect();
     Ok(Some(json!({"kind": format!("{kind}List"), "apiVersion": api_version, "metadata": {}, "items": items})))
 }
@@ -212,7 +229,9 @@ fn decisions(shared: &Shared, namespace: Option<&str>) -> Vec<Value> {
 
 pub fn agent_error(error: NodeAgentError) -> ApiError {
     match error {
-        NodeAgentError::NotFound(container) => ApiError::new(404, "NotFound", format!("container {container} not found")),
+        NodeAgentError::NotFound(container) => {
+            ApiError::new(404, "NotFound", format!("container {container} not found"))
+        }
         NodeAgentError::BadRequest(why) => ApiError::bad_request(why),
         NodeAgentError::Io { .. } => ApiError::internal(error),
     }
@@ -249,19 +268,26 @@ pub fn node_proxy(shared: &Shared, wanted: &ResourcePath) -> Result<Response<Rep
     if shared.api.cache().get("nodes", None, &wanted.name).is_none() {
         return Err(ApiError::not_found("nodes", &wanted.name));
     }
-    let agent = shared.api.node_agent().ok_or_else(|| ApiError::unavailable("no node serves metrics yet; try again"))?;
+    let agent =
+        shared.api.node_agent().ok_or_else(|| ApiError::unavailable("no node serves metrics yet; try again"))?;
     let metrics = agent.node_metrics(&wanted.name, &format!("/{}", wanted.rest)).ok_or_else(ApiError::no_such_path)?;
     Ok(respond::stream("text/plain; version=0.0.4; charset=utf-8", respond::full(metrics)))
 }
 
 pub async fn log(shared: &Shared, wanted: &ResourcePath, query: &Query) -> Result<Response<Reply>, ApiError> {
     let namespace = wanted.namespace.clone().unwrap_or_default();
-    let pod = shared.api.cache().get("pods", Some(&namespace), &wanted.name).ok_or_else(|| ApiError::not_found("pods", &wanted.name))?;
+    let pod = shared
+        .api
+        .cache()
+        .get("pods", Some(&namespace), &wanted.name)
+        .ok_or_else(|| ApiError::not_found("pods", &wanted.name))?;
     let container = container(&pod, query.get("container"))?;
     let agent = shared.api.node_agent().ok_or_else(|| ApiError::unavailable("no node serves logs yet; try again"))?;
     let since_seconds = query.number("sinceSeconds")?.and_then(|n| i64::try_from(n).ok());
     let since = match query.get("sinceTime") {
-        Some(text) => Some(Timestamp::parse(text).map_err(|error| ApiError::bad_request(format!("sinceTime: {error}")))?),
+        Some(text) => {
+            Some(Timestamp::parse(text).map_err(|error| ApiError::bad_request(format!("sinceTime: {error}")))?)
+        }
         None => since_seconds.map(|seconds| crate::clock::now() - Timestamp(seconds * 1000)).map(|ms| Timestamp(ms.0)),
     };
     let options = LogOptions {

@@ -37,15 +37,28 @@ pub fn handle(
         // A WebSocket's handshake is a GET; without this `get` alone would let a reader run programs
         // (`pkg/registry/core/pod/rest/subresources.go`, AuthorizePodWebsocketUpgradeCreatePermission).
         Method::GET => access::resource(shared, caller, wanted, "create")?,
-        _ => return Err(ApiError::method_not_allowed("the server does not allow this method on the requested resource")),
+        _ => {
+            return Err(ApiError::method_not_allowed(
+                "the server does not allow this method on the requested resource",
+            ));
+        }
     }
     let namespace = wanted.namespace.as_deref().unwrap_or_default();
-    let pod = shared.api.cache().get("pods", Some(namespace), &wanted.name).ok_or_else(|| ApiError::not_found("pods", &wanted.name))?;
+    let pod = shared
+        .api
+        .cache()
+        .get("pods", Some(namespace), &wanted.name)
+        .ok_or_else(|| ApiError::not_found("pods", &wanted.name))?;
     if json::text(&pod, "/spec/nodeName").unwrap_or_default().is_empty() {
         return Err(ApiError::bad_request(format!("pod {} does not have a host assigned", wanted.name)));
     }
-    let agent = shared.api.node_agent().ok_or_else(|| ApiError::unavailable("no node serves streams yet; try again"))?;
-    if wanted.subresource == "exec" { exec(shared, agent, wanted, &pod, query, request) } else { port_forward(shared, agent, wanted, query, request) }
+    let agent =
+        shared.api.node_agent().ok_or_else(|| ApiError::unavailable("no node serves streams yet; try again"))?;
+    if wanted.subresource == "exec" {
+        exec(shared, agent, wanted, &pod, query, request)
+    } else {
+        port_forward(shared, agent, wanted, query, request)
+    }
 }
 
 fn refused(error: UpgradeError) -> ApiError {
@@ -53,7 +66,11 @@ fn refused(error: UpgradeError) -> ApiError {
 }
 
 /// Answers the handshake and serves the socket until its end or the server's.
-fn switch<F, S>(shared: &Shared, accepted: Upgrade<F>, serve: impl FnOnce(Socket) -> S + Send + 'static) -> Response<Reply>
+fn switch<F, S>(
+    shared: &Shared,
+    accepted: Upgrade<F>,
+    serve: impl FnOnce(Socket) -> S + Send + 'static,
+) -> Response<Reply>
 where
     F: Future<Output = Result<Socket, hyper::Error>> + Send + 'static,
     S: Future<Output = ()> + Send,
@@ -96,9 +113,12 @@ fn exec(
     let container = reviews::container(pod, query.get("container"))?;
     let phase = json::text(pod, "/status/phase").unwrap_or_default();
     if matches!(phase, "Succeeded" | "Failed") {
-        return Err(ApiError::bad_request(format!("cannot exec into a container in a completed pod; current phase is {phase}")));
+        return Err(ApiError::bad_request(format!(
+            "cannot exec into a container in a completed pod; current phase is {phase}"
+        )));
     }
-    let container = ContainerRef { namespace: wanted.namespace.clone().unwrap_or_default(), pod: wanted.name.clone(), container };
+    let container =
+        ContainerRef { namespace: wanted.namespace.clone().unwrap_or_default(), pod: wanted.name.clone(), container };
     let program = ExecRequest { container, command, stdin, tty: query.flag("tty") };
     let accepted = streaming::upgrade(&mut request, streaming::EXEC_PROTOCOLS).map_err(refused)?;
     let serve = move |socket| async move {
@@ -156,10 +176,15 @@ fn ports(query: &Query) -> Result<Vec<u16>, ApiError> {
     let mut ports = Vec::new();
     for text in query.all("ports").iter().flat_map(|list| list.split(',')) {
         let port = text.trim().parse::<u16>().ok().filter(|port| *port > 0);
-        ports.push(port.ok_or_else(|| ApiError::bad_request(format!("unable to parse {text:?} as a port: must be from 1 to 65535")))?);
+        ports.push(port.ok_or_else(|| {
+            ApiError::bad_request(format!("unable to parse {text:?} as a port: must be from 1 to 65535"))
+        })?);
     }
     if ports.len() > MAX_PORTS {
-        return Err(ApiError::bad_request(format!("at most {MAX_PORTS} ports can be forwarded over one connection, not {}", ports.len())));
+        return Err(ApiError::bad_request(format!(
+            "at most {MAX_PORTS} ports can be forwarded over one connection, not {}",
+            ports.len()
+        )));
     }
     Ok(ports)
 }

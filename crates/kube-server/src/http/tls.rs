@@ -29,7 +29,8 @@ pub fn acceptor(certificate_pem: &str, key_pem: &str, client_ca_pem: &str) -> Re
         .allow_unauthenticated()
         .build()
         .map_err(ApiError::internal)?;
-    let key = PrivateKeyDer::from_pem_slice(key_pem.as_bytes()).map_err(|_| ApiError::internal("the server's key is not a PEM with a private key"))?;
+    let key = PrivateKeyDer::from_pem_slice(key_pem.as_bytes())
+        .map_err(|_| ApiError::internal("the server's key is not a PEM with a private key"))?;
     let mut config = rustls::ServerConfig::builder_with_provider(provider)
         .with_safe_default_protocol_versions()
         .map_err(ApiError::internal)?

@@ -18,7 +18,9 @@ fn line(kind: &str, object: &Value) -> Bytes {
 
 fn event_line(event: &WatchEvent, show: &Show) -> Bytes {
     match event {
-        WatchEvent::Added(object) | WatchEvent::Modified(object) | WatchEvent::Deleted(object) => line(event.kind(), &show(object)),
+        WatchEvent::Added(object) | WatchEvent::Modified(object) | WatchEvent::Deleted(object) => {
+            line(event.kind(), &show(object))
+        }
         WatchEvent::Bookmark(object) => line(event.kind(), &show(object)),
     }
 }

@@ -139,5 +139,9 @@ mod tests {
         assert_eq!(schema["properties"]["spec"]["type"], "object");
         assert_eq!(schema["properties"]["kind"]["type"], "string");
         assert_eq!(schema["x-kubernetes-group-version-kind"][0]["kind"], "ServiceMonitor");
+        let item = "/apis/monitoring.coreos.com/v1/namespaces/{namespace}/servicemonitors/{name}";
+        let content = &document["paths"][item]["patch"]["requestBody"]["content"];
+        assert!(content.get("application/merge-patch+json").is_some());
+        assert!(content.get("application/strategic-merge-patch+json").is_none());
     }
 }

@@ -5,7 +5,7 @@
 
 use serde_json::{Map, Value, json};
 
-use super::Described;
+use super::{Body, Described};
 
 const LIST_PARAMETERS: &[&str] = &[
     "allowWatchBookmarks",
@@ -22,16 +22,15 @@ const LIST_PARAMETERS: &[&str] = &[
 const WRITE_PARAMETERS: &[&str] = &["dryRun", "fieldManager", "fieldValidation"];
 const PATCH_PARAMETERS: &[&str] = &["dryRun", "fieldManager", "fieldValidation", "force"];
 const DELETE_PARAMETERS: &[&str] = &["dryRun", "gracePeriodSeconds", "orphanDependents", "propagationPolicy"];
-const PATCH_TYPES: &[&str] = &[
-    "application/apply-patch+yaml",
-    "application/json-patch+json",
-    "application/merge-patch+json",
-    "application/strategic-merge-patch+json",
-];
+const STRATEGIC: &str = "application/strategic-merge-patch+json";
+const PATCH_TYPES: &[&str] =
+    &["application/apply-patch+yaml", "application/json-patch+json", "application/merge-patch+json", STRATEGIC];
 
 struct Operations<'a> {
     kind: Value,
     schema: &'a str,
+    /// Custom resources have no strategic merge patches, and kubectl sends whatever the document offers.
+    strategic: bool,
 }
 
 /// Adds the paths of one resource.
@@ -43,7 +42,9 @@ pub(super) fn add(
     resource: &Described<'_>,
     schema: &str,
 ) {
-    let operations = Operations { kind: json!({"group": group, "version": version, "kind": resource.kind}), schema };
+    let strategic = matches!(resource.body, Body::BuiltIn);
+    let operations =
+        Operations { kind: json!({"group": group, "version": version, "kind": resource.kind}), schema, strategic };
     let plural = resource.plural;
     let collection = if resource.namespaced {
         paths.insert(format!("{base}/{plural}"), json!({"get": operations.get("list", LIST_PARAMETERS)}));
@@ -79,6 +80,7 @@ pub(super) fn add(
     }
     if resource.scale {
         let scale = Operations {
+            strategic,
             kind: json!({"group": "autoscaling", "version": "v1", "kind": "Scale"}),
             // Its structure is that of autoscaling/v1, which its own document describes.
             schema,
@@ -115,8 +117,9 @@ impl Operations<'_> {
 
     fn patch(&self) -> Value {
         let mut operation = self.get("patch", PATCH_PARAMETERS);
+        let accepted = PATCH_TYPES.iter().filter(|media| self.strategic || **media != STRATEGIC);
         let content: Map<String, Value> =
-            PATCH_TYPES.iter().map(|media| ((*media).to_owned(), json!({"schema": {"type": "object"}}))).collect();
+            accepted.map(|media| ((*media).to_owned(), json!({"schema": {"type": "object"}}))).collect();
         operation["requestBody"] = json!({"content": content, "required": true});
         operation
     }

@@ -1,10 +1,10 @@
 //! The rows of the built-in resources, one per served version.
 
 use k8s_openapi::api::{
-    admissionregistration::v1 as admission, apps::v1 as apps, autoscaling::v1 as autoscaling_v1, autoscaling::v2 as autoscaling,
-    batch::v1 as batch, coordination::v1 as coordination, core::v1 as core, discovery::v1 as discovery, events::v1 as events,
-    networking::v1 as networking, node::v1 as node, policy::v1 as policy, rbac::v1 as rbac, scheduling::v1 as scheduling,
-    storage::v1 as storage,
+    admissionregistration::v1 as admission, apps::v1 as apps, autoscaling::v1 as autoscaling_v1,
+    autoscaling::v2 as autoscaling, batch::v1 as batch, coordination::v1 as coordination, core::v1 as core,
+    discovery::v1 as discovery, events::v1 as events, networking::v1 as networking, node::v1 as node,
+    policy::v1 as policy, rbac::v1 as rbac, scheduling::v1 as scheduling, storage::v1 as storage,
 };
 use k8s_openapi::apiextensions_apiserver::pkg::apis::apiextensions::v1 as apiextensions;
 use k8s_openapi::kube_aggregator::pkg::apis::apiregistration::v1 as apiregistration;
@@ -18,7 +18,10 @@ use crate::tables::columns;
 
 struct Row(ResourceDef);
 
-fn row<K: Resource + ListableResource + Serialize + DeserializeOwned>(singular: &str, strategy: &'static dyn Strategy) -> Row {
+fn row<K: Resource + ListableResource + Serialize + DeserializeOwned>(
+    singular: &str,
+    strategy: &'static dyn Strategy,
+) -> Row {
     let plural = K::URL_PATH_SEGMENT;
     let resource = if K::GROUP.is_empty() { plural.to_owned() } else { format!("{plural}.{}", K::GROUP) };
     Row(ResourceDef {
@@ -38,7 +41,11 @@ fn row<K: Resource + ListableResource + Serialize + DeserializeOwned>(singular: 
         scale: None,
         subresources: Vec::new(),
         view: None,
-        origin: Origin::BuiltIn { normalize: normalize::<K>, strategy, columns: columns::of(&format!("{plural}.{}", K::GROUP)) },
+        origin: Origin::BuiltIn {
+            normalize: normalize::<K>,
+            strategy,
+            columns: columns::of(&format!("{plural}.{}", K::GROUP)),
+        },
     })
 }
 
@@ -118,7 +125,11 @@ fn core_rows() -> Vec<Row> {
         row::<core::ConfigMap>("configmap", &config::CONFIG_MAP).short(&["cm"]),
         row::<core::Secret>("secret", &secret::SECRET),
         row::<core::ServiceAccount>("serviceaccount", &PLAIN).short(&["sa"]).sub("token", "TokenRequest", &["create"]),
-        row::<core::Node>("node", &nodes::NODE).short(&["no"]).cluster().status().sub("proxy", "NodeProxyOptions", &["get"]),
+        row::<core::Node>("node", &nodes::NODE).short(&["no"]).cluster().status().sub(
+            "proxy",
+            "NodeProxyOptions",
+            &["get"],
+        ),
         row::<core::Event>("event", &PLAIN).short(&["ev"]),
         row::<core::PersistentVolume>("persistentvolume", &volume::PERSISTENT_VOLUME).short(&["pv"]).cluster().status(),
         row::<core::PersistentVolumeClaim>("persistentvolumeclaim", &volume::CLAIM).short(&["pvc"]).status(),
@@ -169,7 +180,9 @@ fn policy_rows() -> Vec<Row> {
         row::<rbac::ClusterRole>("clusterrole", &roles::CLUSTER_ROLE).cluster(),
         row::<rbac::ClusterRoleBinding>("clusterrolebinding", &roles::CLUSTER_ROLE_BINDING).cluster(),
         row::<coordination::Lease>("lease", &PLAIN),
-        row::<scheduling::PriorityClass>("priorityclass", &strategies::priority::PRIORITY_CLASS).short(&["pc"]).cluster(),
+        row::<scheduling::PriorityClass>("priorityclass", &strategies::priority::PRIORITY_CLASS)
+            .short(&["pc"])
+            .cluster(),
         row::<storage::StorageClass>("storageclass", &strategies::volume::STORAGE_CLASS).short(&["sc"]).cluster(),
         row::<storage::CSINode>("csinode", &PLAIN).cluster(),
         row::<storage::CSIDriver>("csidriver", &PLAIN).cluster(),
@@ -194,6 +207,9 @@ fn policy_rows() -> Vec<Row> {
             .cluster()
             .status()
             .category("api-extensions"),
-        row::<apiregistration::APIService>("apiservice", &webhooks::REFUSED).cluster().status().category("api-extensions"),
+        row::<apiregistration::APIService>("apiservice", &webhooks::REFUSED)
+            .cluster()
+            .status()
+            .category("api-extensions"),
     ]
 }

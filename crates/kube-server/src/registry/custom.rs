@@ -7,11 +7,11 @@ use serde_json::Value;
 use kube_store::schema::{Schema, TypeId};
 use kube_store::store::{Change, ChangeKind};
 
-use super::definition::{Origin, ResourceDef, ScalePaths};
 use super::Registry;
+use super::definition::{Origin, ResourceDef, ScalePaths};
+use super::rules;
 use crate::field::FieldErrors;
 use crate::json;
-use super::rules;
 use crate::strategies::Strategy;
 
 const DEFINITIONS: &str = "customresourcedefinitions.apiextensions.k8s.io";

@@ -16,12 +16,15 @@ pub fn validate(schema: &Value, value: &Value, path: &str, errors: &mut FieldErr
     if let Some(allowed) = schema.get("enum").and_then(Value::as_array)
         && !allowed.contains(value)
     {
-        let allowed: Vec<String> = allowed.iter().map(|v| v.as_str().map_or_else(|| v.to_string(), str::to_owned)).collect();
+        let allowed: Vec<String> =
+            allowed.iter().map(|v| v.as_str().map_or_else(|| v.to_string(), str::to_owned)).collect();
         errors.not_supported(path, value, &allowed.iter().map(String::as_str).collect::<Vec<_>>());
     }
     match value {
         Value::Number(_) => number(schema, value, path, errors),
-        Value::String(text) => length(schema, value, text.chars().count(), ["minLength", "maxLength"], "chars long", path, errors),
+        Value::String(text) => {
+            length(schema, value, text.chars().count(), ["minLength", "maxLength"], "chars long", path, errors)
+        }
         Value::Array(list) => {
             length(schema, value, list.len(), ["minItems", "maxItems"], "items", path, errors);
             if let Some(items) = schema.get("items") {
@@ -37,7 +40,8 @@ pub fn validate(schema: &Value, value: &Value, path: &str, errors: &mut FieldErr
                 }
             }
             for (field, inner) in map {
-                let rule = schema.get("properties").and_then(|p| p.get(field)).or_else(|| schema.get("additionalProperties"));
+                let rule =
+                    schema.get("properties").and_then(|p| p.get(field)).or_else(|| schema.get("additionalProperties"));
                 if let Some(rule) = rule.filter(|rule| rule.is_object()) {
                     validate(rule, inner, &join(path, field), errors);
                 }
@@ -58,7 +62,15 @@ fn number(schema: &Value, value: &Value, path: &str, errors: &mut FieldErrors) {
     }
 }
 
-fn length(schema: &Value, value: &Value, actual: usize, names: [&str; 2], unit: &str, path: &str, errors: &mut FieldErrors) {
+fn length(
+    schema: &Value,
+    value: &Value,
+    actual: usize,
+    names: [&str; 2],
+    unit: &str,
+    path: &str,
+    errors: &mut FieldErrors,
+) {
     let bound = |name: &str| schema.get(name).and_then(Value::as_u64).and_then(|n| usize::try_from(n).ok());
     if let Some(least) = bound(names[0]).filter(|least| actual < *least) {
         errors.invalid(path, value, &format!("{} in body should be at least {least} {unit}", last(path)));

@@ -41,7 +41,8 @@ impl Strategy for Autoscaler {
 
     fn validate(&self, object: &Value, errors: &mut FieldErrors) {
         let spec = &object["spec"];
-        let (least, most) = (json::integer(spec, "/minReplicas").unwrap_or(1), json::integer(spec, "/maxReplicas").unwrap_or(0));
+        let (least, most) =
+            (json::integer(spec, "/minReplicas").unwrap_or(1), json::integer(spec, "/maxReplicas").unwrap_or(0));
         if least < 1 {
             errors.invalid("spec.minReplicas", &json!(least), "must be greater than or equal to 1");
         }
@@ -86,7 +87,11 @@ fn validate_metric(metric: &Value, path: &str, errors: &mut FieldErrors) {
         errors.required(format!("{path}.{source}.target.type"), "must specify a metric target type");
     }
     if json::integer(target, "/averageUtilization").is_some_and(|percent| percent < 1) {
-        errors.invalid(format!("{path}.{source}.target.averageUtilization"), &target["averageUtilization"], "must be greater than 0");
+        errors.invalid(
+            format!("{path}.{source}.target.averageUtilization"),
+            &target["averageUtilization"],
+            "must be greater than 0",
+        );
     }
 }
 
@@ -94,7 +99,8 @@ fn validate_rules(spec: &Value, direction: &str, errors: &mut FieldErrors) {
     let Some(rules) = spec.pointer(&format!("/behavior/{direction}")) else { return };
     let path = format!("spec.behavior.{direction}");
     if let Some(window) = json::integer(rules, "/stabilizationWindowSeconds").filter(|w| !(0..=3600).contains(w)) {
-        let detail = if window < 0 { "must be greater than or equal to zero" } else { "must be less than or equal to 3600" };
+        let detail =
+            if window < 0 { "must be greater than or equal to zero" } else { "must be less than or equal to 3600" };
         errors.invalid(format!("{path}.stabilizationWindowSeconds"), &json!(window), detail);
     }
     for (index, policy) in json::items(rules, "/policies").iter().enumerate() {
@@ -102,7 +108,11 @@ fn validate_rules(spec: &Value, direction: &str, errors: &mut FieldErrors) {
             errors.invalid(format!("{path}.policies[{index}].value"), &policy["value"], "must be greater than zero");
         }
         if !(1..=1800).contains(&json::integer(policy, "/periodSeconds").unwrap_or(0)) {
-            errors.invalid(format!("{path}.policies[{index}].periodSeconds"), &policy["periodSeconds"], "must be greater than zero and at most 1800");
+            errors.invalid(
+                format!("{path}.policies[{index}].periodSeconds"),
+                &policy["periodSeconds"],
+                "must be greater than zero and at most 1800",
+            );
         }
     }
 }

@@ -101,7 +101,8 @@ impl Strategy for CronJob {
         if schedule.is_empty() {
             errors.required("spec.schedule", "");
         } else if !schedule.starts_with('@') && schedule.split_whitespace().count() != 5 {
-            let detail = format!("expected exactly 5 fields, found {}: [{schedule}]", schedule.split_whitespace().count());
+            let detail =
+                format!("expected exactly 5 fields, found {}: [{schedule}]", schedule.split_whitespace().count());
             errors.invalid("spec.schedule", &json!(schedule), &detail);
         }
     }

@@ -16,7 +16,9 @@ pub fn validate_keys(object: &Value, part: &str, errors: &mut FieldErrors) -> us
     let mut bytes = 0;
     for (key, value) in object[part].as_object().into_iter().flatten() {
         bytes += value.as_str().map_or(0, str::len);
-        let valid = !key.is_empty() && key.len() <= 253 && key.bytes().all(|b| b.is_ascii_alphanumeric() || b"-._".contains(&b));
+        let valid = !key.is_empty()
+            && key.len() <= 253
+            && key.bytes().all(|b| b.is_ascii_alphanumeric() || b"-._".contains(&b));
         if !valid || key == "." || key == ".." {
             let detail = "a valid config key must consist of alphanumeric characters, '-', '_' or '.' (e.g. 'key.name',  or 'KEY_NAME',  or 'key-name', regex used for validation is '[-._a-zA-Z0-9]+')";
             errors.invalid(format!("{part}[{key}]"), &json!(key), detail);

@@ -32,8 +32,11 @@ impl Strategy for Definition {
 
     fn prepare_create(&self, tx: &Transaction<'_>, object: &mut Value) -> Result<(), ApiError> {
         let at = tx.now.truncated().rfc3339();
-        let stored: Vec<Value> =
-            json::items(object, "/spec/versions").iter().filter(|v| json::flag(v, "/storage")).map(|v| v["name"].clone()).collect();
+        let stored: Vec<Value> = json::items(object, "/spec/versions")
+            .iter()
+            .filter(|v| json::flag(v, "/storage"))
+            .map(|v| v["name"].clone())
+            .collect();
         object["status"] = json!({
             "acceptedNames": object["spec"]["names"],
             "conditions": [
@@ -47,7 +50,8 @@ impl Strategy for Definition {
 
     fn validate(&self, object: &Value, errors: &mut FieldErrors) {
         let spec = &object["spec"];
-        let (group, plural) = (json::text(spec, "/group").unwrap_or_default(), json::text(spec, "/names/plural").unwrap_or_default());
+        let (group, plural) =
+            (json::text(spec, "/group").unwrap_or_default(), json::text(spec, "/names/plural").unwrap_or_default());
         for (value, field) in [(group, "spec.group"), (plural, "spec.names.plural")] {
             if value.is_empty() {
                 errors.required(field, "");
@@ -63,11 +67,19 @@ impl Strategy for Definition {
             errors.not_supported("spec.scope", &spec["scope"], &["Cluster", "Namespaced"]);
         }
         if spec["conversion"]["strategy"] != "None" {
-            errors.invalid("spec.conversion.strategy", &spec["conversion"]["strategy"], "this server does not call conversion webhooks; use None");
+            errors.invalid(
+                "spec.conversion.strategy",
+                &spec["conversion"]["strategy"],
+                "this server does not call conversion webhooks; use None",
+            );
         }
         let versions = json::items(spec, "/versions");
         if versions.iter().filter(|v| json::flag(v, "/storage")).count() != 1 {
-            errors.invalid("spec.versions", &json!(versions.len()), "must have exactly one version marked as storage version");
+            errors.invalid(
+                "spec.versions",
+                &json!(versions.len()),
+                "must have exactly one version marked as storage version",
+            );
         }
         for (index, version) in versions.iter().enumerate() {
             if version.pointer("/schema/openAPIV3Schema").is_none() {

@@ -14,7 +14,8 @@ impl Strategy for Budget {
     }
 
     fn reset_status(&self, object: &mut Value) {
-        object["status"] = json!({"disruptionsAllowed": 0, "currentHealthy": 0, "desiredHealthy": 0, "expectedPods": 0});
+        object["status"] =
+            json!({"disruptionsAllowed": 0, "currentHealthy": 0, "desiredHealthy": 0, "expectedPods": 0});
     }
 
     fn validate(&self, object: &Value, errors: &mut FieldErrors) {

@@ -55,7 +55,8 @@ impl Strategy for LimitRange {
                     && low.millis() > high.millis()
                 {
                     let most = limit["max"][name].as_str().unwrap_or_default();
-                    let detail = format!("min value {} is greater than max value {most}", least.as_str().unwrap_or_default());
+                    let detail =
+                        format!("min value {} is greater than max value {most}", least.as_str().unwrap_or_default());
                     errors.invalid(format!("{at}.min[{name}]"), &json!(least), &detail);
                 }
             }

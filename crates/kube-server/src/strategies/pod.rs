@@ -67,9 +67,11 @@ impl Strategy for Pod {
     }
 
     fn validate_update(&self, object: &Value, old: &Value, errors: &mut FieldErrors) {
-        let kept = json::items(old, "/spec/tolerations").iter().all(|t| json::items(object, "/spec/tolerations").contains(t));
+        let kept =
+            json::items(old, "/spec/tolerations").iter().all(|t| json::items(object, "/spec/tolerations").contains(t));
         if !kept {
-            errors.forbidden("spec.tolerations", "existing toleration can not be modified except its tolerationSeconds");
+            errors
+                .forbidden("spec.tolerations", "existing toleration can not be modified except its tolerationSeconds");
         }
         if fixed(&object["spec"]) != fixed(&old["spec"]) {
             errors.forbidden("spec", IMMUTABLE);
@@ -83,9 +85,7 @@ impl Strategy for Pod {
         if unscheduled || finished {
             return 0;
         }
-        how.grace_period_seconds
-            .or_else(|| json::integer(object, "/spec/terminationGracePeriodSeconds"))
-            .unwrap_or(30)
+        how.grace_period_seconds.or_else(|| json::integer(object, "/spec/terminationGracePeriodSeconds")).unwrap_or(30)
     }
 }
 

@@ -121,7 +121,11 @@ pub fn validate(spec: &Value, path: &str, errors: &mut FieldErrors) {
     supported(spec, "restartPolicy", path, &["Always", "OnFailure", "Never"], errors);
     supported(spec, "dnsPolicy", path, &["ClusterFirstWithHostNet", "ClusterFirst", "Default", "None"], errors);
     if let Some(grace) = json::integer(spec, "/terminationGracePeriodSeconds").filter(|g| *g < 0) {
-        errors.invalid(format!("{path}.terminationGracePeriodSeconds"), &json!(grace), "must be greater than or equal to 0");
+        errors.invalid(
+            format!("{path}.terminationGracePeriodSeconds"),
+            &json!(grace),
+            "must be greater than or equal to 0",
+        );
     }
     for (index, constraint) in json::items(spec, "/topologySpreadConstraints").iter().enumerate() {
         let at = format!("{path}.topologySpreadConstraints[{index}]");
@@ -141,10 +145,18 @@ fn validate_toleration(toleration: &Value, path: &str, errors: &mut FieldErrors)
     let key = json::text(toleration, "/key").unwrap_or_default();
     let operator = json::text(toleration, "/operator").unwrap_or("Equal");
     if key.is_empty() && operator != "Exists" {
-        errors.invalid(format!("{path}.operator"), &json!(operator), "operator must be Exists when `key` is empty, which means \"match all values and all keys\"");
+        errors.invalid(
+            format!("{path}.operator"),
+            &json!(operator),
+            "operator must be Exists when `key` is empty, which means \"match all values and all keys\"",
+        );
     }
     if operator == "Exists" && json::text(toleration, "/value").is_some_and(|v| !v.is_empty()) {
-        errors.invalid(format!("{path}.operator"), &toleration["value"], "value must be empty when `operator` is 'Exists'");
+        errors.invalid(
+            format!("{path}.operator"),
+            &toleration["value"],
+            "value must be empty when `operator` is 'Exists'",
+        );
     }
 }
 
@@ -197,7 +209,11 @@ fn validate_container(container: &Value, path: &str, volumes: &[String], errors:
             errors.required(format!("{path}.env[{index}].name"), "");
         }
         if variable.get("valueFrom").is_some() && json::text(variable, "/value").is_some_and(|v| !v.is_empty()) {
-            errors.invalid(format!("{path}.env[{index}].valueFrom"), &json!(""), "may not be specified when `value` is not empty");
+            errors.invalid(
+                format!("{path}.env[{index}].valueFrom"),
+                &json!(""),
+                "may not be specified when `value` is not empty",
+            );
         }
     }
     let mut paths = Vec::new();

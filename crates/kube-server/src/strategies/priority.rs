@@ -21,7 +21,10 @@ impl Strategy for PriorityClass {
         let (name, value) = (json::name(object), json::integer(object, "/value").unwrap_or(0));
         if name.starts_with("system-") {
             if !["system-node-critical", "system-cluster-critical"].contains(&name) {
-                errors.forbidden("metadata.name", "priority class names with 'system-' prefix are reserved for system use only");
+                errors.forbidden(
+                    "metadata.name",
+                    "priority class names with 'system-' prefix are reserved for system use only",
+                );
             }
         } else if value > HIGHEST_USER_PRIORITY {
             let detail = format!("maximum allowed value of a user defined priority is {HIGHEST_USER_PRIORITY}");

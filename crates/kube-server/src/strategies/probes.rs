@@ -46,7 +46,8 @@ pub fn validate(container: &Value, path: &str, errors: &mut FieldErrors) {
             errors.forbidden(format!("{path}.{name}"), "may not specify more than 1 handler type");
         }
         let mut inner = FieldErrors::default();
-        for field in ["initialDelaySeconds", "timeoutSeconds", "periodSeconds", "successThreshold", "failureThreshold"] {
+        for field in ["initialDelaySeconds", "timeoutSeconds", "periodSeconds", "successThreshold", "failureThreshold"]
+        {
             quantities::non_negative(probe, &format!("/{field}"), &mut inner);
         }
         errors.nest(&format!("{path}.{name}"), inner);

@@ -19,7 +19,9 @@ pub fn validate_resources(resources: &Value, path: &str, errors: &mut FieldError
             let field = format!("{path}.{part}[{name}]");
             match parse(value) {
                 None => errors.invalid(field, value, SYNTAX),
-                Some(quantity) if quantity.is_negative() => errors.invalid(field, value, "must be greater than or equal to 0"),
+                Some(quantity) if quantity.is_negative() => {
+                    errors.invalid(field, value, "must be greater than or equal to 0")
+                }
                 Some(_) => {}
             }
         }
@@ -28,7 +30,10 @@ pub fn validate_resources(resources: &Value, path: &str, errors: &mut FieldError
         if let (Some(requested), Some(limit)) = (parse(request), parse(&resources["limits"][name]))
             && requested.millis() > limit.millis()
         {
-            let detail = format!("must be less than or equal to {name} limit of {}", resources["limits"][name].as_str().unwrap_or_default());
+            let detail = format!(
+                "must be less than or equal to {name} limit of {}",
+                resources["limits"][name].as_str().unwrap_or_default()
+            );
             errors.invalid(format!("{path}.requests"), request, &detail);
         }
     }
@@ -47,6 +52,10 @@ pub fn default_requests(resources: &mut Value) {
 
 pub fn non_negative(object: &Value, pointer: &str, errors: &mut FieldErrors) {
     if let Some(number) = object.pointer(pointer).and_then(Value::as_i64).filter(|n| *n < 0) {
-        errors.invalid(pointer.trim_start_matches('/').replace('/', "."), &json!(number), "must be greater than or equal to 0");
+        errors.invalid(
+            pointer.trim_start_matches('/').replace('/', "."),
+            &json!(number),
+            "must be greater than or equal to 0",
+        );
     }
 }

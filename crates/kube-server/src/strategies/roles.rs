@@ -42,7 +42,11 @@ impl Strategy for Role {
             }
             let urls = !json::items(rule, "/nonResourceURLs").is_empty();
             if urls && !cluster {
-                errors.invalid(format!("{at}.nonResourceURLs"), &rule["nonResourceURLs"], "namespaced rules cannot apply to non-resource URLs");
+                errors.invalid(
+                    format!("{at}.nonResourceURLs"),
+                    &rule["nonResourceURLs"],
+                    "namespaced rules cannot apply to non-resource URLs",
+                );
             }
             if urls {
                 continue;
@@ -90,7 +94,8 @@ impl Strategy for Binding {
 
     fn validate(&self, object: &Value, errors: &mut FieldErrors) {
         let role = &object["roleRef"];
-        let kinds: &[&str] = if self.resource.starts_with("cluster") { &["ClusterRole"] } else { &["ClusterRole", "Role"] };
+        let kinds: &[&str] =
+            if self.resource.starts_with("cluster") { &["ClusterRole"] } else { &["ClusterRole", "Role"] };
         if !kinds.contains(&json::text(role, "/kind").unwrap_or_default()) {
             errors.not_supported("roleRef.kind", &role["kind"], kinds);
         }
@@ -109,7 +114,9 @@ impl Strategy for Binding {
                         errors.required(format!("{at}.namespace"), "");
                     }
                 }
-                other => errors.not_supported(format!("{at}.kind"), &json!(other), &["Group", "ServiceAccount", "User"]),
+                other => {
+                    errors.not_supported(format!("{at}.kind"), &json!(other), &["Group", "ServiceAccount", "User"])
+                }
             }
         }
     }

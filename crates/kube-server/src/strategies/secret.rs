@@ -31,7 +31,11 @@ impl Strategy for Secret {
 
     fn validate(&self, object: &Value, errors: &mut FieldErrors) {
         if config::validate_keys(object, "data", errors) > config::MAX_BYTES * 4 / 3 + 4 {
-            errors.push("data", "FieldValueTooLong", format!("Too long: may not be more than {} bytes", config::MAX_BYTES));
+            errors.push(
+                "data",
+                "FieldValueTooLong",
+                format!("Too long: may not be more than {} bytes", config::MAX_BYTES),
+            );
         }
         let kind = json::text(object, "/type").unwrap_or_default();
         for (_, keys) in REQUIRED.iter().filter(|(name, _)| *name == kind) {

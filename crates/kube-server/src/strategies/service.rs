@@ -36,7 +36,11 @@ impl Strategy for Service {
         json::default(spec, "type", "ClusterIP");
         json::default(spec, "sessionAffinity", "None");
         if spec["sessionAffinity"] == "ClientIP" {
-            json::default(json::object(json::object(spec, "sessionAffinityConfig"), "clientIP"), "timeoutSeconds", 10800);
+            json::default(
+                json::object(json::object(spec, "sessionAffinityConfig"), "clientIP"),
+                "timeoutSeconds",
+                10800,
+            );
         }
         let external = kind(spec) == "ExternalName";
         if !external {
@@ -134,7 +138,8 @@ fn validate_ports(ports: &[Value], errors: &mut FieldErrors) {
 
 fn keep_node_ports(spec: &mut Value, old: &Value) {
     for port in json::items_mut(spec, "/ports") {
-        let same = json::items(old, "/ports").iter().find(|o| o["port"] == port["port"] && o["protocol"] == port["protocol"]);
+        let same =
+            json::items(old, "/ports").iter().find(|o| o["port"] == port["port"] && o["protocol"] == port["protocol"]);
         if let Some(node_port) = same.and_then(|o| o.get("nodePort")) {
             json::default(port, "nodePort", node_port.clone());
         }
@@ -185,7 +190,11 @@ fn check_address(tx: &Transaction<'_>, stated: &str, taken: &BTreeSet<Ipv4Addr>,
     let range = tx.settings().service_range;
     let shown = json!([stated]);
     match stated.parse::<Ipv4Addr>() {
-        Err(_) => errors.invalid("spec.clusterIPs[0]", &json!(stated), "must be a valid IP address, (e.g. 10.9.8.7 or 2001:db8::ffff)"),
+        Err(_) => errors.invalid(
+            "spec.clusterIPs[0]",
+            &json!(stated),
+            "must be a valid IP address, (e.g. 10.9.8.7 or 2001:db8::ffff)",
+        ),
         Ok(address) if !range.contains(address) => {
             let detail = format!(
                 "failed to allocate IP {stated}: the provided IP ({stated}) is not in the valid range. The range of valid IPs is {}/{}",
@@ -216,9 +225,15 @@ fn node_port(port: &mut Value, index: usize, taken: &mut BTreeSet<i64>, errors: 
     let at = format!("spec.ports[{index}].nodePort");
     match json::integer(port, "/nodePort").filter(|p| *p != 0) {
         Some(stated) if !NODE_PORTS.contains(&stated) => {
-            errors.invalid(at, &json!(stated), "provided port is not in the valid range. The range of valid ports is 30000-32767");
+            errors.invalid(
+                at,
+                &json!(stated),
+                "provided port is not in the valid range. The range of valid ports is 30000-32767",
+            );
         }
-        Some(stated) if taken.contains(&stated) => errors.invalid(at, &json!(stated), "provided port is already allocated"),
+        Some(stated) if taken.contains(&stated) => {
+            errors.invalid(at, &json!(stated), "provided port is already allocated")
+        }
         Some(stated) => {
             taken.insert(stated);
         }

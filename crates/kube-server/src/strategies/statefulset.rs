@@ -52,8 +52,13 @@ impl Strategy for StatefulSet {
         let fixed = |v: &Value| {
             let mut spec = v["spec"].clone();
             for field in [
-                "replicas", "ordinals", "template", "updateStrategy", "revisionHistoryLimit",
-                "persistentVolumeClaimRetentionPolicy", "minReadySeconds",
+                "replicas",
+                "ordinals",
+                "template",
+                "updateStrategy",
+                "revisionHistoryLimit",
+                "persistentVolumeClaimRetentionPolicy",
+                "minReadySeconds",
             ] {
                 json::remove(&mut spec, field);
             }

@@ -48,7 +48,9 @@ const METRICS_ANNOTATION: &str = "autoscaling.alpha.kubernetes.io/metrics";
 const BEHAVIOR_ANNOTATION: &str = "autoscaling.alpha.kubernetes.io/behavior";
 
 fn is_cpu(metric: &Value) -> bool {
-    metric["type"] == "Resource" && metric["resource"]["name"] == "cpu" && metric["resource"]["target"].get("averageUtilization").is_some()
+    metric["type"] == "Resource"
+        && metric["resource"]["name"] == "cpu"
+        && metric["resource"]["target"].get("averageUtilization").is_some()
 }
 
 fn autoscaler_from_v2(stored: &Value) -> Value {
@@ -63,7 +65,8 @@ fn autoscaler_from_v2(stored: &Value) -> Value {
     if let Some(metric) = cpu.first() {
         spec["targetCPUUtilizationPercentage"] = metric["resource"]["target"]["averageUtilization"].clone();
     }
-    let annotations = [(METRICS_ANNOTATION, (!others.is_empty()).then_some(Value::Array(others))), (BEHAVIOR_ANNOTATION, behavior)];
+    let annotations =
+        [(METRICS_ANNOTATION, (!others.is_empty()).then_some(Value::Array(others))), (BEHAVIOR_ANNOTATION, behavior)];
     for (name, value) in annotations {
         if let Some(value) = value {
             json::object(json::object(&mut view, "metadata"), "annotations")[name] = json!(value.to_string());

@@ -27,7 +27,11 @@ pub fn validate(object: &Value, restart: &[&str], errors: &mut FieldErrors) {
 
 fn validate_selector(object: &Value, errors: &mut FieldErrors) {
     let selector = &object["spec"]["selector"];
-    let empty = |field: &str| selector.get(field).is_none_or(|v| v.as_object().is_none_or(|m| m.is_empty()) && v.as_array().is_none_or(Vec::is_empty));
+    let empty = |field: &str| {
+        selector
+            .get(field)
+            .is_none_or(|v| v.as_object().is_none_or(|m| m.is_empty()) && v.as_array().is_none_or(Vec::is_empty))
+    };
     if selector.as_object().is_none_or(|s| s.is_empty()) {
         return errors.required("spec.selector", "");
     }

@@ -13,7 +13,13 @@ pub const fn name() -> Column {
 }
 
 pub const fn age_column() -> Column {
-    Column { name: "Age", kind: "string", format: "", priority: 0, cell: |o, now| json!(age(json::text(o, "/metadata/creationTimestamp"), now)) }
+    Column {
+        name: "Age",
+        kind: "string",
+        format: "",
+        priority: 0,
+        cell: |o, now| json!(age(json::text(o, "/metadata/creationTimestamp"), now)),
+    }
 }
 
 pub const fn text(name: &'static str, cell: fn(&Value, Timestamp) -> Value) -> Column {
@@ -38,14 +44,24 @@ pub fn joined(values: impl Iterator<Item = String>) -> Value {
 }
 
 fn count(object: &Value, pointer: &str) -> Value {
-    json!(object.pointer(pointer).map_or(0, |v| v.as_object().map_or_else(|| v.as_array().map_or(0, Vec::len), serde_json::Map::len)))
+    json!(
+        object
+            .pointer(pointer)
+            .map_or(0, |v| v.as_object().map_or_else(|| v.as_array().map_or(0, Vec::len), serde_json::Map::len))
+    )
 }
 
 static PLAIN: [Column; 2] = [name(), age_column()];
 static NAMESPACE: [Column; 3] = [name(), text("Status", |o, _| o["status"]["phase"].clone()), age_column()];
-static CONFIG_MAP: [Column; 3] =
-    [name(), number("Data", |o, _| json!(count(o, "/data").as_u64().unwrap_or(0) + count(o, "/binaryData").as_u64().unwrap_or(0))), age_column()];
-static SECRET: [Column; 4] = [name(), text("Type", |o, _| o["type"].clone()), number("Data", |o, _| count(o, "/data")), age_column()];
+static CONFIG_MAP: [Column; 3] = [
+    name(),
+    number("Data", |o, _| {
+        json!(count(o, "/data").as_u64().unwrap_or(0) + count(o, "/binaryData").as_u64().unwrap_or(0))
+    }),
+    age_column(),
+];
+static SECRET: [Column; 4] =
+    [name(), text("Type", |o, _| o["type"].clone()), number("Data", |o, _| count(o, "/data")), age_column()];
 static SERVICE_ACCOUNT: [Column; 3] = [name(), number("Secrets", |o, _| count(o, "/secrets")), age_column()];
 static SERVICE: [Column; 7] = [
     name(),
@@ -82,7 +98,8 @@ fn external_ip(object: &Value, _: Timestamp) -> Value {
     }
 }
 
-static ENDPOINTS: [Column; 3] = [name(), text("Endpoints", |o, _| joined(endpoints(o).into_iter().take(3))), age_column()];
+static ENDPOINTS: [Column; 3] =
+    [name(), text("Endpoints", |o, _| joined(endpoints(o).into_iter().take(3))), age_column()];
 
 fn endpoints(object: &Value) -> Vec<String> {
     let mut all = Vec::new();
@@ -99,7 +116,14 @@ static ENDPOINT_SLICE: [Column; 5] = [
     name(),
     text("AddressType", |o, _| o["addressType"].clone()),
     text("Ports", |o, _| joined(json::items(o, "/ports").iter().map(|p| p["port"].to_string()))),
-    text("Endpoints", |o, _| joined(json::items(o, "/endpoints").iter().flat_map(|e| json::items(e, "/addresses")).filter_map(|a| a.as_str().map(str::to_owned)))),
+    text("Endpoints", |o, _| {
+        joined(
+            json::items(o, "/endpoints")
+                .iter()
+                .flat_map(|e| json::items(e, "/addresses"))
+                .filter_map(|a| a.as_str().map(str::to_owned)),
+        )
+    }),
     age_column(),
 ];
 
@@ -122,7 +146,11 @@ fn node_address<'v>(node: &'v Value, kind: &str) -> Option<&'v str> {
 
 fn roles(node: &Value) -> Vec<String> {
     let labels = node["metadata"]["labels"].as_object();
-    labels.into_iter().flatten().filter_map(|(key, _)| key.strip_prefix("node-role.kubernetes.io/").map(str::to_owned)).collect()
+    labels
+        .into_iter()
+        .flatten()
+        .filter_map(|(key, _)| key.strip_prefix("node-role.kubernetes.io/").map(str::to_owned))
+        .collect()
 }
 
 fn node_status(node: &Value, _: Timestamp) -> Value {
@@ -144,16 +172,26 @@ static EVENT: [Column; 9] = [
     text("Reason", |o, _| o["reason"].clone()),
     text("Object", event_object),
     wide("Subobject", |o, _| o["involvedObject"]["fieldPath"].clone()),
-    wide("Source", |o, _| json!(json::text(o, "/source/component").or_else(|| json::text(o, "/reportingController")).unwrap_or_default())),
-    text("Message", |o, _| json!(json::text(o, "/message").or_else(|| json::text(o, "/note")).unwrap_or_default().trim())),
+    wide("Source", |o, _| {
+        json!(json::text(o, "/source/component").or_else(|| json::text(o, "/reportingController")).unwrap_or_default())
+    }),
+    text("Message", |o, _| {
+        json!(json::text(o, "/message").or_else(|| json::text(o, "/note")).unwrap_or_default().trim())
+    }),
     wide("Count", |o, _| o["count"].clone()),
     Column { name: "Name", kind: "string", format: "name", priority: 1, cell: |o, _| o["metadata"]["name"].clone() },
 ];
 
 fn last_seen(event: &Value) -> Option<&str> {
-    ["/lastTimestamp", "/deprecatedLastTimestamp", "/series/lastObservedTime", "/eventTime", "/metadata/creationTimestamp"]
-        .iter()
-        .find_map(|pointer| json::text(event, pointer))
+    [
+        "/lastTimestamp",
+        "/deprecatedLastTimestamp",
+        "/series/lastObservedTime",
+        "/eventTime",
+        "/metadata/creationTimestamp",
+    ]
+    .iter()
+    .find_map(|pointer| json::text(event, pointer))
 }
 
 fn event_object(event: &Value, _: Timestamp) -> Value {
@@ -166,15 +204,20 @@ static INGRESS: [Column; 6] = [
     name(),
     text("Class", |o, _| shown(json::text(o, "/spec/ingressClassName"))),
     text("Hosts", |o, _| {
-        let hosts: Vec<String> = json::items(o, "/spec/rules").iter().filter_map(|r| json::text(r, "/host").map(str::to_owned)).collect();
+        let hosts: Vec<String> =
+            json::items(o, "/spec/rules").iter().filter_map(|r| json::text(r, "/host").map(str::to_owned)).collect();
         json!(if hosts.is_empty() { "*".to_owned() } else { hosts.join(",") })
     }),
     text("Address", |o, _| json!(balancer(o).join(","))),
     text("Ports", |o, _| json!(if json::items(o, "/spec/tls").is_empty() { "80" } else { "80, 443" })),
     age_column(),
 ];
-static INGRESS_CLASS: [Column; 4] =
-    [name(), text("Controller", |o, _| o["spec"]["controller"].clone()), text("Parameters", |_, _| json!("<none>")), age_column()];
+static INGRESS_CLASS: [Column; 4] = [
+    name(),
+    text("Controller", |o, _| o["spec"]["controller"].clone()),
+    text("Parameters", |_, _| json!("<none>")),
+    age_column(),
+];
 static NETWORK_POLICY: [Column; 3] =
     [name(), text("Pod-Selector", |o, _| shown(Some(&selector_text(&o["spec"]["podSelector"])))), age_column()];
 static BUDGET: [Column; 5] = [
@@ -196,10 +239,17 @@ fn or_na(value: &Value) -> Value {
 static ROLE: [Column; 2] = [name(), text("Created At", |o, _| o["metadata"]["creationTimestamp"].clone())];
 static BINDING: [Column; 3] = [
     name(),
-    text("Role", |o, _| json!(format!("{}/{}", json::text(o, "/roleRef/kind").unwrap_or_default(), json::text(o, "/roleRef/name").unwrap_or_default()))),
+    text("Role", |o, _| {
+        json!(format!(
+            "{}/{}",
+            json::text(o, "/roleRef/kind").unwrap_or_default(),
+            json::text(o, "/roleRef/name").unwrap_or_default()
+        ))
+    }),
     age_column(),
 ];
-static LEASE: [Column; 3] = [name(), text("Holder", |o, _| json!(json::text(o, "/spec/holderIdentity").unwrap_or_default())), age_column()];
+static LEASE: [Column; 3] =
+    [name(), text("Holder", |o, _| json!(json::text(o, "/spec/holderIdentity").unwrap_or_default())), age_column()];
 static PRIORITY_CLASS: [Column; 5] = [
     name(),
     number("Value", |o, _| o["value"].clone()),
@@ -220,7 +270,16 @@ static CLAIM: [Column; 8] = [
     text("Status", |o, _| o["status"]["phase"].clone()),
     text("Volume", |o, _| json!(json::text(o, "/spec/volumeName").unwrap_or_default())),
     text("Capacity", |o, _| json!(json::text(o, "/status/capacity/storage").unwrap_or_default())),
-    text("Access Modes", |o, _| json!(json::items(o, "/status/accessModes").iter().filter_map(Value::as_str).map(access_mode).collect::<Vec<_>>().join(","))),
+    text("Access Modes", |o, _| {
+        json!(
+            json::items(o, "/status/accessModes")
+                .iter()
+                .filter_map(Value::as_str)
+                .map(access_mode)
+                .collect::<Vec<_>>()
+                .join(",")
+        )
+    }),
     text("StorageClass", |o, _| json!(json::text(o, "/spec/storageClassName").unwrap_or_default())),
     text("VolumeAttributesClass", |o, _| json!(json::text(o, "/spec/volumeAttributesClassName").unwrap_or("<unset>"))),
     age_column(),
@@ -246,7 +305,8 @@ fn quota(object: &Value, limits: bool) -> String {
         let used = json::text(&object["status"]["used"][name], "").unwrap_or("0");
         format!("{name}: {used}/{}", hard.as_str().unwrap_or_default())
     };
-    let parts: Vec<String> = hard.into_iter().flatten().filter(|(name, _)| name.starts_with("limits.") == limits).map(shown).collect();
+    let parts: Vec<String> =
+        hard.into_iter().flatten().filter(|(name, _)| name.starts_with("limits.") == limits).map(shown).collect();
     parts.join(", ")
 }
 

@@ -21,7 +21,8 @@ pub static POD: [Column; 9] = [
     wide("Nominated Node", |o, _| shown(json::text(o, "/status/nominatedNodeName"))),
     wide("Readiness Gates", |o, _| {
         let gates = json::items(o, "/spec/readinessGates");
-        let met = gates.iter().filter(|g| has_condition(o, json::text(g, "/conditionType").unwrap_or_default())).count();
+        let met =
+            gates.iter().filter(|g| has_condition(o, json::text(g, "/conditionType").unwrap_or_default())).count();
         json!(if gates.is_empty() { "<none>".to_owned() } else { format!("{met}/{}", gates.len()) })
     }),
 ];
@@ -51,7 +52,8 @@ fn init_status(pod: &Value) -> Option<String> {
             }
             return Some(format!("Init:{}", terminated_reason(terminated)));
         }
-        let restartable = json::items(pod, "/spec/initContainers").get(index).is_some_and(|c| c["restartPolicy"] == "Always");
+        let restartable =
+            json::items(pod, "/spec/initContainers").get(index).is_some_and(|c| c["restartPolicy"] == "Always");
         if restartable && json::flag(container, "/started") {
             continue;
         }
@@ -84,7 +86,9 @@ fn container_status(pod: &Value, mut reason: String) -> String {
 pub fn status(pod: &Value) -> String {
     let phase = json::text(pod, "/status/phase").unwrap_or_default().to_owned();
     let reason = json::text(pod, "/status/reason").filter(|r| !r.is_empty()).map_or(phase.clone(), str::to_owned);
-    let gated = json::items(pod, "/status/conditions").iter().any(|c| c["type"] == "PodScheduled" && c["reason"] == "SchedulingGated");
+    let gated = json::items(pod, "/status/conditions")
+        .iter()
+        .any(|c| c["type"] == "PodScheduled" && c["reason"] == "SchedulingGated");
     let reason = if gated { "SchedulingGated".to_owned() } else { reason };
     let shown = init_status(pod).unwrap_or_else(|| container_status(pod, reason.clone()));
     if !json::is_terminating(pod) {

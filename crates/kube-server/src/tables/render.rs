@@ -37,7 +37,9 @@ fn definitions(def: &ResourceDef) -> Value {
     let mut all = Vec::new();
     match &def.origin {
         Origin::BuiltIn { columns, .. } => {
-            all.extend(columns.iter().map(|c| definition(c.name, c.kind, c.format, if c.format == "name" { NAME_DESCRIPTION } else { "" }, c.priority)));
+            all.extend(columns.iter().map(|c| {
+                definition(c.name, c.kind, c.format, if c.format == "name" { NAME_DESCRIPTION } else { "" }, c.priority)
+            }));
         }
         Origin::Custom(custom) => {
             all.push(definition("Name", "string", "name", NAME_DESCRIPTION, 0));
@@ -107,7 +109,13 @@ pub fn partial(object: &Value) -> Value {
     json!({"kind": "PartialObjectMetadata", "apiVersion": "meta.k8s.io/v1", "metadata": object["metadata"]})
 }
 
-pub fn table(def: &ResourceDef, objects: &[Arc<Value>], include: IncludeObject, metadata: Value, now: Timestamp) -> Value {
+pub fn table(
+    def: &ResourceDef,
+    objects: &[Arc<Value>],
+    include: IncludeObject,
+    metadata: Value,
+    now: Timestamp,
+) -> Value {
     let rows: Vec<Value> = objects
         .iter()
         .map(|object| {

@@ -13,7 +13,11 @@ fn integer(object: &Value, pointer: &str) -> Value {
 
 fn containers(object: &Value, template: &str, field: &str) -> Value {
     let pointer = format!("{template}/spec/containers");
-    joined(json::items(object, &pointer).iter().map(|c| json::text(c, &format!("/{field}")).unwrap_or_default().to_owned()))
+    joined(
+        json::items(object, &pointer)
+            .iter()
+            .map(|c| json::text(c, &format!("/{field}")).unwrap_or_default().to_owned()),
+    )
 }
 
 fn selector(object: &Value, _: Timestamp) -> Value {
@@ -89,8 +93,14 @@ pub static JOB: [Column; 8] = [
 ];
 
 fn job_status(job: &Value, _: Timestamp) -> Value {
-    let is = |kind: &str| json::items(job, "/status/conditions").iter().any(|c| c["type"] == kind && c["status"] == "True");
-    let order = [("Complete", "Complete"), ("Failed", "Failed"), ("Suspended", "Suspended"), ("FailureTarget", "FailureTarget")];
+    let is =
+        |kind: &str| json::items(job, "/status/conditions").iter().any(|c| c["type"] == kind && c["status"] == "True");
+    let order = [
+        ("Complete", "Complete"),
+        ("Failed", "Failed"),
+        ("Suspended", "Suspended"),
+        ("FailureTarget", "FailureTarget"),
+    ];
     let known = order.iter().find(|(kind, _)| is(kind)).map(|(_, shown)| *shown);
     json!(known.unwrap_or(if json::is_terminating(job) { "Terminating" } else { "Running" }))
 }
@@ -123,17 +133,26 @@ pub static AUTOSCALER: [Column; 7] = [
     name(),
     text("Reference", |o, _| {
         let target = &o["spec"]["scaleTargetRef"];
-        json!(format!("{}/{}", json::text(target, "/kind").unwrap_or_default(), json::text(target, "/name").unwrap_or_default()))
+        json!(format!(
+            "{}/{}",
+            json::text(target, "/kind").unwrap_or_default(),
+            json::text(target, "/name").unwrap_or_default()
+        ))
     }),
     text("Targets", |o, _| json!(targets(o))),
-    text("MinPods", |o, _| json!(json::integer(o, "/spec/minReplicas").map_or("<unset>".to_owned(), |n| n.to_string()))),
+    text("MinPods", |o, _| {
+        json!(json::integer(o, "/spec/minReplicas").map_or("<unset>".to_owned(), |n| n.to_string()))
+    }),
     number("MaxPods", |o, _| integer(o, "/spec/maxReplicas")),
     number("Replicas", |o, _| integer(o, "/status/currentReplicas")),
     age_column(),
 ];
 
 fn source_of(metric: &Value) -> &Value {
-    ["resource", "containerResource", "pods", "object", "external"].iter().find_map(|s| metric.get(*s)).unwrap_or(&Value::Null)
+    ["resource", "containerResource", "pods", "object", "external"]
+        .iter()
+        .find_map(|s| metric.get(*s))
+        .unwrap_or(&Value::Null)
 }
 
 fn amount(value: &Value) -> Option<String> {
@@ -153,7 +172,8 @@ fn targets(autoscaler: &Value) -> String {
     let mut shown: Vec<String> = Vec::new();
     for (index, metric) in json::items(autoscaler, "/spec/metrics").iter().enumerate() {
         let source = source_of(metric);
-        let now = current.get(index).and_then(|c| amount(&source_of(c)["current"])).unwrap_or_else(|| "<unknown>".to_owned());
+        let now =
+            current.get(index).and_then(|c| amount(&source_of(c)["current"])).unwrap_or_else(|| "<unknown>".to_owned());
         let wanted = amount(&source["target"]).unwrap_or_else(|| "<unknown>".to_owned());
         let label = json::text(source, "/name").map(|n| format!("{n}: ")).unwrap_or_default();
         shown.push(format!("{label}{now}/{wanted}"));

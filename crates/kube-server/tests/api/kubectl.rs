@@ -63,6 +63,7 @@ spec:
 ";
 
 /// Runs `check` with each kubectl that is installed, each against a server of its own.
+#[allow(clippy::print_stdout, reason = "a failure should say which kubectl it was")]
 async fn with_each(check: fn(&Kubectl, &Server)) {
     for program in installed() {
         let cluster = Cluster::start().await;
@@ -90,7 +91,8 @@ async fn applies_on_either_side_and_shows_differences() {
         assert_eq!(kubectl.ok_with(&["apply", "-f", "-"], &changed), "deployment.apps/web configured\n");
         assert_eq!(kubectl.ok(&["get", "deploy", "web", "-o", image]), "nginx:2");
 
-        let service = "apiVersion: v1\nkind: Service\nmetadata: {name: web}\nspec: {ports: [{port: 80}], selector: {app: web}}\n";
+        let service =
+            "apiVersion: v1\nkind: Service\nmetadata: {name: web}\nspec: {ports: [{port: 80}], selector: {app: web}}\n";
         let applied = kubectl.ok_with(&["apply", "--server-side", "-f", "-"], service);
         assert_eq!(applied, "service/web serverside-applied\n");
         let other = service.replace("app: web}", "app: other}");
@@ -145,7 +147,13 @@ async fn explains_built_in_and_custom_types() {
         let explained = kubectl.ok(&["explain", "widgets.spec"]);
         assert!(explained.contains("size\t<integer>") && explained.contains("How large it is."), "{explained}");
         let index: Value = serde_json::from_str(&kubectl.ok(&["get", "--raw", "/openapi/v3"])).expect("JSON");
-        for known in ["api/v1", "apis/apps/v1", "apis/example.org/v1", "apis/metrics.k8s.io/v1beta1", "apis/explain.marea.dev/v1"] {
+        for known in [
+            "api/v1",
+            "apis/apps/v1",
+            "apis/example.org/v1",
+            "apis/metrics.k8s.io/v1beta1",
+            "apis/explain.marea.dev/v1",
+        ] {
             let address = index["paths"][known]["serverRelativeURL"].as_str().expect(known);
             let document: Value = serde_json::from_str(&kubectl.ok(&["get", "--raw", address])).expect("JSON");
             assert_eq!(document["openapi"], "3.0.0", "{known}");
@@ -187,7 +195,10 @@ async fn knows_who_may_what() {
 /// The option with a token of the reader's.
 fn token(kubectl: &Kubectl) -> String {
     let address = "/api/v1/namespaces/default/serviceaccounts/reader/token";
-    let answer = kubectl.ok_with(&["create", "--raw", address, "-f", "-"], "{\"kind\": \"TokenRequest\", \"apiVersion\": \"authentication.k8s.io/v1\"}");
+    let answer = kubectl.ok_with(
+        &["create", "--raw", address, "-f", "-"],
+        "{\"kind\": \"TokenRequest\", \"apiVersion\": \"authentication.k8s.io/v1\"}",
+    );
     let answer: Value = serde_json::from_str(&answer).expect("JSON");
     format!("--token={}", answer["status"]["token"].as_str().expect("a token"))
 }
@@ -204,10 +215,17 @@ async fn accepts_the_platforms_manifests() {
         kubectl.ok(&["wait", "crd", "--all", "--for=condition=Established", "--timeout=30s"]);
         let tried = kubectl.ok(&["apply", "--dry-run=server", "-R", "-f", root]);
         assert!(tried.lines().count() > 40, "{tried}");
-        for known in ["prometheus.monitoring.coreos.com/marea", "horizontalpodautoscaler.autoscaling/backend", "ingress.networking.k8s.io/platform"] {
+        for known in [
+            "prometheus.monitoring.coreos.com/marea",
+            "horizontalpodautoscaler.autoscaling/backend",
+            "ingress.networking.k8s.io/platform",
+        ] {
             assert!(tried.contains(&format!("{known} created (server dry run)")), "{known}: {tried}");
         }
-        assert!(kubectl.fails(&["get", "ingress", "-n", "platform", "platform"]).contains("not found"), "a dry run stores nothing");
+        assert!(
+            kubectl.fails(&["get", "ingress", "-n", "platform", "platform"]).contains("not found"),
+            "a dry run stores nothing"
+        );
     })
     .await;
 }
@@ -226,7 +244,10 @@ async fn reaches_into_pods() {
         };
         tokio::runtime::Handle::current().block_on(on_node);
         let ran = kubectl.with_input(&["exec", "-i", "web", "--", "shout", "-x"], "hello\n");
-        assert_eq!((ran.stdout.as_str(), ran.stderr.as_str()), ("HELLO\n", "shout -x\ncommand terminated with exit code 3\n"));
+        assert_eq!(
+            (ran.stdout.as_str(), ran.stderr.as_str()),
+            ("HELLO\n", "shout -x\ncommand terminated with exit code 3\n")
+        );
         assert_eq!(ran.code, Some(3));
         kubectl.forwarding("pod/web", 80, |address| {
             let mut socket = TcpStream::connect(address).expect("the local port is open");
@@ -243,7 +264,11 @@ async fn reaches_into_pods() {
         kubectl.ok_with(&["apply", "-f", "-"], node);
         let metrics = kubectl.ok(&["get", "--raw", "/api/v1/nodes/node-1/proxy/metrics/cadvisor"]);
         assert_eq!(metrics, "node node-1\n");
-        assert!(kubectl.fails(&["exec", "web", "-c", "other", "--", "ls"]).contains("container other is not valid for pod web"));
+        assert!(
+            kubectl
+                .fails(&["exec", "web", "-c", "other", "--", "ls"])
+                .contains("container other is not valid for pod web")
+        );
         kubectl.ok_with(&["apply", "-f", "-"], READER);
         let token = token(kubectl);
         let refused = kubectl.fails(&["exec", "web", "--user=nobody", &token, "--", "ls"]);

@@ -29,6 +29,7 @@ impl From<Output> for Ran {
 }
 
 /// Every kubectl on this machine; says so when there is none.
+#[allow(clippy::print_stdout, reason = "a skipped test says so")]
 pub fn installed() -> Vec<PathBuf> {
     let path = std::env::var_os("PATH").unwrap_or_default();
     let mut folders: Vec<PathBuf> = std::env::split_paths(&path).collect();
@@ -86,12 +87,16 @@ impl Kubectl {
 
     /// Forwards a free local port while `check` runs with its address.
     pub fn forwarding(&self, pod: &str, port: u16, check: impl FnOnce(&str)) {
-        let mut child = self.command(&["port-forward", pod, &format!(":{port}"), "--address=127.0.0.1"]).spawn().expect("kubectl starts");
+        let mut child = self
+            .command(&["port-forward", pod, &format!(":{port}"), "--address=127.0.0.1"])
+            .spawn()
+            .expect("kubectl starts");
         let mut line = String::new();
         // Kept open: kubectl goes on to announce every connection there.
         let mut stdout = BufReader::new(child.stdout.take().expect("standard output"));
         stdout.read_line(&mut line).expect("a line");
-        let address = line.strip_prefix("Forwarding from ").and_then(|rest| rest.split_whitespace().next()).map(str::to_owned);
+        let address =
+            line.strip_prefix("Forwarding from ").and_then(|rest| rest.split_whitespace().next()).map(str::to_owned);
         if let Some(address) = &address {
             check(address);
         }

@@ -6,7 +6,10 @@ pub mod kubectl;
 use std::path::Path;
 
 use kube_server::{Server, ServerConfig};
-use rcgen::{BasicConstraints, CertificateParams, CertifiedIssuer, DnType, ExtendedKeyUsagePurpose, IsCa, KeyPair, KeyUsagePurpose};
+use rcgen::{
+    BasicConstraints, CertificateParams, CertifiedIssuer, DnType, ExtendedKeyUsagePurpose, IsCa, KeyPair,
+    KeyUsagePurpose,
+};
 
 pub struct Cluster {
     pub server: Server,
@@ -16,7 +19,12 @@ pub struct Cluster {
     pub dir: tempfile::TempDir,
 }
 
-fn issue(ca: &CertifiedIssuer<'static, KeyPair>, name: &str, organisation: Option<&str>, usage: ExtendedKeyUsagePurpose) -> (String, String) {
+fn issue(
+    ca: &CertifiedIssuer<'static, KeyPair>,
+    name: &str,
+    organisation: Option<&str>,
+    usage: ExtendedKeyUsagePurpose,
+) -> (String, String) {
     let mut params = CertificateParams::new(vec!["localhost".to_owned(), "127.0.0.1".to_owned()]).expect("names");
     params.distinguished_name.push(DnType::CommonName, name);
     if let Some(organisation) = organisation {
@@ -46,7 +54,8 @@ impl Cluster {
     pub async fn restart(self) -> Cluster {
         let Cluster { server, ca, key_pem, certificate, dir } = self;
         server.shutdown().await;
-        let server = Server::start(config(&ca, &certificate, &key_pem, dir.path())).await.expect("the server starts again");
+        let server =
+            Server::start(config(&ca, &certificate, &key_pem, dir.path())).await.expect("the server starts again");
         Cluster { server, ca, key_pem, certificate, dir }
     }
 
@@ -58,12 +67,16 @@ impl Cluster {
             std::fs::write(&path, text).expect("a file");
             path
         };
-        let (ca, certificate, key) = (write("ca.pem", &self.ca.pem()), write("admin.pem", &certificate), write("admin.key", &key));
+        let (ca, certificate, key) =
+            (write("ca.pem", &self.ca.pem()), write("admin.pem", &certificate), write("admin.key", &key));
         let text = format!(
             "apiVersion: v1\nkind: Config\ncurrent-context: test\nclusters:\n- name: test\n  cluster:\n    server: https://127.0.0.1:{}\n    \
              certificate-authority: {}\ncontexts:\n- name: test\n  context: {{cluster: test, user: admin}}\nusers:\n- name: admin\n  user:\n    \
              client-certificate: {}\n    client-key: {}\n- name: nobody\n  user: {{}}\n",
-            self.server.address().port(), ca.display(), certificate.display(), key.display()
+            self.server.address().port(),
+            ca.display(),
+            certificate.display(),
+            key.display()
         );
         write("kubeconfig", &text)
     }
@@ -76,7 +89,12 @@ impl Cluster {
     }
 }
 
-fn config(ca: &CertifiedIssuer<'static, KeyPair>, certificate: &(String, String), key_pem: &str, dir: &Path) -> ServerConfig {
+fn config(
+    ca: &CertifiedIssuer<'static, KeyPair>,
+    certificate: &(String, String),
+    key_pem: &str,
+    dir: &Path,
+) -> ServerConfig {
     ServerConfig {
         data_dir: Some(dir.join("data")),
         listen: "127.0.0.1:0".parse().expect("an address"),
