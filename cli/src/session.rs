@@ -37,15 +37,14 @@ impl Session {
                 (cloud.arm_connection(), Some(cloud.certificate_authority.clone()), cloud.console_url.clone())
             }
             Target::Azure(azure) => {
-                let subscription = azure
-                    .subscription
-                    .clone()
-                    .or_else(|| std::env::var("AZURE_SUBSCRIPTION_ID").ok())
-                    .ok_or_else(|| {
-                    CliError::bad_input(format!("no Azure subscription is named for `{environment}`")).advice(
+                let subscription =
+                    azure.subscription.clone().or_else(|| std::env::var("AZURE_SUBSCRIPTION_ID").ok()).ok_or_else(
+                        || {
+                            CliError::bad_input(format!("no Azure subscription is named for `{environment}`")).advice(
                         "Set AZURE_SUBSCRIPTION_ID, or `target: {azure: {subscription: …}}` in the stacks' files.",
                     )
-                })?;
+                        },
+                    )?;
                 (Connection::azure(&subscription)?, None, None)
             }
         };
