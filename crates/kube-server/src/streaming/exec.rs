@@ -1,16 +1,16 @@
 //! `pods/exec` over a WebSocket: one byte of channel number before each message
 //! (`k8s.io/apimachinery/pkg/util/remotecommand`, protocols v4 and v5).
 
-use bytes::Bytes;
-use futures::stream::{SplitSink, SplitStream};
-use futures::{SinkExt, StreamExt};
+use futures::StreamExt;
+use futures::stream::SplitStream;
 use serde_json::{Value, json};
-use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::io::AsyncWriteExt;
 use tokio::sync::mpsc;
 use tokio_tungstenite::tungstenite::Message;
 
 use super::Socket;
-use crate::node_agent::{ExecSession, Reader, Writer};
+use super::channel::{QUEUE, copy_output, message, write_messages};
+use crate::node_agent::{ExecSession, Writer};
 
 /// The best first. v5 adds the closing of standard input alone.
 pub const EXEC_PROTOCOLS: &[&str] = &["v5.channel.k8s.io", "v4.channel.k8s.io"];
@@ -22,10 +22,6 @@ const STATUS: u8 = 3;
 const RESIZE: u8 = 4;
 /// v5 only: the next byte names the channel that is closed.
 const CLOSE: u8 = 255;
-
-const CHUNK_BYTES: usize = 32 * 1024;
-/// Messages waiting for a slow client; then the program's output waits.
-const QUEUE: usize = 16;
 
 /// Copies between the client and the program until the program ends, and reports how it ended.
 pub async fn serve_exec(socket: Socket, session: ExecSession) {
@@ -49,31 +45,6 @@ pub async fn serve_exec(socket: Socket, session: ExecSession) {
     let _ = sender.send(super::closing()).await;
     drop(sender);
     let _ = writer.await;
-}
-
-fn message(channel: u8, payload: &[u8]) -> Message {
-    let mut bytes = Vec::with_capacity(payload.len() + 1);
-    bytes.push(channel);
-    bytes.extend_from_slice(payload);
-    Message::Binary(Bytes::from(bytes))
-}
-
-async fn write_messages(mut sink: SplitSink<Socket, Message>, mut messages: mpsc::Receiver<Message>) {
-    while let Some(message) = messages.recv().await {
-        if sink.send(message).await.is_err() {
-            return;
-        }
-    }
-    let _ = sink.close().await;
-}
-
-async fn copy_output(channel: u8, mut output: Reader, sender: mpsc::Sender<Message>) {
-    let mut buffer = vec![0; CHUNK_BYTES];
-    while let Ok(read @ 1..) = output.read(&mut buffer).await {
-        if sender.send(message(channel, &buffer[..read])).await.is_err() {
-            return;
-        }
-    }
 }
 
 async fn read_messages(

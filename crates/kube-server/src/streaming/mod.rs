@@ -4,6 +4,7 @@
 //! (`SPDY/3.1+portforward.k8s.io`); kube-rs and the Python client put one byte of channel number before each message.
 //! Bare SPDY, which older kubectl speaks, is refused with a message that says what to use instead.
 
+mod channel;
 mod exec;
 mod portforward;
 mod spdy;

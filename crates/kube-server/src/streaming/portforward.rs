@@ -4,22 +4,18 @@
 
 use std::sync::Arc;
 
-use bytes::Bytes;
-use futures::stream::SplitSink;
-use futures::{SinkExt, StreamExt};
-use tokio::io::{AsyncReadExt, AsyncWriteExt, ReadHalf, WriteHalf};
+use futures::StreamExt;
+use tokio::io::{AsyncWriteExt, ReadHalf, WriteHalf};
 use tokio::sync::mpsc;
 use tokio_tungstenite::tungstenite::Message;
 
 use super::Socket;
+use super::channel::{QUEUE, copy_output, message, write_messages};
 use crate::node_agent::{Duplex, NodeAgent};
 
 pub const TUNNEL_PROTOCOL: &str = "SPDY/3.1+portforward.k8s.io";
 /// kubectl's tunnel first.
 pub const PORT_FORWARD_PROTOCOLS: &[&str] = &[TUNNEL_PROTOCOL, "v4.channel.k8s.io"];
-
-const CHUNK_BYTES: usize = 32 * 1024;
-const QUEUE: usize = 16;
 
 type Connection = Box<dyn Duplex>;
 
@@ -46,7 +42,7 @@ pub async fn serve_channels(
             Ok(connection) => {
                 let (read, write) = tokio::io::split(connection);
                 inputs.push(Some(write));
-                outputs.push(tokio::spawn(copy_output(data, read, sender.clone())));
+                outputs.push(tokio::spawn(forward_output(data, read, sender.clone())));
             }
             Err(problem) => {
                 inputs.push(None);
@@ -82,29 +78,8 @@ fn channel(index: usize) -> u8 {
     u8::try_from(index).unwrap_or(u8::MAX)
 }
 
-fn message(channel: u8, payload: &[u8]) -> Message {
-    let mut bytes = Vec::with_capacity(payload.len() + 1);
-    bytes.push(channel);
-    bytes.extend_from_slice(payload);
-    Message::Binary(Bytes::from(bytes))
-}
-
-async fn write_messages(mut sink: SplitSink<Socket, Message>, mut messages: mpsc::Receiver<Message>) {
-    while let Some(message) = messages.recv().await {
-        if sink.send(message).await.is_err() {
-            return;
-        }
-    }
-    let _ = sink.close().await;
-}
-
-async fn copy_output(channel: u8, mut output: ReadHalf<Connection>, sender: mpsc::Sender<Message>) {
-    let mut buffer = vec![0; CHUNK_BYTES];
-    while let Ok(read @ 1..) = output.read(&mut buffer).await {
-        if sender.send(message(channel, &buffer[..read])).await.is_err() {
-            return;
-        }
-    }
+async fn forward_output(channel: u8, output: ReadHalf<Connection>, sender: mpsc::Sender<Message>) {
+    copy_output(channel, output, sender.clone()).await;
     // There is no message for the end of one channel in v4; closing the socket is what upstream does with its last port.
     let _ = sender.send(super::closing()).await;
 }
