@@ -3,18 +3,30 @@
 //! Built from templates and manifests, so that lint, simulator and price read what will be deployed and not the
 //! configuration that led to it. No I/O, no clock.
 
+mod autoscalers;
 mod check;
+mod cluster;
 mod connections;
 mod database;
+mod machine;
+mod network;
+mod objects;
 mod pools;
 mod selector;
+mod sizes;
 mod workloads;
 
+pub use autoscalers::Autoscaler;
 pub use check::{Problem, check};
+pub use cluster::Cluster;
 pub use connections::{UnknownServerSize, connection_pool_size, user_connections};
 pub use database::Database;
-pub use pools::{Network, Pool, Scaling};
-pub use workloads::{Autoscaler, Workload};
+pub use machine::{Machine, taint};
+pub use network::{Network, SubnetView, VirtualNetworkView};
+pub use objects::Budget;
+pub use pools::{Pool, Scaling};
+pub use sizes::{Credits, Size};
+pub use workloads::Workload;
 
 use arm_model::Template;
 use serde_json::Value;
@@ -24,11 +36,15 @@ pub const POOL_LABEL: &str = "marea.dev/pool";
 
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Platform {
+    pub cluster: Cluster,
     pub pools: Vec<Pool>,
     pub workloads: Vec<Workload>,
     pub hpas: Vec<Autoscaler>,
+    pub budgets: Vec<Budget>,
     pub database: Option<Database>,
     pub network: Network,
+    /// Every manifest as it is applied, in the order given. Workloads, autoscalers and budgets name theirs by index.
+    pub objects: Vec<Value>,
 }
 
 impl Platform {
@@ -38,13 +54,42 @@ impl Platform {
         for template in templates {
             platform.read_template(template);
         }
-        platform.workloads = manifests.iter().filter_map(|manifest| Workload::read(manifest)).collect();
-        platform.hpas = manifests.iter().filter_map(|manifest| Autoscaler::read(manifest)).collect();
+        platform.objects = manifests.iter().map(|manifest| (*manifest).clone()).collect();
+        let objects = || platform.objects.iter().enumerate();
+        platform.workloads = objects().filter_map(|(index, manifest)| Workload::read(index, manifest)).collect();
+        platform.hpas = objects().filter_map(|(index, manifest)| Autoscaler::read(index, manifest)).collect();
+        platform.budgets = objects().filter_map(|(index, manifest)| Budget::read(index, manifest)).collect();
         platform
     }
 
     pub fn pool(&self, name: &str) -> Option<&Pool> {
         self.pools.iter().find(|pool| pool.name == name)
+    }
+
+    pub fn workload(&self, kind: &str, namespace: &str, name: &str) -> Option<&Workload> {
+        self.workloads.iter().find(|w| w.kind == kind && w.namespace == namespace && w.name == name)
+    }
+
+    /// What an autoscaler scales, if a manifest has it.
+    pub fn target_of(&self, hpa: &Autoscaler) -> Option<&Workload> {
+        self.workload(&hpa.target_kind, &hpa.namespace, &hpa.target)
+    }
+
+    /// The autoscaler that rules a workload.
+    pub fn hpa_of(&self, workload: &Workload) -> Option<&Autoscaler> {
+        self.hpas.iter().find(|hpa| self.target_of(hpa).is_some_and(|target| target.object == workload.object))
+    }
+
+    /// Least and most replicas: of the autoscaler, else the number declared, else Kubernetes' default of one. A DaemonSet's
+    /// number follows the nodes; it counts as none here.
+    pub fn replica_bounds(&self, workload: &Workload) -> (u32, u32) {
+        if workload.kind == "DaemonSet" {
+            return (0, 0);
+        }
+        match self.hpa_of(workload) {
+            Some(hpa) => (hpa.min, hpa.max.max(hpa.min)),
+            None => (workload.replicas.unwrap_or(1), workload.replicas.unwrap_or(1)),
+        }
     }
 
     fn read_template(&mut self, template: &Template) {
@@ -57,10 +102,16 @@ impl Platform {
                 self.read_template(&inner);
                 continue;
             }
+            if let Some(cluster) = Cluster::read(resource) {
+                self.cluster = cluster;
+            }
             self.pools.extend(Pool::read(resource));
             self.network.read(resource);
             if let Some(database) = Database::read(resource) {
                 self.database = Some(database);
+            }
+            if let (Some(database), Some((name, value))) = (&mut self.database, Database::read_parameter(resource)) {
+                database.parameters.insert(name, value);
             }
         }
     }

@@ -1,9 +1,11 @@
-//! Node pools and the ranges of the network.
+//! Node pools.
 
 use std::collections::BTreeMap;
 
-use arm_model::resources::{AgentPoolProfile, ManagedCluster, PoolMode, VirtualNetwork};
+use arm_model::resources::{AgentPoolProfile, ManagedCluster, PoolMode};
 use arm_model::{Resource, Typed};
+
+use crate::Size;
 
 /// Number of nodes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -11,6 +13,25 @@ pub enum Scaling {
     Fixed(u32),
     Between { min: u32, max: u32 },
 }
+
+impl Scaling {
+    pub fn min(self) -> u32 {
+        match self {
+            Scaling::Fixed(count) => count,
+            Scaling::Between { min, .. } => min,
+        }
+    }
+
+    pub fn max(self) -> u32 {
+        match self {
+            Scaling::Fixed(count) => count,
+            Scaling::Between { max, .. } => max,
+        }
+    }
+}
+
+/// AKS's default of pods per node for an overlay network (Azure: "IP address planning", 2026-04-16).
+const DEFAULT_MAX_PODS: u32 = 250;
 
 #[derive(Clone, Debug, PartialEq)]
 pub struct Pool {
@@ -23,6 +44,12 @@ pub struct Pool {
     pub labels: BTreeMap<String, String>,
     /// `key=value:Effect`
     pub taints: Vec<String>,
+    /// GiB, where the template says so.
+    pub os_disk_gib: Option<u32>,
+    /// Name of the subnet that its nodes take addresses of.
+    pub subnet: Option<String>,
+    /// Nodes beyond the pool's number during an upgrade.
+    pub surge: u32,
 }
 
 impl Pool {
@@ -39,6 +66,7 @@ impl Pool {
             (Some(true), Some(min), Some(max)) => Scaling::Between { min, max },
             _ => Scaling::Fixed(profile.count.unwrap_or(1)),
         };
+        let surge = profile.upgrade_settings.as_ref().and_then(|settings| settings.max_surge.as_deref());
         Some(Pool {
             name: profile.name?,
             vm_size: profile.vm_size.unwrap_or_default(),
@@ -47,36 +75,74 @@ impl Pool {
             max_pods: profile.max_pods,
             labels: profile.node_labels,
             taints: profile.node_taints,
+            os_disk_gib: profile.os_disk_size_gb.filter(|gib| *gib > 0),
+            subnet: profile.vnet_subnet_id.as_deref().and_then(last_segment),
+            surge: surge_nodes(surge, scaling.max()),
         })
+    }
+
+    /// Capacity, what AKS leaves of it, and credits; `None` for a size that is not in the table.
+    pub fn size(&self) -> Option<Size> {
+        Size::find(&self.vm_size)
+    }
+
+    pub fn max_pods_or_default(&self) -> u32 {
+        self.max_pods.unwrap_or(DEFAULT_MAX_PODS)
+    }
+
+    /// GiB of each node's OS disk, AKS's default where the template names none.
+    pub fn os_disk_gib_or_default(&self) -> Option<u32> {
+        self.os_disk_gib.or_else(|| self.size().map(Size::default_os_disk_gib))
     }
 }
 
-/// Ranges as CIDR blocks.
-#[derive(Clone, Debug, Default, PartialEq)]
-pub struct Network {
-    /// Subnet name → prefix, of all virtual networks.
-    pub subnets: BTreeMap<String, String>,
-    pub pod_cidr: Option<String>,
-    pub service_cidr: Option<String>,
+/// A count, or a percentage of the nodes rounded up; AKS's default is 10 % ("Upgrade an AKS cluster").
+fn surge_nodes(text: Option<&str>, nodes: u32) -> u32 {
+    let text = text.unwrap_or("10%");
+    match text.strip_suffix('%') {
+        Some(percent) => percent.parse::<u32>().map_or(1, |percent| nodes.saturating_mul(percent).div_ceil(100)),
+        None => text.parse().unwrap_or(1),
+    }
 }
 
-impl Network {
-    pub(crate) fn read(&mut self, resource: &Resource) {
-        if resource.resource_type.eq_ignore_ascii_case(VirtualNetwork::TYPE)
-            && let Ok(network) = resource.view::<VirtualNetwork>()
-        {
-            for subnet in network.properties.subnets {
-                if let (Some(name), Some(prefix)) = (subnet.name, subnet.properties.address_prefix) {
-                    self.subnets.insert(name, prefix);
-                }
-            }
+/// The name at the end of a resource id or of a `resourceId(…)` expression.
+pub(crate) fn last_segment(id: &str) -> Option<String> {
+    let name = match id.strip_prefix('[') {
+        Some(expression) => expression.rsplit('\'').nth(1)?,
+        None => id.rsplit('/').next()?,
+    };
+    (!name.is_empty()).then(|| name.to_owned())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn subnets_are_named_by_ids_and_expressions() {
+        for (id, expected) in [
+            ("[resourceId('Microsoft.Network/virtualNetworks/subnets', 'marea', 'backend')]", Some("backend")),
+            (
+                "/subscriptions/s/resourceGroups/g/providers/Microsoft.Network/virtualNetworks/v/subnets/web",
+                Some("web"),
+            ),
+            ("[parameters", None),
+            ("", None),
+        ] {
+            assert_eq!(last_segment(id).as_deref(), expected, "{id}");
         }
-        if resource.resource_type.eq_ignore_ascii_case(ManagedCluster::TYPE)
-            && let Ok(cluster) = resource.view::<ManagedCluster>()
-            && let Some(profile) = cluster.properties.network_profile
-        {
-            self.pod_cidr = profile.pod_cidr;
-            self.service_cidr = profile.service_cidr;
+    }
+
+    #[test]
+    fn surge_is_a_count_or_a_share() {
+        for (text, nodes, expected) in [
+            (Some("1"), 5, 1),
+            (Some("33%"), 5, 2),
+            (None, 5, 1),
+            (Some("many"), 5, 1),
+            (Some("100%"), u32::MAX, 42_949_673),
+        ] {
+            assert_eq!(surge_nodes(text, nodes), expected, "{text:?}");
         }
     }
 }

@@ -1,15 +1,19 @@
-//! Workloads and their autoscalers, from manifests.
+//! Workloads, from manifests.
 
 use std::collections::BTreeMap;
 
-use k8s_openapi::api::core::v1::{PodSpec, Toleration};
+use k8s_openapi::api::core::v1::{Pod, PodSpec, PodTemplateSpec, Toleration};
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::{LabelSelector, ObjectMeta, OwnerReference};
+use serde::Deserialize;
 use serde_json::Value;
 use units::{Bytes, Millicores, Quantity};
 
-use crate::selector;
+use crate::{objects, selector};
 
 #[derive(Clone, Debug, PartialEq)]
 pub struct Workload {
+    /// Index into [`crate::Platform::objects`].
+    pub object: usize,
     pub namespace: String,
     pub name: String,
     /// `Deployment`, `StatefulSet`, `DaemonSet`
@@ -24,27 +28,68 @@ pub struct Workload {
     /// What a node's labels must be: key → admitted values.
     pub required_labels: BTreeMap<String, Vec<String>>,
     pub tolerations: Vec<Toleration>,
+    pub selector: LabelSelector,
+    /// What each pod is made of.
+    pub template: PodTemplateSpec,
 }
 
 impl Workload {
     /// `None` for other kinds and for specs that the type does not admit.
-    pub(crate) fn read(manifest: &Value) -> Option<Workload> {
+    pub(crate) fn read(object: usize, manifest: &Value) -> Option<Workload> {
         let kind =
             manifest["kind"].as_str().filter(|kind| ["Deployment", "StatefulSet", "DaemonSet"].contains(kind))?;
         let spec = &manifest["spec"];
-        let pod: PodSpec = serde_json::from_value(spec["template"]["spec"].clone()).ok()?;
-        let (cpu, memory) = requests(&pod);
+        let template = PodTemplateSpec::deserialize(&spec["template"]).ok()?;
+        let pod = template.spec.as_ref()?;
+        let (cpu, memory) = requests(pod);
+        let (namespace, name) = objects::identity(manifest)?;
         Some(Workload {
-            namespace: manifest["metadata"]["namespace"].as_str().unwrap_or("default").to_owned(),
-            name: manifest["metadata"]["name"].as_str()?.to_owned(),
+            object,
+            namespace,
+            name,
             kind: kind.to_owned(),
             replicas: spec["replicas"].as_u64().and_then(|count| u32::try_from(count).ok()),
             surge: surge(spec),
             cpu,
             memory,
-            required_labels: selector::required_labels(&pod),
-            tolerations: pod.tolerations.unwrap_or_default(),
+            required_labels: selector::required_labels(pod),
+            tolerations: pod.tolerations.clone().unwrap_or_default(),
+            selector: LabelSelector::deserialize(&spec["selector"]).unwrap_or_default(),
+            template,
         })
+    }
+
+    pub fn pod_spec(&self) -> &PodSpec {
+        static EMPTY: std::sync::LazyLock<PodSpec> = std::sync::LazyLock::new(PodSpec::default);
+        self.template.spec.as_ref().unwrap_or(&EMPTY)
+    }
+
+    pub fn pod_labels(&self) -> &BTreeMap<String, String> {
+        static EMPTY: BTreeMap<String, String> = BTreeMap::new();
+        self.template.metadata.as_ref().and_then(|metadata| metadata.labels.as_ref()).unwrap_or(&EMPTY)
+    }
+
+    /// One of its pods, not placed yet, as its controller would make it.
+    pub fn pod(&self, name: &str) -> Pod {
+        let kind = if self.kind == "Deployment" { "ReplicaSet" } else { &self.kind };
+        let owner = OwnerReference {
+            api_version: "apps/v1".to_owned(),
+            kind: kind.to_owned(),
+            name: self.name.clone(),
+            uid: format!("{}/{}/{}", self.kind, self.namespace, self.name),
+            controller: Some(true),
+            ..OwnerReference::default()
+        };
+        let template = self.template.metadata.clone().unwrap_or_default();
+        let metadata = ObjectMeta {
+            name: Some(name.to_owned()),
+            namespace: Some(self.namespace.clone()),
+            labels: template.labels,
+            annotations: template.annotations,
+            owner_references: Some(vec![owner]),
+            ..ObjectMeta::default()
+        };
+        Pod { metadata, spec: self.template.spec.clone(), status: None }
     }
 }
 
@@ -72,42 +117,4 @@ fn surge(spec: &Value) -> u32 {
         _ => replicas.div_ceil(4),
     };
     u32::try_from(surge).unwrap_or(u32::MAX)
-}
-
-/// A HorizontalPodAutoscaler.
-#[derive(Clone, Debug, PartialEq)]
-pub struct Autoscaler {
-    pub namespace: String,
-    pub name: String,
-    pub target_kind: String,
-    pub target: String,
-    pub min: u32,
-    pub max: u32,
-    /// Resource → average utilization in percent of the request.
-    pub utilization_percent: BTreeMap<String, u32>,
-}
-
-impl Autoscaler {
-    pub(crate) fn read(manifest: &Value) -> Option<Autoscaler> {
-        if manifest["kind"] != "HorizontalPodAutoscaler" {
-            return None;
-        }
-        let spec = &manifest["spec"];
-        let count = |value: &Value| value.as_u64().and_then(|count| u32::try_from(count).ok());
-        let metrics = spec["metrics"].as_array().into_iter().flatten();
-        Some(Autoscaler {
-            namespace: manifest["metadata"]["namespace"].as_str().unwrap_or("default").to_owned(),
-            name: manifest["metadata"]["name"].as_str()?.to_owned(),
-            target_kind: spec["scaleTargetRef"]["kind"].as_str()?.to_owned(),
-            target: spec["scaleTargetRef"]["name"].as_str()?.to_owned(),
-            min: count(&spec["minReplicas"]).unwrap_or(1),
-            max: count(&spec["maxReplicas"])?,
-            utilization_percent: metrics
-                .filter_map(|metric| {
-                    let resource = &metric["resource"];
-                    Some((resource["name"].as_str()?.to_owned(), count(&resource["target"]["averageUtilization"])?))
-                })
-                .collect(),
-        })
-    }
 }
