@@ -13,6 +13,7 @@ mod network;
 mod objects;
 mod pools;
 mod selector;
+mod services;
 mod sizes;
 mod workloads;
 
@@ -25,6 +26,7 @@ pub use machine::{Machine, taint};
 pub use network::{Network, SubnetView, VirtualNetworkView};
 pub use objects::Budget;
 pub use pools::{Pool, Scaling};
+pub use services::PublicService;
 pub use sizes::{Credits, Size};
 pub use workloads::Workload;
 
@@ -41,6 +43,7 @@ pub struct Platform {
     pub workloads: Vec<Workload>,
     pub hpas: Vec<Autoscaler>,
     pub budgets: Vec<Budget>,
+    pub public_services: Vec<PublicService>,
     pub database: Option<Database>,
     pub network: Network,
     /// Every manifest as it is applied, in the order given. Workloads, autoscalers and budgets name theirs by index.
@@ -58,6 +61,7 @@ impl Platform {
         let objects = || platform.objects.iter().enumerate();
         platform.workloads = objects().filter_map(|(index, manifest)| Workload::read(index, manifest)).collect();
         platform.hpas = objects().filter_map(|(index, manifest)| Autoscaler::read(index, manifest)).collect();
+        platform.public_services = platform.objects.iter().filter_map(PublicService::read).collect();
         platform.budgets = objects().filter_map(|(index, manifest)| Budget::read(index, manifest)).collect();
         platform
     }
