@@ -5,6 +5,7 @@ mod cloud;
 mod commands;
 mod error;
 mod load;
+mod planned;
 mod project;
 mod session;
 mod stacks;
