@@ -16,7 +16,7 @@ use serde_json::json;
 use units::Timestamp;
 
 use super::object::{Place, Pool};
-use super::{conditions, naming, sizes};
+use super::{conditions, naming};
 use crate::clock::now;
 use crate::config::Boot;
 use crate::manager::Workers;
@@ -31,9 +31,13 @@ const STATUS_EVERY_BEATS: u32 = 30;
 /// Azure keeps the first four addresses of every subnet and the last.
 const FIRST_MACHINE: u8 = 4;
 
+fn size_names() -> String {
+    platform::Size::all().iter().map(|size| size.name).collect::<Vec<_>>().join(", ")
+}
+
 #[derive(Debug, thiserror::Error)]
 pub enum MachineError {
-    #[error("agent pool {pool}: VM size {size} is not known to the embedded cloud; it knows {}", sizes::names())]
+    #[error("agent pool {pool}: VM size {size} is not known to the embedded cloud; it knows {}", size_names())]
     UnknownSize { pool: String, size: String },
     #[error("taint `{0}` is not of the form key=value:NoSchedule")]
     Taint(String),

@@ -4,8 +4,6 @@ pub(crate) mod conditions;
 pub(crate) mod machines;
 mod naming;
 mod object;
-mod sizes;
 
 pub use machines::{Machine, MachineError, Machines, PoolState};
 pub use object::Pool;
-pub use sizes::{Size, size};

@@ -4,12 +4,12 @@ use std::collections::BTreeMap;
 use std::net::Ipv4Addr;
 
 use k8s_openapi::api::core::v1::Node;
+use platform::Size;
 use serde::{Deserialize, Serialize};
-use serde_json::{Map, Value, json};
+use serde_json::{Value, json};
 
 use super::machines::MachineError;
 use super::naming;
-use super::sizes::{self, Size};
 
 /// An agent pool, as far as its machines are concerned.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -50,7 +50,7 @@ impl Pool {
     }
 
     pub(crate) fn size(&self) -> Result<Size, MachineError> {
-        sizes::size(&self.vm_size)
+        Size::find(&self.vm_size)
             .ok_or_else(|| MachineError::UnknownSize { pool: self.name.clone(), size: self.vm_size.clone() })
     }
 
@@ -89,54 +89,33 @@ impl Pool {
         Ok(json!({
             "apiVersion": "v1",
             "kind": "Node",
-            "metadata": {"name": name, "labels": self.labels_of(name, size), "annotations": {"volumes.kubernetes.io/controller-managed-attach-detach": "true"}},
+            "metadata": {"name": name, "labels": self.machine(size).labels(name), "annotations": {"volumes.kubernetes.io/controller-managed-attach-detach": "true"}},
             "spec": spec,
             "status": self.status(name, size, place),
         }))
     }
 
-    fn labels_of(&self, name: &str, size: Size) -> Map<String, Value> {
-        let mode = self.mode.to_lowercase();
-        let fixed = [
-            ("agentpool", self.name.as_str()),
-            ("beta.kubernetes.io/arch", size.architecture),
-            ("beta.kubernetes.io/instance-type", size.name),
-            ("beta.kubernetes.io/os", "linux"),
-            ("failure-domain.beta.kubernetes.io/region", self.location.as_str()),
-            ("failure-domain.beta.kubernetes.io/zone", "0"),
-            ("kubernetes.azure.com/agentpool", self.name.as_str()),
-            ("kubernetes.azure.com/cluster", self.node_resource_group.as_str()),
-            ("kubernetes.azure.com/mode", mode.as_str()),
-            ("kubernetes.azure.com/node-image-version", self.node_image_version.as_str()),
-            ("kubernetes.azure.com/os-sku", "Ubuntu"),
-            ("kubernetes.azure.com/podnetwork-type", "overlay"),
-            ("kubernetes.azure.com/role", "agent"),
-            ("kubernetes.io/arch", size.architecture),
-            ("kubernetes.io/hostname", name),
-            ("kubernetes.io/os", "linux"),
-            ("node.kubernetes.io/instance-type", size.name),
-            ("topology.kubernetes.io/region", self.location.as_str()),
-            ("topology.kubernetes.io/zone", "0"),
-        ];
-        let fixed = fixed.into_iter().map(|(key, value)| (key.to_owned(), json!(value)));
-        fixed.chain(self.labels.iter().map(|(key, value)| (key.clone(), json!(value)))).collect()
+    fn machine(&self, size: Size) -> platform::Machine<'_> {
+        platform::Machine {
+            pool: &self.name,
+            size,
+            mode: &self.mode,
+            max_pods: self.max_pods,
+            labels: &self.labels,
+            location: &self.location,
+            node_resource_group: &self.node_resource_group,
+            node_image_version: &self.node_image_version,
+        }
     }
 
     fn status(&self, name: &str, size: Size, place: Option<Place>) -> Value {
-        let kib = |bytes: units::Bytes| format!("{}Ki", bytes.0 / 1024);
-        // A P10 disk, AKS's default for sizes without room for an ephemeral one.
-        let amounts = |cpu: String, memory: String, storage: &str| {
-            json!({
-                "cpu": cpu, "memory": memory, "pods": self.max_pods.to_string(),
-                "ephemeral-storage": storage, "hugepages-1Gi": "0", "hugepages-2Mi": "0",
-            })
-        };
+        let machine = self.machine(size);
         let addresses = place.map(|place| {
             json!([{"type": "InternalIP", "address": place.address.to_string()}, {"type": "Hostname", "address": name}])
         });
         json!({
-            "capacity": amounts(size.vcpus.to_string(), kib(size.memory_capacity()), "129886128Ki"),
-            "allocatable": amounts(format!("{}m", size.cpu_allocatable().0), kib(size.memory_allocatable(self.max_pods)), "119703055367"),
+            "capacity": machine.capacity(),
+            "allocatable": machine.allocatable(),
             "addresses": addresses.unwrap_or_else(|| json!([])),
             "daemonEndpoints": {"kubeletEndpoint": {"Port": 10250}},
             "nodeInfo": {
@@ -155,19 +134,8 @@ impl Pool {
     }
 }
 
-/// `key=value:Effect` or `key:Effect`.
 fn parse_taint(text: &str) -> Result<Value, MachineError> {
-    let malformed = || MachineError::Taint(text.to_owned());
-    let (left, effect) = text.rsplit_once(':').ok_or_else(malformed)?;
-    if !matches!(effect, "NoSchedule" | "PreferNoSchedule" | "NoExecute") || left.is_empty() {
-        return Err(malformed());
-    }
-    let (key, value) = left.split_once('=').unwrap_or((left, ""));
-    let mut taint = json!({"key": key, "effect": effect});
-    if !value.is_empty() {
-        taint["value"] = json!(value);
-    }
-    Ok(taint)
+    platform::taint(text).ok_or_else(|| MachineError::Taint(text.to_owned()))
 }
 
 #[cfg(test)]
