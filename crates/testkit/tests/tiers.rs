@@ -9,7 +9,7 @@ use serde_json::Value;
 
 const TIERS: [&[&str]; 4] = [
     &["units", "arm-model", "backend-api", "platform"],
-    &["decide", "kube-store", "arm-engine"],
+    &["decide", "kube-store", "price", "arm-engine", "simulate"],
     &[
         "arm-client",
         "stack",
@@ -32,6 +32,7 @@ const PURE_LIBRARIES: &[&str] = &[
     "indexmap",
     "jiff",
     "k8s-openapi",
+    "libm",
     "regex",
     "schemars",
     "serde",

@@ -2,6 +2,7 @@
 
 mod metrics;
 mod normalize;
+pub mod quick;
 mod replicas;
 mod selector_text;
 pub mod status;

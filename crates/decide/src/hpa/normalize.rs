@@ -75,7 +75,20 @@ pub(super) fn normalize(
     settings: &Settings,
     now: Timestamp,
 ) -> Normalized {
-    let (stabilized, reason) = match behavior {
+    let (normalized, reusable) = assess(wish, behavior, memory, settings, now);
+    remember(memory, reusable, wish.desired, now);
+    normalized
+}
+
+/// What [`normalize`] will say, before anything is remembered, and the entry of the memory that the wish may replace.
+pub(super) fn assess(
+    wish: &Wish,
+    behavior: Option<&Behavior>,
+    memory: &Memory,
+    settings: &Settings,
+    now: Timestamp,
+) -> (Normalized, Option<usize>) {
+    let ((stabilized, reusable), reason) = match behavior {
         None => (stabilize(wish, memory, settings, now), DOWN_STABILIZED),
         Some(behavior) => stabilize_with(wish, behavior, memory, settings, now),
     };
@@ -84,17 +97,18 @@ pub(super) fn normalize(
         None => limit_by_default(&stable),
         Some(behavior) => limit_with(&stable, behavior, memory, now),
     };
-    Normalized {
+    let normalized = Normalized {
         replicas,
         stabilized,
         able: if stabilized == wish.desired { READY } else { reason },
         limited: replicas != stabilized,
         limit,
-    }
+    };
+    (normalized, reusable)
 }
 
 /// The highest wish within the downscale window, this one included.
-fn stabilize(wish: &Wish, memory: &mut Memory, settings: &Settings, now: Timestamp) -> i32 {
+fn stabilize(wish: &Wish, memory: &Memory, settings: &Settings, now: Timestamp) -> (i32, Option<usize>) {
     let cutoff = now - settings.downscale_stabilization;
     let mut highest = wish.desired;
     let mut reusable = None;
@@ -105,17 +119,16 @@ fn stabilize(wish: &Wish, memory: &mut Memory, settings: &Settings, now: Timesta
             highest = highest.max(recommendation.replicas);
         }
     }
-    remember(memory, reusable, wish.desired, now);
-    highest
+    (highest, reusable)
 }
 
 fn stabilize_with(
     wish: &Wish,
     behavior: &Behavior,
-    memory: &mut Memory,
+    memory: &Memory,
     settings: &Settings,
     now: Timestamp,
-) -> (i32, (&'static str, &'static str)) {
+) -> ((i32, Option<usize>), (&'static str, &'static str)) {
     let up_cutoff = now - behavior.scale_up.stabilization_window.unwrap_or(Millis::ZERO);
     let down_cutoff = now - behavior.scale_down.stabilization_window.unwrap_or(settings.downscale_stabilization);
     let (mut lowest, mut highest) = (wish.desired, wish.desired);
@@ -132,11 +145,10 @@ fn stabilize_with(
         }
     }
     let stabilized = wish.current.max(lowest).min(highest);
-    remember(memory, reusable, wish.desired, now);
-    (stabilized, if wish.desired >= wish.current { UP_STABILIZED } else { DOWN_STABILIZED })
+    ((stabilized, reusable), if wish.desired >= wish.current { UP_STABILIZED } else { DOWN_STABILIZED })
 }
 
-fn remember(memory: &mut Memory, reusable: Option<usize>, replicas: i32, now: Timestamp) {
+pub(super) fn remember(memory: &mut Memory, reusable: Option<usize>, replicas: i32, now: Timestamp) {
     let recommendation = Recommendation { replicas, at: now };
     match reusable {
         Some(index) => memory.recommendations[index] = recommendation,

@@ -15,7 +15,7 @@ pub(super) struct Tolerances {
 }
 
 impl Tolerances {
-    fn is_within(self, usage_ratio: f64) -> bool {
+    pub(super) fn is_within(self, usage_ratio: f64) -> bool {
         (1.0 - self.scale_down) <= usage_ratio && usage_ratio <= (1.0 + self.scale_up)
     }
 }

@@ -80,6 +80,9 @@ pub(super) fn pods_to_move<'a>(
             Fate::Blocks(reason) => return Err(reason),
         }
     }
+    // The order in which a node got its pods must not matter.
+    sorted.moving.sort_unstable_by(|a, b| (&a.namespace, &a.name).cmp(&(&b.namespace, &b.name)));
+    sorted.daemons.sort_unstable_by(|a, b| (&a.namespace, &a.name).cmp(&(&b.namespace, &b.name)));
     Ok(sorted)
 }
 
@@ -117,8 +120,14 @@ fn fate(profile: &Profile, budgets: &Budgets, pod: &PodView, now: Timestamp) -> 
     Fate::Moves
 }
 
+/// When the pod counts for nothing any more.
+pub(super) fn end_of_termination(pod: &PodView) -> Option<Timestamp> {
+    let grace = Millis::from_secs(pod.grace_period_seconds.unwrap_or(DEFAULT_GRACE_SECONDS));
+    Some(pod.deleting? + grace + LONG_TERMINATING_EXTRA + Millis(1))
+}
+
 /// Whether a controller will make the pod anew.
-pub(super) fn is_recreated(pod: &PodView) -> bool {
+fn is_recreated(pod: &PodView) -> bool {
     ["ReplicationController", "Job", "ReplicaSet", "StatefulSet"].iter().any(|kind| pod.is_owned_by(kind))
 }
 
@@ -128,8 +137,7 @@ fn is_blocking_system_pod(budgets: &Budgets, pod: &PodView) -> bool {
 
 /// A pod whose grace period is over and that still does not go counts for nothing.
 pub(super) fn is_long_terminating(pod: &PodView, now: Timestamp) -> bool {
-    let grace = Millis::from_secs(pod.grace_period_seconds.unwrap_or(DEFAULT_GRACE_SECONDS));
-    pod.deleting.is_some_and(|ends| ends + grace + LONG_TERMINATING_EXTRA < now)
+    end_of_termination(pod).is_some_and(|end| end <= now)
 }
 
 fn has_blocking_local_storage(pod: &PodView) -> bool {

@@ -2,13 +2,14 @@
 //!
 //! After `estimator/binpacking_estimator.go` of cluster-autoscaler 1.36.1.
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use super::model::GroupView;
 use super::template;
 use super::world::World;
 use crate::scheduling::fits;
-use crate::scheduling::view::{PodKey, PodView};
+use crate::scheduling::view::PodView;
 
 /// Pods that scheduling cannot tell apart.
 pub(super) type PodGroup = Vec<Arc<PodView>>;
@@ -20,23 +21,36 @@ const SPREAD_MESSAGE: &str = "node(s) didn't match pod topology spread constrain
 
 struct Estimation<'w, 'a> {
     world: &'w mut World<'a>,
-    group: &'a GroupView,
+    group: usize,
     limit: i32,
-    /// New nodes, in order, and whether a pod was put on each.
-    nodes: Vec<(String, bool)>,
-    placed: Vec<(Arc<PodView>, PodKey)>,
+    /// New nodes, in order.
+    nodes: Vec<String>,
+    /// Where the next search among them starts.
+    rotation: usize,
+    /// Nodes that received a pod. A node that is there already may be among them, and upstream counts it too.
+    used: BTreeSet<String>,
+    placed: Vec<Arc<PodView>>,
 }
 
 /// The nodes that received a pod, and the pods that would run. `limit` is how many nodes may come at most.
-pub(super) fn estimate<'a>(
-    world: &mut World<'a>,
-    group: &'a GroupView,
+pub(super) fn estimate(
+    world: &mut World<'_>,
+    group: usize,
     mut pods: Vec<PodGroup>,
     limit: i32,
 ) -> (i32, Vec<Arc<PodView>>) {
-    pods.sort_by(|a, b| size(&b[0], group).total_cmp(&size(&a[0], group)));
-    let limit = limit.min(MOST_NODES);
-    let mut estimation = Estimation { world, group, limit, nodes: Vec::new(), placed: Vec::new() };
+    let view = &world.snapshot.groups[group];
+    pods.sort_by(|a, b| size(&b[0], view).total_cmp(&size(&a[0], view)));
+    let mark = world.mark();
+    let mut estimation = Estimation {
+        world,
+        group,
+        limit: limit.min(MOST_NODES),
+        nodes: Vec::new(),
+        rotation: 0,
+        used: BTreeSet::new(),
+        placed: Vec::new(),
+    };
     let mut may_grow = true;
     for similar in pods {
         let rest = estimation.on_known_new_nodes(&similar);
@@ -44,7 +58,8 @@ pub(super) fn estimate<'a>(
             may_grow = estimation.on_more_nodes(&similar[rest..]);
         }
     }
-    estimation.finish()
+    estimation.world.revert(mark);
+    (estimation.used.len() as i32, estimation.placed)
 }
 
 /// The share of a node's CPU and of its memory that the pod asks for, added up.
@@ -58,13 +73,10 @@ impl Estimation<'_, '_> {
     /// Fills the nodes that this estimation added; the index of the first pod that does not fit.
     fn on_known_new_nodes(&mut self, pods: &[Arc<PodView>]) -> usize {
         for (index, pod) in pods.iter().enumerate() {
-            let nodes = &self.nodes;
-            if nodes.is_empty() {
-                return index;
-            }
-            let new = |name: &str| nodes.iter().any(|(node, _)| node == name);
-            let Some(node) = self.world.place(pod, new) else { return index };
-            self.note(pod, &node);
+            let Some(found) = self.world.place_among(pod, &self.nodes, self.rotation) else { return index };
+            self.rotation = found + 1;
+            let node = self.nodes[found].clone();
+            self.note(pod, node);
         }
         pods.len()
     }
@@ -76,16 +88,16 @@ impl Estimation<'_, '_> {
                 continue;
             }
             // Another node would be as empty as this one: the pod does not fit on any.
-            if self.nodes.last().is_some_and(|(_, used)| !used) {
+            if self.nodes.last().is_some_and(|name| !self.used.contains(name)) {
                 return true;
             }
             if self.nodes.len() as i32 >= self.limit {
                 return false;
             }
-            let name = format!("template-{}-{}", self.group.name, self.nodes.len());
-            template::add(&mut self.world.cluster, self.world.snapshot, self.group, &name);
-            self.nodes.push((name, false));
-            if !self.on_last_node(pod) {
+            let name = format!("template-{}-{}", self.world.snapshot.groups[self.group].name, self.nodes.len());
+            template::add(self.world, self.group, &name);
+            self.nodes.push(name);
+            if !self.fits_on_last(pod).unwrap_or(false) {
                 break;
             }
         }
@@ -93,19 +105,14 @@ impl Estimation<'_, '_> {
     }
 
     fn on_last_node(&mut self, pod: &Arc<PodView>) -> bool {
-        let Some(last) = self.nodes.last().map(|(name, _)| name.clone()) else { return false };
-        let unbound = template::unbound(pod);
-        match fits(&self.world.cluster, &unbound, &last) {
-            Ok(()) => {
-                self.world.cluster.assume_pod(unbound, &last);
-                self.note(pod, &last);
-                true
-            }
-            // A pod that must spread over nodes may fit on an earlier one, now that there is one more.
+        match self.fits_on_last(pod) {
+            Ok(fits) => fits,
+            // A pod that must spread over nodes may fit on another one, now that there is one more.
             Err(message) if message == SPREAD_MESSAGE && spreads_over_nodes(pod) => {
-                match self.world.place(pod, |name| name != last) {
+                let last = self.nodes.last().cloned().unwrap_or_default();
+                match self.world.place(pod, None, |name| name != last) {
                     Some(node) => {
-                        self.note(pod, &node);
+                        self.note(pod, node);
                         true
                     }
                     None => false,
@@ -115,23 +122,20 @@ impl Estimation<'_, '_> {
         }
     }
 
-    fn note(&mut self, pod: &Arc<PodView>, node: &str) {
-        if let Some(entry) = self.nodes.iter_mut().find(|(name, _)| name == node) {
-            entry.1 = true;
-        }
-        self.placed.push((Arc::clone(pod), pod.key()));
+    /// # Errors
+    /// With the message of the filter that rejects the pod.
+    fn fits_on_last(&mut self, pod: &Arc<PodView>) -> Result<bool, String> {
+        let Some(last) = self.nodes.last().cloned() else { return Ok(false) };
+        let unbound = template::unbound(pod);
+        fits(self.world.cluster, &unbound, &last)?;
+        self.world.put(unbound, &last);
+        self.note(pod, last);
+        Ok(true)
     }
 
-    /// Leaves the world as it was.
-    fn finish(self) -> (i32, Vec<Arc<PodView>>) {
-        for (_, key) in &self.placed {
-            self.world.cluster.remove_pod(&key.namespace, &key.name);
-        }
-        for (name, _) in &self.nodes {
-            template::remove(&mut self.world.cluster, name);
-        }
-        let used = self.nodes.iter().filter(|(_, used)| *used).count();
-        (used as i32, self.placed.into_iter().map(|(pod, _)| pod).collect())
+    fn note(&mut self, pod: &Arc<PodView>, node: String) {
+        self.used.insert(node);
+        self.placed.push(Arc::clone(pod));
     }
 }
 

@@ -9,11 +9,11 @@ use super::profile::Profile;
 use super::world::World;
 
 /// A node that is not ready yet counts as starting for this long (`MaxNodeStartupTime`).
-const STARTUP: Millis = Millis::from_secs(15 * 60);
+pub(super) const STARTUP: Millis = Millis::from_secs(15 * 60);
 const FIRST_BACKOFF_SECONDS: i64 = 5 * 60;
 const LONGEST_BACKOFF_SECONDS: i64 = 30 * 60;
 /// A failure is forgotten after this long without another.
-const BACKOFF_RESET: Millis = Millis::from_secs(3 * 60 * 60);
+pub(super) const BACKOFF_RESET: Millis = Millis::from_secs(3 * 60 * 60);
 
 #[derive(Clone, Debug, Default)]
 pub(super) struct GroupHealth {

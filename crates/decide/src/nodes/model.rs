@@ -4,8 +4,9 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
-use units::Timestamp;
+use units::{Millis, Timestamp};
 
+use super::hints::Hints;
 use crate::report::Report;
 use crate::scheduling::view::{
     BudgetView, ClaimView, CsiNodeView, NamespaceView, NodeView, OwnerSelector, PersistentVolumeView, PodKey, PodView,
@@ -87,7 +88,8 @@ pub struct Snapshot {
     pub groups: Vec<GroupView>,
     /// Registered nodes, in or outside the groups.
     pub nodes: Vec<Arc<NodeView>>,
-    /// All pods that have not ended, bound and pending.
+    /// All pods that have not ended, bound and pending. For [`super::decide_on`], which is given the bound ones in its
+    /// cluster, those that are not bound, of a priority below −10, or being deleted.
     pub pods: Vec<Arc<PodView>>,
     /// The pods that daemon sets would put on a new node (`wire::context::daemon_set_pod`).
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
@@ -129,6 +131,20 @@ pub struct Memory {
     /// Nodes whose deletion was decided and that are still there.
     #[serde(skip_serializing_if = "is_default")]
     pub deleting: BTreeMap<String, Deletion>,
+    /// Where pending pods were put in thought.
+    #[serde(skip_serializing_if = "is_default")]
+    pub pending_hints: Hints,
+    /// Where pods of nodes without need were put in thought.
+    #[serde(skip_serializing_if = "is_default")]
+    pub moving_hints: Hints,
+    /// When nodes without need were last looked for, and the shortest time between two such loops.
+    #[serde(skip_serializing_if = "is_default")]
+    pub last_update: Option<Timestamp>,
+    #[serde(skip_serializing_if = "is_default")]
+    pub shortest_interval: Option<Millis>,
+    /// Loops that follow at once on one that changed something.
+    #[serde(skip_serializing_if = "is_default")]
+    pub immediate_loops: u8,
     /// Drives the random expander, so that a decision can be repeated.
     #[serde(skip_serializing_if = "is_default")]
     pub random: u64,
@@ -159,6 +175,12 @@ impl Memory {
         super::health::back_off(self, group, reason, now);
     }
 
+    /// Whether nothing but the time of the last loop differs.
+    pub(super) fn is_as_settled_as(&self, before: &Memory) -> bool {
+        let same_time = Memory { last_update: before.last_update, ..self.clone() };
+        same_time == *before && self.immediate_loops == 0
+    }
+
     /// The node could not be tainted, drained or deleted and stays.
     pub fn deletion_failed(&mut self, node: &str, now: Timestamp) {
         self.deleting.remove(node);
@@ -183,12 +205,19 @@ pub struct Decision {
     /// Every node without need at present; upstream taints them
     /// `DeletionCandidateOfClusterAutoscaler=<since>:PreferNoSchedule`.
     pub unneeded: Vec<Unneeded>,
+    /// Too many nodes are unready: nothing was looked at.
+    #[serde(default, skip_serializing_if = "is_default")]
+    pub unhealthy: bool,
     /// Pods that no group can help, with upstream's event message (`NotTriggerScaleUp`).
     pub not_helped: Vec<NotHelped>,
     pub report: Report,
     /// When to decide next: at once after a change, which may not be all, otherwise after the scan interval. A pod that
     /// becomes unschedulable starts a loop of its own before that.
     pub next: Timestamp,
+    /// Loops before this instant come to the same end as long as the snapshot stays the same, so that a caller in virtual
+    /// time may leave them out. `None`: nothing is known, the loop at `next` is needed.
+    #[serde(default, skip_serializing_if = "is_default")]
+    pub quiet_until: Option<Timestamp>,
 }
 
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]

@@ -5,20 +5,20 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use units::Millis;
+use units::{Bytes, Millicores, Millis, Timestamp};
 
-use super::drain;
 use super::estimate::{PodGroup, estimate};
 use super::expander::{GrowthOption, choose};
 use super::health::{GroupHealth, is_backed_off};
 use super::model::{Memory, NotHelped, ScaleUp, ScaleUpRequest};
 use super::profile::Profile;
+use super::reasons::Reasons;
 use super::similar::are_similar;
 use super::template;
 use super::world::{World, is_expendable};
 use crate::report::Reason;
 use crate::scheduling::fits;
-use crate::scheduling::view::{PodKey, PodView};
+use crate::scheduling::view::{OwnerView, PodKey, PodView, Resources};
 
 /// While the oldest pod is younger than this, the autoscaler waits for more to come.
 const VERY_NEW: Millis = Millis::from_secs(2);
@@ -27,47 +27,52 @@ const VERY_NEW: Millis = Millis::from_secs(2);
 pub(super) struct Outcome {
     pub(super) scale_ups: Vec<ScaleUp>,
     pub(super) not_helped: Vec<NotHelped>,
-    pub(super) reasons: Vec<Reason>,
     /// All pods were very new: neither up nor down in this loop.
     pub(super) waits_for_more: bool,
 }
 
 /// The pods that the scheduler gave up on and that fit neither on the nodes that are there nor on those to come. Those
 /// that do fit are put there, so that scale-down leaves them their room.
-pub(super) fn pods_to_help(world: &mut World<'_>, memory: &Memory) -> Vec<Arc<PodView>> {
+pub(super) fn pods_to_help(world: &mut World<'_>, memory: &mut Memory) -> Vec<Arc<PodView>> {
     let snapshot = world.snapshot;
-    let mut pods: Vec<Arc<PodView>> = snapshot
-        .pods
-        .iter()
-        .filter(|pod| {
-            pod.node.is_none()
-                && pod.nominated_node.is_none()
-                && pod.unschedulable_since.is_some()
-                && pod.deleting.is_none()
-                && !pod.is_terminal()
-                && !pod.is_owned_by("DaemonSet")
-                && !is_expendable(pod)
-        })
-        .cloned()
-        .collect();
+    let mut pods: Vec<Arc<PodView>> = snapshot.pods.iter().filter(|pod| waits_for_a_node(pod)).cloned().collect();
     // Pods on nodes that are being drained will need a place in a moment.
-    let drained = |node: &String| memory.deleting.get(node).is_some_and(|deletion| deletion.drained);
-    let moving = snapshot.pods.iter().filter(|pod| pod.node.as_ref().is_some_and(drained) && pod.deleting.is_none());
-    pods.extend(moving.filter(|pod| drain::is_recreated(pod)).map(template::unbound));
+    for (node, _) in memory.deleting.iter().filter(|(_, deletion)| deletion.drained) {
+        let moving = world.cluster.pods_on(node).filter(|pod| pod.deleting.is_none());
+        pods.extend(moving.filter(|pod| !pod.is_mirror() && !pod.is_owned_by("DaemonSet")).map(template::unbound));
+    }
     let order = |pod: &Arc<PodView>| (std::cmp::Reverse(world.cluster.priority(pod)), pod.created, pod.key());
     pods.sort_by_cached_key(order);
-    let mut hopeless: Vec<Arc<PodView>> = Vec::new();
+    let mut hints = std::mem::take(&mut memory.pending_hints);
+    let mut hopeless = Alike::default();
     pods.retain(|pod| {
-        if hopeless.iter().any(|other| are_equivalent(other, pod)) {
+        if hopeless.find(pod).is_some() {
             return true;
         }
-        let placed = world.place(pod, |_| true).is_some();
+        let placed = world.place(pod, Some(&mut hints), |_| true).is_some();
         if !placed {
-            hopeless.push(Arc::clone(pod));
+            hopeless.insert(pod);
         }
         !placed
     });
+    hints.drop_old();
+    memory.pending_hints = hints;
     pods
+}
+
+fn waits_for_a_node(pod: &PodView) -> bool {
+    pod.node.is_none()
+        && pod.nominated_node.is_none()
+        && pod.unschedulable_since.is_some()
+        && pod.deleting.is_none()
+        && !pod.is_terminal()
+        && !pod.is_owned_by("DaemonSet")
+        && !is_expendable(pod)
+}
+
+/// The instants at which the pod's age starts to count for more.
+pub(super) fn turning_points(profile: &Profile, pod: &PodView) -> [Timestamp; 2] {
+    [pod.created + delay(profile, pod) + Millis(1), pod.created + VERY_NEW]
 }
 
 pub(super) fn scale_up(
@@ -76,6 +81,7 @@ pub(super) fn scale_up(
     health: &[GroupHealth],
     memory: &mut Memory,
     mut pods: Vec<Arc<PodView>>,
+    reasons: &mut Reasons,
 ) -> Outcome {
     let now = world.snapshot.now;
     pods.retain(|pod| now - pod.created > delay(profile, pod));
@@ -84,12 +90,12 @@ pub(super) fn scale_up(
     if oldest + VERY_NEW > now {
         outcome.waits_for_more = true;
         let text = "Unschedulable pods are very new, waiting one iteration for more";
-        outcome.reasons.push(Reason::new("nodes.scale-up.very-new", text).with("pods", pods.len()));
+        reasons.push(Reason::new("nodes.scale-up.very-new", text).with("pods", pods.len()));
         return outcome;
     }
     let mut plan = Plan::new(profile, world, health, memory, group_pods(pods));
-    plan.find_options(world, &mut outcome);
-    plan.execute(world, memory, &mut outcome);
+    plan.find_options(world, reasons);
+    plan.execute(world, memory, &mut outcome, reasons);
     outcome.not_helped = plan.not_helped(world);
     outcome
 }
@@ -104,16 +110,48 @@ fn delay(profile: &Profile, pod: &PodView) -> Millis {
 /// As `equivalence.BuildPodGroups`: pods of one controller with the same labels and spec.
 fn group_pods(pods: Vec<Arc<PodView>>) -> Vec<PodGroup> {
     let mut groups: Vec<PodGroup> = Vec::new();
+    let mut alike = Alike::default();
     for pod in pods {
-        match groups.iter_mut().find(|group| are_equivalent(&group[0], &pod)) {
-            Some(group) => group.push(pod),
-            None => groups.push(vec![pod]),
+        match alike.find(&pod) {
+            Some(group) => groups[group].push(pod),
+            None => {
+                alike.insert_as(&pod, groups.len());
+                groups.push(vec![pod]);
+            }
         }
     }
     groups
 }
 
-pub(super) fn are_equivalent(a: &PodView, b: &PodView) -> bool {
+/// Pods that stand for those like them, by controller.
+#[derive(Default)]
+struct Alike {
+    by_owner: BTreeMap<OwnerView, Vec<(Arc<PodView>, usize)>>,
+}
+
+impl Alike {
+    /// Controllers with more kinds of pods than this are not looked through.
+    const MOST_PER_OWNER: usize = 10;
+
+    fn find(&self, pod: &PodView) -> Option<usize> {
+        let known = self.by_owner.get(pod.owner.as_ref()?)?;
+        known.iter().find(|(other, _)| are_equivalent(other, pod)).map(|(_, index)| *index)
+    }
+
+    fn insert(&mut self, pod: &Arc<PodView>) {
+        self.insert_as(pod, 0);
+    }
+
+    fn insert_as(&mut self, pod: &Arc<PodView>, index: usize) {
+        let Some(owner) = &pod.owner else { return };
+        let known = self.by_owner.entry(owner.clone()).or_default();
+        if known.len() < Self::MOST_PER_OWNER {
+            known.push((Arc::clone(pod), index));
+        }
+    }
+}
+
+fn are_equivalent(a: &PodView, b: &PodView) -> bool {
     a.owner.is_some()
         && a.owner == b.owner
         && a.namespace == b.namespace
@@ -151,8 +189,7 @@ impl<'p> Plan<'p> {
         let now = world.snapshot.now;
         let mut skipped = BTreeMap::new();
         for (index, group) in world.snapshot.groups.iter().enumerate() {
-            let requested = memory.scale_up_requests.get(&group.name).map_or(0, |request| request.increase);
-            let reason = if !health[index].is_healthy(profile, requested) {
+            let reason = if !health[index].is_healthy(profile, requested(memory, &group.name)) {
                 Some("not ready for scale-up")
             } else if is_backed_off(memory, &group.name, now) {
                 Some("in backoff after failed scale-up")
@@ -167,16 +204,16 @@ impl<'p> Plan<'p> {
         Plan { profile, pods, verdicts, skipped, options: Vec::new() }
     }
 
-    fn find_options(&mut self, world: &mut World<'_>, outcome: &mut Outcome) {
+    fn find_options(&mut self, world: &mut World<'_>, reasons: &mut Reasons) {
         let snapshot = world.snapshot;
         for index in (0..snapshot.groups.len()).filter(|index| !self.skipped.contains_key(index)) {
-            let group = &snapshot.groups[index];
-            let name = format!("template-node-for-{}", group.name);
-            template::add(&mut world.cluster, snapshot, group, &name);
+            let name = format!("template-node-for-{}", snapshot.groups[index].name);
+            let mark = world.mark();
+            template::add(world, index, &name);
             for (pods, verdicts) in self.pods.iter().zip(&mut self.verdicts) {
-                verdicts.insert(index, fits(&world.cluster, &pods[0], &name));
+                verdicts.insert(index, fits(world.cluster, &pods[0], &name));
             }
-            template::remove(&mut world.cluster, &name);
+            world.revert(mark);
         }
         for index in (0..snapshot.groups.len()).filter(|index| !self.skipped.contains_key(index)) {
             let pods: Vec<PodGroup> = self.helped_by(index).map(|pods| self.pods[pods].clone()).collect();
@@ -186,19 +223,19 @@ impl<'p> Plan<'p> {
             let group = &snapshot.groups[index];
             let room = |index: &usize| snapshot.groups[*index].max - snapshot.groups[*index].target_size;
             let limit = room(&index) + self.similar_to(world, index).iter().map(room).sum::<i32>();
-            let (nodes, pods) = estimate(world, group, pods, limit);
+            let (nodes, pods) = estimate(world, index, pods, limit);
             if nodes > 0 && !pods.is_empty() {
                 let option = GrowthOption { group: index, nodes, pods };
                 let text = format!("{} would need {nodes} node(s) for {} pod(s)", group.name, option.pods.len());
                 let reason = Reason::new("nodes.scale-up.option", text).with("group", group.name.as_str());
                 let reason = reason.with("nodes", nodes).with("pods", option.pods.len());
-                outcome.reasons.push(reason.with("waste", option.waste(group)));
+                reasons.push(reason.with("waste", option.waste(group)));
                 self.options.push(option);
             }
         }
         for (index, reason) in &self.skipped {
             let text = format!("{} is left out: {reason}", snapshot.groups[*index].name);
-            outcome.reasons.push(Reason::new("nodes.scale-up.skipped", text));
+            reasons.push(Reason::new("nodes.scale-up.skipped", text));
         }
     }
 
@@ -212,21 +249,34 @@ impl<'p> Plan<'p> {
             return Vec::new();
         }
         let groups = &world.snapshot.groups;
-        let (a, helped) = (template::node(&groups[group], "a"), self.helped_by(group).collect::<Vec<_>>());
+        let template = |group: usize| {
+            let node = template::node(&groups[group], "a");
+            let daemons = world.snapshot.daemon_sets.iter().filter(|pod| template::runs_on(pod, &node));
+            let mut on_it = Resources::default();
+            for pod in daemons {
+                on_it.cpu = Millicores(on_it.cpu.0 + pod.requests.cpu.0);
+                on_it.memory = Bytes(on_it.memory.0 + pod.requests.memory.0);
+            }
+            (node, on_it)
+        };
+        let ((a, on_a), helped) = (template(group), self.helped_by(group).collect::<Vec<_>>());
         (0..groups.len())
             .filter(|other| *other != group && !self.skipped.contains_key(other))
-            .filter(|other| are_similar(&a, &template::node(&groups[*other], "a")))
+            .filter(|other| {
+                let (b, on_b) = template(*other);
+                are_similar(&a, &on_a, &b, &on_b)
+            })
             .filter(|other| helped.iter().all(|pods| matches!(self.verdicts[*pods].get(other), Some(Ok(())))))
             .collect()
     }
 
-    fn execute(&mut self, world: &World<'_>, memory: &mut Memory, outcome: &mut Outcome) {
+    fn execute(&mut self, world: &World<'_>, memory: &mut Memory, outcome: &mut Outcome, reasons: &mut Reasons) {
         let groups = &world.snapshot.groups;
         let Some(chosen) = choose(self.profile.expander, &self.options, groups, memory) else { return };
         let option = &self.options[chosen];
         let name = &groups[option.group].name;
         let text = format!("the {} expander chooses {name} among {}", self.profile.expander.name(), self.options.len());
-        outcome.reasons.push(Reason::new("nodes.scale-up.expander", text));
+        reasons.push(Reason::new("nodes.scale-up.expander", text));
         let mut members = vec![option.group];
         members.extend(self.similar_to(world, option.group));
         let sizes = balance(members.iter().map(|i| (groups[*i].target_size, groups[*i].max)).collect(), option.nodes);
@@ -267,6 +317,11 @@ impl<'p> Plan<'p> {
         }
         list
     }
+}
+
+/// How many nodes of those that the group was asked for are still to come.
+pub(super) fn requested(memory: &Memory, group: &str) -> i32 {
+    memory.scale_up_requests.get(group).map_or(0, |request| request.increase)
 }
 
 /// Registers what the cloud is asked for.

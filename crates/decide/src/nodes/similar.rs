@@ -7,7 +7,7 @@ use std::collections::BTreeMap;
 use crate::scheduling::view::{NodeView, Resources};
 
 /// Labels that differ between groups by nature.
-const IGNORED: [&str; 15] = [
+const IGNORED: [&str; 16] = [
     "kubernetes.io/hostname",
     "failure-domain.beta.kubernetes.io/zone",
     "failure-domain.beta.kubernetes.io/region",
@@ -21,6 +21,7 @@ const IGNORED: [&str; 15] = [
     "aksEngineVersion",
     "creationSource",
     "poolName",
+    "resourceNameSuffix",
     "kubernetes.azure.com/consolidated-additional-properties",
     "kubernetes.azure.com/node-image-version",
 ];
@@ -28,8 +29,10 @@ const IGNORED: [&str; 15] = [
 /// Memory may differ by this much, as machines of one size report it differently.
 const CAPACITY_TOLERANCE: f64 = 0.015;
 const ALLOCATABLE_TOLERANCE: f64 = 0.05;
+const FREE_TOLERANCE: f64 = 0.05;
 
-pub(super) fn are_similar(a: &NodeView, b: &NodeView) -> bool {
+/// Compares two templates, given what their daemon pods ask for.
+pub(super) fn are_similar(a: &NodeView, on_a: &Resources, b: &NodeView, on_b: &Resources) -> bool {
     for label in ["kubernetes.azure.com/agentpool", "agentpool"] {
         if a.labels.get(label).is_some_and(|pool| !pool.is_empty() && b.labels.get(label) == Some(pool)) {
             return true;
@@ -38,6 +41,7 @@ pub(super) fn are_similar(a: &NodeView, b: &NodeView) -> bool {
     similar_capacity(&a.capacity, &b.capacity)
         && a.pod_limit == b.pod_limit
         && similar_allocatable(&a.allocatable, &b.allocatable)
+        && similar_free((&a.allocatable, on_a), (&b.allocatable, on_b))
         && labels(a) == labels(b)
 }
 
@@ -52,6 +56,11 @@ fn similar_allocatable(a: &Resources, b: &Resources) -> bool {
     within(a.cpu.0, b.cpu.0, ALLOCATABLE_TOLERANCE)
         && within(a.memory.0, b.memory.0, ALLOCATABLE_TOLERANCE)
         && within(a.ephemeral_storage.0, b.ephemeral_storage.0, ALLOCATABLE_TOLERANCE)
+}
+
+fn similar_free((all_a, on_a): (&Resources, &Resources), (all_b, on_b): (&Resources, &Resources)) -> bool {
+    let cpu = within(all_a.cpu.0 - on_a.cpu.0, all_b.cpu.0 - on_b.cpu.0, FREE_TOLERANCE);
+    cpu && within(all_a.memory.0 - on_a.memory.0, all_b.memory.0 - on_b.memory.0, FREE_TOLERANCE)
 }
 
 fn within(a: i64, b: i64, tolerance: f64) -> bool {
@@ -81,7 +90,16 @@ mod tests {
     fn check(change: impl Fn(&mut NodeView), expected: bool) {
         let (a, mut b) = (node("a", "1", 1000), node("b", "2", 1000));
         change(&mut b);
-        assert_eq!(are_similar(&a, &b), expected, "{b:?}");
+        let nothing = Resources::default();
+        assert_eq!(are_similar(&a, &nothing, &b, &nothing), expected, "{b:?}");
+    }
+
+    #[test]
+    fn daemon_pods_may_make_groups_differ() {
+        let (a, b) = (node("a", "1", 1000), node("b", "2", 1000));
+        let daemon = |cpu| Resources { cpu: Millicores(cpu), ..Resources::default() };
+        assert!(are_similar(&a, &daemon(500), &b, &daemon(550)));
+        assert!(!are_similar(&a, &daemon(500), &b, &daemon(600)));
     }
 
     #[test]

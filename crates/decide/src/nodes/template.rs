@@ -2,8 +2,8 @@
 
 use std::sync::Arc;
 
-use super::model::{GroupView, Snapshot};
-use crate::scheduling::Cluster;
+use super::model::GroupView;
+use super::world::World;
 use crate::scheduling::view::{NodeView, PodView, TaintEffect};
 
 const HOSTNAME: &str = "kubernetes.io/hostname";
@@ -21,6 +21,13 @@ const PASSING_TAINTS: [&str; 9] = [
     "node.cloudprovider.kubernetes.io/shutdown",
 ];
 
+/// Taints with these prefixes pass too (`utils/taints`).
+const PASSING_PREFIXES: [&str; 3] = [
+    "ignore-taint.cluster-autoscaler.kubernetes.io/",
+    "startup-taint.cluster-autoscaler.kubernetes.io/",
+    "status-taint.cluster-autoscaler.kubernetes.io/",
+];
+
 /// Those that every daemon set's pods tolerate.
 const TOLERATED_BY_DAEMONS: [&str; 6] = [
     "node.kubernetes.io/not-ready",
@@ -31,46 +38,55 @@ const TOLERATED_BY_DAEMONS: [&str; 6] = [
     "node.kubernetes.io/unschedulable",
 ];
 
-/// Adds a node as the group's template says, with the daemon pods that will run on it, and returns its pods' names so
-/// that `remove` can take all of it back.
-pub(super) fn add(cluster: &mut Cluster, snapshot: &Snapshot, group: &GroupView, name: &str) {
-    let view = node(group, name);
-    let daemons: Vec<PodView> = snapshot
+/// Adds a node as the group's template says, with the daemon pods that will run on it and the static pods that run on a
+/// node of the group already.
+pub(super) fn add(world: &mut World<'_>, index: usize, name: &str) {
+    let view = node(&world.snapshot.groups[index], name);
+    let mut pods: Vec<PodView> = world
+        .snapshot
         .daemon_sets
         .iter()
         .filter(|pod| runs_on(pod, &view))
-        .map(|pod| PodView { name: format!("{}-{name}", pod.name), ..PodView::clone(pod) })
+        .map(|pod| named(pod, name))
         .collect();
-    cluster.upsert_node(view);
-    for pod in daemons {
-        cluster.assume_pod(pod, name);
+    pods.extend(static_pods(world, index).iter().map(|pod| named(pod, name)));
+    world.add_node(view);
+    for pod in pods {
+        world.put(Arc::new(pod), name);
     }
 }
 
-/// Takes a node and everything on it out of the cluster.
-pub(super) fn remove(cluster: &mut Cluster, name: &str) {
-    let pods: Vec<_> = cluster.pods_on(name).map(|pod| pod.key()).collect();
-    for pod in pods {
-        cluster.remove_pod(&pod.namespace, &pod.name);
-    }
-    cluster.remove_node(name);
+fn named(pod: &PodView, node: &str) -> PodView {
+    PodView { name: format!("{}-{node}", pod.name), node: None, ..pod.clone() }
+}
+
+/// Upstream takes the first good node of a group as its template, and leaves the mirror pods on it.
+fn static_pods(world: &World<'_>, index: usize) -> Vec<Arc<PodView>> {
+    let good = |node: &&&Arc<NodeView>| {
+        node.ready && !node.unschedulable && !world.leaving.contains(node.name.as_str())
+    };
+    let Some(example) = world.nodes_of(index).iter().find(good) else { return Vec::new() };
+    world.cluster.pods_on(&example.name).filter(|pod| pod.is_mirror()).map(Arc::clone).collect()
 }
 
 pub(super) fn node(group: &GroupView, name: &str) -> NodeView {
     let mut view = NodeView::clone(&group.template);
     view.name = name.to_owned();
     view.labels.insert(HOSTNAME.to_owned(), name.to_owned());
-    view.taints.retain(|taint| !PASSING_TAINTS.contains(&taint.key.as_str()) && !is_autoscalers(&taint.key));
+    view.taints.retain(|taint| !is_passing(&taint.key));
     view.unschedulable = false;
     view.ready = true;
     view
 }
 
-pub(super) fn is_autoscalers(taint: &str) -> bool {
-    taint == super::scale_down::DELETION_TAINT || taint == super::scale_down::CANDIDATE_TAINT
+fn is_passing(taint: &str) -> bool {
+    PASSING_TAINTS.contains(&taint)
+        || PASSING_PREFIXES.iter().any(|prefix| taint.starts_with(prefix))
+        || taint == super::scale_down::DELETION_TAINT
+        || taint == super::scale_down::CANDIDATE_TAINT
 }
 
-fn runs_on(pod: &PodView, node: &NodeView) -> bool {
+pub(super) fn runs_on(pod: &PodView, node: &NodeView) -> bool {
     let selected = pod.node_selector.iter().all(|(key, value)| node.labels.get(key) == Some(value));
     let required = pod.node_affinity.as_ref();
     selected

@@ -48,7 +48,9 @@ pub fn place<'a>(cluster: &'a Cluster, pod: &PodView, profile: &Profile, tie: &m
             let nodes: Vec<_> = feasible.iter().map(|index| &cluster.nodes[*index]).collect();
             let totals = totals(&scores::run(cluster, pod, &nodes), nodes.len());
             let best = best(&totals);
-            Some(nodes[best[tie.pick(best.len())]].name())
+            // As `bound` draws, so that both leave the same source of chance behind.
+            let chosen = if best.len() == 1 { 0 } else { tie.pick(best.len()) };
+            Some(nodes[best[chosen]].name())
         }
     }
 }
@@ -86,6 +88,19 @@ pub(crate) fn first_fit(
         }
     }
     Err(last.unwrap_or_else(|| "no node is acceptable".to_owned()))
+}
+
+/// The same among these nodes only; the answer is an index into them.
+pub(crate) fn first_fit_among(cluster: &Cluster, pod: &PodView, nodes: &[String], start: usize) -> Option<usize> {
+    if nodes.is_empty() {
+        return None;
+    }
+    let filters = Filters::prepare(cluster, pod).ok()?;
+    (0..nodes.len()).map(|offset| (start + offset) % nodes.len()).find(|index| {
+        let allowed = filters.only.as_ref().is_none_or(|only| only.contains(nodes[*index].as_str()));
+        let node = cluster.find(&nodes[*index]).map(|node| &cluster.nodes[node]);
+        allowed && node.is_some_and(|node| filters.check(pod, node).is_ok())
+    })
 }
 
 /// # Errors

@@ -15,7 +15,7 @@ pub mod view;
 
 use serde::{Deserialize, Serialize};
 
-pub(crate) use attempt::first_fit;
+pub(crate) use attempt::{first_fit, first_fit_among};
 pub use attempt::{fits, place, schedule};
 pub use cluster::Cluster;
 pub use outcome::{NodeResult, NodeVerdict, Outcome, Placement, Preemption};

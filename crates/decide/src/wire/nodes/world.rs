@@ -15,6 +15,13 @@ use crate::scheduling::{Cluster, Placement, Profile, TieBreak, schedule};
 const FAILED_NODE_TOLERATION: Millis = Millis::from_secs(300);
 const UNREACHABLE: &str = "node.kubernetes.io/unreachable";
 const HOSTNAME: &str = "kubernetes.io/hostname";
+const CANDIDATE_TAINT: &str = "DeletionCandidateOfClusterAutoscaler";
+/// Candidate taints written in one loop at most (`--max-bulk-soft-taint-count`).
+const CANDIDATES_PER_LOOP: usize = 10;
+/// How long the first nodes have been there at t = 0: longer than every time that an autoscaler waits for a node.
+const AGE_OF_FIRST_NODES: Millis = Millis::from_secs(24 * 60 * 60);
+/// A loop that changes something is followed by another at once; this many are more than groups and nodes can ask for.
+const MOST_LOOPS_AT_ONCE: usize = 10_000;
 
 struct Group {
     size: i32,
@@ -33,17 +40,28 @@ struct World {
     cluster: Cluster,
     tie: TieBreak,
     memory: Memory,
+    /// Timed loops come every scan interval after this one.
+    last_loop: Timestamp,
     /// When the autoscaler looks next.
     next_loop: Timestamp,
+    /// Whether loops that can change nothing are left out.
+    skips: bool,
     /// When the pods of failed nodes are evicted.
     evictions: BTreeMap<String, Timestamp>,
     lines: Vec<Value>,
 }
 
 /// Plays the plan to its end and answers the lines to print.
-pub(super) fn play(mut plan: Plan) -> Vec<Value> {
+///
+/// The autoscaler starts at t = 0: its first timed loop comes after one scan interval, as in its `main.go`.
+pub(super) fn play(plan: Plan) -> Vec<Value> {
+    play_with(plan, true)
+}
+
+/// `skips`: whether loops that can change nothing are left out, which must not change a line.
+pub(super) fn play_with(mut plan: Plan, skips: bool) -> Vec<Value> {
     let events = std::mem::take(&mut plan.events);
-    let mut world = World::new(plan);
+    let mut world = World::new(plan, skips);
     let mut events = events.into_iter().peekable();
     loop {
         let now = world.now;
@@ -68,7 +86,7 @@ pub(super) fn play(mut plan: Plan) -> Vec<Value> {
 }
 
 impl World {
-    fn new(plan: Plan) -> World {
+    fn new(plan: Plan, skips: bool) -> World {
         let mut cluster = Cluster::new();
         cluster.set_budgets(plan.budgets.iter().cloned());
         let empty = |_| Group { size: 0, next_number: 0, instances: BTreeMap::new() };
@@ -80,7 +98,9 @@ impl World {
             cluster,
             tie: TieBreak::new(plan.seed),
             memory: Memory { random: plan.seed, ..Memory::default() },
-            next_loop: Timestamp(0),
+            last_loop: Timestamp(0),
+            next_loop: Timestamp(0) + plan.profile.scan_interval,
+            skips,
             evictions: BTreeMap::new(),
             lines: Vec::new(),
             plan,
@@ -102,7 +122,16 @@ impl World {
         state.size = size;
     }
 
+    /// Something changed: no timed loop may be left out any more.
+    fn wake(&mut self) {
+        let interval = self.plan.profile.scan_interval.0;
+        let passed = (self.now - self.last_loop).0;
+        let loops = (passed + interval - 1) / interval;
+        self.next_loop = self.next_loop.min(self.last_loop + Millis(interval.saturating_mul(loops.max(1))));
+    }
+
     fn apply(&mut self, event: EventPlan) {
+        self.wake();
         for key in event.remove {
             self.pods.remove(&key);
             self.cluster.remove_pod(&key.namespace, &key.name);
@@ -118,8 +147,13 @@ impl World {
             self.evictions.insert(view.name.clone(), self.now + FAILED_NODE_TOLERATION);
             self.put_node(view);
         }
-        for pod in event.add {
-            self.pods.insert(pod.key(), Arc::new(pod));
+        for mut pod in event.add {
+            if pod.node.is_some() {
+                pod.phase = PodPhase::Running;
+            }
+            let pod = Arc::new(pod);
+            self.cluster.upsert_pod(Arc::clone(&pod));
+            self.pods.insert(pod.key(), pod);
         }
     }
 
@@ -135,7 +169,11 @@ impl World {
         for (plan, group) in self.plan.groups.iter().zip(&self.groups) {
             let due =
                 group.instances.iter().filter(|(name, ready)| **ready <= self.now && !self.nodes.contains_key(*name));
-            booted.extend(due.map(|(name, _)| new_node(&plan.template, name, self.now)));
+            let created = if self.now == Timestamp(0) { self.now - AGE_OF_FIRST_NODES } else { self.now };
+            booted.extend(due.map(|(name, _)| new_node(&plan.template, name, created)));
+        }
+        if !booted.is_empty() {
+            self.wake();
         }
         for node in booted {
             self.start_daemons(&node);
@@ -144,8 +182,12 @@ impl World {
         let due: Vec<String> =
             self.evictions.iter().filter(|(_, at)| **at <= self.now).map(|(name, _)| name.clone()).collect();
         for node in due {
+            self.wake();
             self.evictions.remove(&node);
-            self.empty_node(&node);
+            let leaves = |pod: &PodView| !pod.is_owned_by("DaemonSet") && !pod.is_mirror();
+            let keys: Vec<PodKey> =
+                self.cluster.pods_on(&node).filter(|pod| leaves(pod)).map(|pod| pod.key()).collect();
+            keys.iter().for_each(|key| self.evict(key));
         }
     }
 
@@ -172,15 +214,13 @@ impl World {
     /// The pods of a node end; those with a controller come back under the same name and wait for a node.
     fn empty_node(&mut self, node: &str) {
         let keys: Vec<PodKey> = self.cluster.pods_on(node).map(|pod| pod.key()).collect();
-        for key in keys {
-            self.evict(&key);
-        }
+        keys.iter().for_each(|key| self.evict(key));
     }
 
     fn evict(&mut self, key: &PodKey) {
         self.cluster.remove_pod(&key.namespace, &key.name);
         let Some(pod) = self.pods.remove(key) else { return };
-        if pod.owner.is_some() && !pod.is_owned_by("DaemonSet") {
+        if pod.owner.is_some() && !pod.is_owned_by("DaemonSet") && !pod.is_mirror() {
             let again = PodView {
                 node: None,
                 nominated_node: None,
@@ -224,6 +264,7 @@ impl World {
     }
 
     fn run_on(&mut self, pod: &PodView, node: String) {
+        self.wake();
         let view = PodView {
             node: Some(node),
             phase: PodPhase::Running,
@@ -237,17 +278,26 @@ impl World {
     }
 
     fn decide(&mut self) {
-        let snapshot = self.snapshot();
-        let decision = nodes::decide(&self.plan.profile, &snapshot, &mut self.memory);
-        self.next_loop = decision.next;
-        self.act(decision);
-        // A loop that changed something is followed by another at once; once is enough in a world without delays.
-        if self.next_loop <= self.now {
+        self.last_loop = self.now;
+        for _ in 0..MOST_LOOPS_AT_ONCE {
             let snapshot = self.snapshot();
-            let decision = nodes::decide(&self.plan.profile, &snapshot, &mut self.memory);
-            self.next_loop = self.now + self.plan.profile.scan_interval;
+            let decision = nodes::decide_on(&self.plan.profile, &snapshot, &mut self.memory, &mut self.cluster);
+            let marked = decision.unhealthy || self.mark_candidates(&decision);
+            self.next_loop = self.timed_loop(decision.quiet_until.filter(|_| self.skips && marked));
+            let again = decision.next <= self.now;
             self.act(decision);
+            if !again {
+                break;
+            }
         }
+    }
+
+    /// The first timed loop, or the first at or after `quiet_until`.
+    fn timed_loop(&self, quiet_until: Option<Timestamp>) -> Timestamp {
+        let interval = self.plan.profile.scan_interval.0;
+        let quiet = quiet_until.map_or(0, |until| (until - self.now).0.max(0));
+        let loops = (quiet / interval + i64::from(quiet % interval > 0)).max(1);
+        self.now + Millis(interval.saturating_mul(loops))
     }
 
     fn act(&mut self, decision: Decision) {
@@ -263,6 +313,11 @@ impl World {
                                    "node": down.node, "reason": down.reason, "report": decision.report}));
             self.delete(down);
         }
+        // All nodes are marked before the first pod leaves, so none moves from one that goes to another that goes.
+        if !decision.scale_downs.is_empty() {
+            self.wake();
+            self.bind();
+        }
     }
 
     fn delete(&mut self, down: &ScaleDown) {
@@ -274,9 +329,26 @@ impl World {
         let group = &mut self.groups[index];
         group.instances.remove(&down.node);
         group.size -= 1;
-        if self.bind() {
-            self.next_loop = self.now;
+    }
+
+    /// Pods rather go elsewhere than on nodes without need: those get a taint, a few in each loop. The answer is whether
+    /// all have what they should.
+    fn mark_candidates(&mut self, decision: &Decision) -> bool {
+        let unneeded: BTreeSet<&str> = decision.unneeded.iter().map(|unneeded| unneeded.node.as_str()).collect();
+        let wrong = |node: &&Arc<NodeView>| node.has_taint(CANDIDATE_TAINT) != unneeded.contains(node.name.as_str());
+        let mut changes: Vec<NodeView> = self.nodes.values().filter(wrong).map(|node| NodeView::clone(node)).collect();
+        // Taints are taken away first.
+        changes.sort_by_key(|node| !node.has_taint(CANDIDATE_TAINT));
+        let all = changes.len() <= CANDIDATES_PER_LOOP;
+        for mut node in changes.into_iter().take(CANDIDATES_PER_LOOP) {
+            if node.has_taint(CANDIDATE_TAINT) {
+                node.taints.retain(|taint| taint.key != CANDIDATE_TAINT);
+            } else {
+                node.taints.push(Taint::new(CANDIDATE_TAINT, "", TaintEffect::PreferNoSchedule));
+            }
+            self.put_node(node);
         }
+        all
     }
 
     fn snapshot(&self) -> Snapshot {
@@ -293,7 +365,7 @@ impl World {
             now: self.now,
             groups: groups.collect(),
             nodes: self.nodes.values().cloned().collect(),
-            pods: self.pods.values().cloned().collect(),
+            pods: self.pods.values().filter(|pod| is_shown(pod)).cloned().collect(),
             daemon_sets: self.plan.daemons.clone(),
             budgets: self.plan.budgets.clone(),
             surroundings: nodes::Surroundings::default(),
@@ -325,17 +397,22 @@ impl World {
     }
 }
 
+/// Of bound pods, which the cluster holds, only those that the autoscaler leaves out.
+fn is_shown(pod: &PodView) -> bool {
+    pod.node.is_none() || pod.deleting.is_some() || pod.priority.is_some_and(|priority| priority < 0)
+}
+
 fn seconds(at: Timestamp) -> Value {
     if at.0 % 1000 == 0 { json!(at.0 / 1000) } else { json!(at.0 as f64 / 1000.0) }
 }
 
-fn new_node(template: &NodeView, name: &str, now: Timestamp) -> NodeView {
+fn new_node(template: &NodeView, name: &str, created: Timestamp) -> NodeView {
     let mut node = template.clone();
     node.name = name.to_owned();
     node.labels.insert(HOSTNAME.to_owned(), name.to_owned());
-    node.created = now;
+    node.created = created;
     node.ready = true;
-    node.ready_changed = Some(now);
+    node.ready_changed = Some(created);
     node.unready_reason.clear();
     node
 }

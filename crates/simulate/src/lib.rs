@@ -1,0 +1,4 @@
+//! The platform in virtual time.
+
+pub mod load;
+pub mod scenario;
