@@ -61,12 +61,13 @@ impl ResponseBody {
         ResponseBody::Own(Full::new(text.into()))
     }
 
-    pub fn passed(body: Incoming, connection: Connection) -> ResponseBody {
-        if body.is_end_stream() {
+    pub fn passed(body: Incoming, mut connection: Option<Connection>) -> ResponseBody {
+        if body.is_end_stream()
+            && let Some(connection) = connection.take()
+        {
             connection.release();
-            return ResponseBody::Passed { body, connection: None };
         }
-        ResponseBody::Passed { body, connection: Some(connection) }
+        ResponseBody::Passed { body, connection }
     }
 }
 

@@ -111,7 +111,7 @@ impl Proxy {
         mut service: Arc<Service>,
         route: &(String, String),
         attempt: &mut Attempt,
-    ) -> Result<(Response<Incoming>, Connection), Failure> {
+    ) -> Result<(Response<Incoming>, Option<Connection>), Failure> {
         loop {
             let Some(upstream) = service.pick(&attempt.tried) else {
                 if service.is_empty() {
@@ -126,14 +126,14 @@ impl Proxy {
                 continue;
             };
             let connected = if attempt.idempotent { upstream.connection().await } else { upstream.connect().await };
-            let Ok(mut connection) = connected else {
+            let Ok(connection) = connected else {
                 attempt.tried.push(upstream.address);
                 self.metrics.retry(&service.name);
                 continue;
             };
             let is_fresh = connection.is_fresh;
             let failed = match connection.send(request).await {
-                Ok(response) => return Ok((response, connection)),
+                Ok(answered) => return Ok(answered),
                 Err(failed) => failed,
             };
             // An idle connection that had died says nothing about the pod.
