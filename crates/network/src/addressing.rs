@@ -2,6 +2,8 @@
 
 use std::net::Ipv4Addr;
 
+use crate::plan;
+
 /// The ranges of the platform; each has its own second octet when addresses are mapped to loopback.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Range {
@@ -12,11 +14,15 @@ pub enum Range {
     LoadBalancer = 4,
 }
 
-/// Without isolation every address is a loopback address of its own: `127.(16·slot + range).b.c`, where `b.c` are the
-/// virtual address's last two octets. The slot keeps several clouds on one host apart.
+/// How the virtual addresses of the platform become addresses that programs bind and dial.
+///
+/// In the sandbox they are what they are. Without isolation every address is a loopback address of its own:
+/// `127.(16·slot + range).b.c`, where `b.c` are the virtual address's last two octets. The slot keeps several clouds on one
+/// host apart.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Addressing {
-    slot: u8,
+pub enum Addressing {
+    Virtual,
+    Loopback { slot: u8 },
 }
 
 impl Addressing {
@@ -26,18 +32,24 @@ impl Addressing {
     /// When the slot is outside [`Addressing::SLOTS`].
     pub fn loopback(slot: u8) -> Addressing {
         assert!(Self::SLOTS.contains(&slot), "slot {slot} is outside 1..=7");
-        Addressing { slot }
+        Addressing::Loopback { slot }
     }
 
-    /// The address that programs on this host bind and dial.
+    /// The address that programs bind and dial.
     pub fn host_address(self, range: Range, virtual_address: Ipv4Addr) -> Ipv4Addr {
         let [_, _, b, c] = virtual_address.octets();
-        Ipv4Addr::new(127, 16 * self.slot + range as u8, b, c)
+        match self {
+            Addressing::Virtual => virtual_address,
+            Addressing::Loopback { slot } => Ipv4Addr::new(127, 16 * slot + range as u8, b, c),
+        }
     }
 
-    /// The /16 of a range, e.g. for the service range of the API server.
-    pub fn prefix(self, range: Range) -> (Ipv4Addr, u8) {
-        (Ipv4Addr::new(127, 16 * self.slot + range as u8, 0, 0), 16)
+    /// The range of cluster addresses, for the API server.
+    pub fn service_range(self) -> (Ipv4Addr, u8) {
+        match self {
+            Addressing::Virtual => plan::SERVICES,
+            Addressing::Loopback { slot } => (Ipv4Addr::new(127, 16 * slot + Range::Service as u8, 0, 0), 16),
+        }
     }
 }
 
@@ -52,6 +64,7 @@ mod tests {
         let pod = Ipv4Addr::new(10, 244, 3, 17);
         assert_eq!(first.host_address(Range::Pod, pod), Ipv4Addr::new(127, 17, 3, 17));
         assert_eq!(last.host_address(Range::LoadBalancer, pod), Ipv4Addr::new(127, 116, 3, 17));
-        assert_eq!(first.prefix(Range::Service), (Ipv4Addr::new(127, 16, 0, 0), 16));
+        assert_eq!(first.service_range(), (Ipv4Addr::new(127, 16, 0, 0), 16));
+        assert_eq!(Addressing::Virtual.host_address(Range::Pod, pod), pod);
     }
 }

@@ -5,7 +5,14 @@
 pub mod addressing;
 pub mod allocate;
 pub mod backends;
+pub mod dial;
+pub mod dns;
+pub mod fabric;
 pub mod names;
+pub mod plan;
+pub mod ports;
 mod proxy;
+pub mod rules;
+pub mod sandbox;
 pub mod services;
 pub mod slot;

@@ -1,6 +1,7 @@
 //! Names that programs would look up in the cluster's DNS or in a private zone.
 //!
-//! Without isolation there is no resolver to point a program at, so the image catalogue asks here (`${resolve:NAME}`).
+//! In the sandbox a name server answers from here ([`crate::dns`]). Without isolation there is no resolver to point a program
+//! at, so the image catalogue asks here (`${resolve:NAME}`).
 
 use std::collections::BTreeMap;
 use std::net::Ipv4Addr;
@@ -55,6 +56,14 @@ impl Names {
             true => tables.services.get(short).copied(),
             false => tables.services.get(&format!("{short}.{namespace}")).copied(),
         }
+    }
+
+    /// Looks up a fully qualified name, as a name server does.
+    pub(crate) fn lookup(&self, name: &str) -> Option<Ipv4Addr> {
+        let name = normal(name);
+        let tables = self.inner.read();
+        let service = || tables.services.get(name.strip_suffix(CLUSTER_DOMAIN)?.strip_suffix(".svc.")?);
+        tables.records.get(&name).or_else(service).copied()
     }
 }
 

@@ -10,6 +10,8 @@ use parking_lot::Mutex;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::task::JoinHandle;
 
+use crate::dial::Dialer;
+
 /// Long enough for a full accept queue on a busy laptop, short enough that a client notices an endpoint that hangs.
 const DIAL_TIMEOUT: Duration = Duration::from_secs(5);
 
@@ -96,10 +98,10 @@ pub(crate) struct PortProxy {
 }
 
 impl PortProxy {
-    pub(crate) async fn bind(address: SocketAddrV4) -> std::io::Result<PortProxy> {
+    pub(crate) async fn bind(address: SocketAddrV4, dialer: Dialer) -> std::io::Result<PortProxy> {
         let listener = TcpListener::bind(address).await?;
         let pool = Arc::new(Pool::default());
-        let accepting = tokio::spawn(accept(listener, Arc::clone(&pool)));
+        let accepting = tokio::spawn(accept(listener, Arc::clone(&pool), dialer));
         Ok(PortProxy { pool, accepting })
     }
 }
@@ -110,11 +112,11 @@ impl Drop for PortProxy {
     }
 }
 
-async fn accept(listener: TcpListener, pool: Arc<Pool>) {
+async fn accept(listener: TcpListener, pool: Arc<Pool>, dialer: Dialer) {
     loop {
         match listener.accept().await {
             Ok((client, peer)) => {
-                tokio::spawn(forward(client, peer.ip(), Arc::clone(&pool)));
+                tokio::spawn(forward(client, peer.ip(), Arc::clone(&pool), dialer.clone()));
             }
             Err(error) => {
                 // Out of file descriptors: wait for connections to end instead of spinning.
@@ -125,8 +127,8 @@ async fn accept(listener: TcpListener, pool: Arc<Pool>) {
     }
 }
 
-async fn forward(mut client: TcpStream, peer: IpAddr, pool: Arc<Pool>) {
-    let Some((mut backend, _ticket)) = dial(peer, &pool).await else {
+async fn forward(mut client: TcpStream, peer: IpAddr, pool: Arc<Pool>, dialer: Dialer) {
+    let Some((mut backend, _ticket)) = dial(peer, &pool, &dialer).await else {
         return;
     };
     // Small messages in both directions: waiting to fill a segment only adds latency on loopback.
@@ -138,10 +140,10 @@ async fn forward(mut client: TcpStream, peer: IpAddr, pool: Arc<Pool>) {
 
 /// Connects to an endpoint, trying the others when one refuses. kube-proxy would hand the refusal to the client; here an
 /// endpoint that has just died and is still in the slice must not cost a request.
-async fn dial(client: IpAddr, pool: &Pool) -> Option<(TcpStream, Ticket)> {
+async fn dial(client: IpAddr, pool: &Pool, dialer: &Dialer) -> Option<(TcpStream, Ticket)> {
     let mut tried = Vec::new();
     while let Some((address, ticket)) = pool.choose(client, &tried, Instant::now()) {
-        match tokio::time::timeout(DIAL_TIMEOUT, TcpStream::connect(address)).await {
+        match tokio::time::timeout(DIAL_TIMEOUT, dialer.connect(address)).await {
             Ok(Ok(stream)) => return Some((stream, ticket)),
             Ok(Err(_)) | Err(_) => tried.push(address),
         }
@@ -197,7 +199,7 @@ mod tests {
         let probe = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let std::net::SocketAddr::V4(front) = probe.local_addr().unwrap() else { unreachable!("bound to IPv4") };
         drop(probe);
-        let proxy = PortProxy::bind(front).await.unwrap();
+        let proxy = PortProxy::bind(front, Dialer::Host).await.unwrap();
         proxy.pool.set(&[alive, dead], None);
 
         for _ in 0..2 {

@@ -16,7 +16,9 @@ use tokio::sync::broadcast::error::RecvError;
 use tokio::task::JoinHandle;
 
 use crate::backends;
+use crate::dial::Dialer;
 use crate::names::Names;
+use crate::ports;
 use crate::proxy::PortProxy;
 
 /// A socket that could not be had is tried again this often; nothing else tells when its holder lets go.
@@ -32,6 +34,7 @@ pub struct Options {
     pub load_balancer: Ipv4Addr,
     /// The port to try first for a Service's port 80; the next free one is taken otherwise.
     pub http_port: u16,
+    pub dialer: Dialer,
 }
 
 /// A load balancer's socket on the host.
@@ -127,6 +130,7 @@ impl Worker {
         let services = self.client.list::<Service>(None);
         let slices = by_service(self.client.list::<EndpointSlice>(None));
         let mut problems = Vec::new();
+        let mut shifted = false;
         let mut wanted_cluster = BTreeSet::new();
         let mut wanted_balancers = BTreeSet::new();
         let mut service_names = BTreeMap::new();
@@ -140,8 +144,10 @@ impl Worker {
                 let found = backends::addresses(port, own.iter().map(Arc::as_ref));
                 first_endpoint = first_endpoint.or(found.first().map(|address| *address.ip()));
                 let number = u16::try_from(port.port).unwrap_or_default();
-                if let (Some(ip), false) = (cluster_ip, found.is_empty()) {
-                    let address = SocketAddrV4::new(ip, number);
+                // In the sandbox the router's rules are what serves cluster addresses.
+                if let (Some(ip), false, Dialer::Host) = (cluster_ip, found.is_empty(), &self.options.dialer) {
+                    let address = SocketAddrV4::new(ip, ports::served(ip, number));
+                    shifted |= address.port() != number;
                     wanted_cluster.insert(address);
                     problems.extend(self.serve_cluster_ip(address, &found, view.affinity()).await);
                 }
@@ -172,6 +178,13 @@ impl Worker {
             })
             .collect();
         let complete = problems.is_empty();
+        if shifted {
+            problems.push(format!(
+                "this user may not bind ports below 1024: on cluster addresses Services' port 80 is served at {}, and so on \
+                 (sysctl net.ipv4.ip_unprivileged_port_start=80 lifts this)",
+                80 + ports::SHIFT
+            ));
+        }
         *self.shared.problems.lock() = problems;
         complete
     }
@@ -184,7 +197,7 @@ impl Worker {
     ) -> Option<String> {
         let proxy = match self.cluster.entry(address) {
             Entry::Occupied(entry) => entry.into_mut(),
-            Entry::Vacant(entry) => match PortProxy::bind(address).await {
+            Entry::Vacant(entry) => match PortProxy::bind(address, self.options.dialer.clone()).await {
                 Ok(proxy) => entry.insert(proxy),
                 Err(error) => return Some(cannot_listen(address, &error)),
             },
@@ -216,7 +229,7 @@ impl Worker {
         let mut last_error = None;
         for candidate in remembered.into_iter().chain(preferred..preferred.saturating_add(PORT_ATTEMPTS)) {
             let address = SocketAddrV4::new(self.options.load_balancer, candidate);
-            match PortProxy::bind(address).await {
+            match PortProxy::bind(address, self.options.dialer.clone()).await {
                 Ok(proxy) => return Ok((address, proxy)),
                 Err(error) => last_error = Some(error),
             }
@@ -306,7 +319,7 @@ impl<'a> View<'a> {
     }
 }
 
-fn by_service(slices: Vec<Arc<EndpointSlice>>) -> BTreeMap<String, Vec<Arc<EndpointSlice>>> {
+pub(crate) fn by_service(slices: Vec<Arc<EndpointSlice>>) -> BTreeMap<String, Vec<Arc<EndpointSlice>>> {
     let mut grouped: BTreeMap<String, Vec<Arc<EndpointSlice>>> = BTreeMap::new();
     for slice in slices {
         let service = slice.metadata.labels.as_ref().and_then(|labels| labels.get("kubernetes.io/service-name"));
@@ -318,10 +331,5 @@ fn by_service(slices: Vec<Arc<EndpointSlice>>) -> BTreeMap<String, Vec<Arc<Endpo
 }
 
 fn cannot_listen(address: SocketAddrV4, error: &std::io::Error) -> String {
-    match error.kind() {
-        std::io::ErrorKind::PermissionDenied => format!(
-            "cluster address {address} is not served: an ordinary user cannot bind ports below 1024 (sysctl net.ipv4.ip_unprivileged_port_start)"
-        ),
-        _ => format!("cluster address {address} is not served: {error}"),
-    }
+    format!("cluster address {address} is not served: {error}")
 }
