@@ -63,6 +63,7 @@ impl Arm {
                     Effect::EnsurePostgres { .. } => {
                         Outcome::Postgres { host_address: "10.225.0.4".into(), state: "Ready".into() }
                     }
+                    Effect::StopCluster { .. } | Effect::StopPostgres { .. } => Outcome::Stopped,
                     Effect::DeleteCluster { .. } | Effect::DeletePostgres { .. } => Outcome::Deleted,
                 };
                 self.engine.complete(id, outcome, Timestamp(0));

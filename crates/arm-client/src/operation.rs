@@ -16,10 +16,11 @@ use crate::error::ArmClientError;
 const ASYNC_OPERATION: HeaderName = HeaderName::from_static("azure-asyncoperation");
 const LOCATION: HeaderName = HeaderName::from_static("location");
 const RETRY_AFTER: HeaderName = HeaderName::from_static("retry-after");
+const RETRY_AFTER_MS: HeaderName = HeaderName::from_static("x-ms-retry-after-ms");
 
 /// Azure's documentation: poll every 30 s at most, sooner where `Retry-After` says so. Ten is what Azure's own CLI settles on.
 const DEFAULT_INTERVAL: Duration = Duration::from_secs(10);
-/// `Retry-After: 0` means "at once"; asking without any pause would only take the time of the server that works.
+/// Less than a second means "soon"; asking without any pause would only take the time of the server that works.
 const SHORTEST_INTERVAL: Duration = Duration::from_millis(8);
 const LONGEST_SHORT_INTERVAL: Duration = Duration::from_millis(100);
 
@@ -60,16 +61,13 @@ struct Pause {
 
 impl Pause {
     fn from(headers: &Headers) -> Pause {
-        Pause {
-            current: retry_after(headers)
-                .map_or(DEFAULT_INTERVAL, |seconds| if seconds.is_zero() { SHORTEST_INTERVAL } else { seconds }),
-        }
+        Pause { current: retry_after(headers).map_or(DEFAULT_INTERVAL, |pause| pause.max(SHORTEST_INTERVAL)) }
     }
 
-    /// A server that says 0 again is asked a little more slowly each time.
+    /// A server that says "soon" again is asked a little more slowly each time.
     fn next(&mut self, headers: &Headers) {
         match retry_after(headers) {
-            Some(seconds) if !seconds.is_zero() => self.current = seconds,
+            Some(pause) if pause > LONGEST_SHORT_INTERVAL => self.current = pause,
             Some(_) => self.current = (self.current * 3 / 2).clamp(SHORTEST_INTERVAL, LONGEST_SHORT_INTERVAL),
             None => {}
         }
@@ -77,7 +75,8 @@ impl Pause {
 }
 
 fn retry_after(headers: &Headers) -> Option<Duration> {
-    headers.get_optional_str(&RETRY_AFTER)?.trim().parse().ok().map(Duration::from_secs)
+    let number = |name: &HeaderName| headers.get_optional_str(name).and_then(|text| text.trim().parse::<u64>().ok());
+    number(&RETRY_AFTER_MS).map(Duration::from_millis).or_else(|| number(&RETRY_AFTER).map(Duration::from_secs))
 }
 
 impl ArmClient {

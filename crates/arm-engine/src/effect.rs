@@ -16,6 +16,10 @@ pub enum Effect {
         body: Value,
         pools: Vec<PoolView>,
     },
+    /// Take the cluster's machines and control plane away; its state stays, for the next `EnsureCluster`.
+    StopCluster {
+        cluster_id: String,
+    },
     DeleteCluster {
         cluster_id: String,
     },
@@ -26,6 +30,10 @@ pub enum Effect {
         administrator_password: String,
         configurations: Vec<(String, String)>,
         databases: Vec<DatabaseView>,
+    },
+    /// The server's data stays, for the next `EnsurePostgres`.
+    StopPostgres {
+        server_id: String,
     },
     DeletePostgres {
         server_id: String,
@@ -72,6 +80,7 @@ pub enum Outcome {
         state: String,
     },
     Deleted,
+    Stopped,
     /// The operation fails with this ARM error code and message.
     Failed {
         code: String,

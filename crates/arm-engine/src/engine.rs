@@ -4,6 +4,7 @@ use std::collections::BTreeSet;
 
 use units::{Millis, Timestamp};
 
+use crate::activity::Event;
 use crate::effect::{Effect, EffectId, Outcome};
 use crate::ids::Ids;
 use crate::request::{Method, Request, Response};
@@ -20,6 +21,8 @@ pub struct Settings {
     pub subscription_id: String,
     /// Vcpus that one subscription may use per VM family in a region.
     pub family_vcpu_quota: u32,
+    /// Who has all rights without a role assignment, as the account that a subscription belongs to.
+    pub owner_object_id: String,
 }
 
 /// Azure Resource Manager for one subscription.
@@ -33,6 +36,7 @@ pub struct Engine {
     pub(crate) stacks: Table<Stack>,
     pub(crate) group_deletions: Table<GroupDeletion>,
     pub(crate) metas: Table<Meta>,
+    pub(crate) events: Table<Event>,
     /// Effects that the shell is running. Not stored: after a crash none is.
     handed_out: BTreeSet<String>,
     pub(crate) now: Timestamp,
@@ -47,6 +51,7 @@ impl Engine {
                 tenant_id: tenant_id.to_owned(),
                 subscription_id: subscription_id.to_owned(),
                 family_vcpu_quota: 100,
+                owner_object_id: String::new(),
             },
             resources: Table::new("resources"),
             operations: Table::new("operations"),
@@ -55,12 +60,17 @@ impl Engine {
             stacks: Table::new("stacks"),
             group_deletions: Table::new("groupDeletions"),
             metas: Table::new("meta"),
+            events: Table::new("events"),
             handed_out: BTreeSet::new(),
             now: Timestamp::default(),
         };
-        let meta = Meta { next_sequence: 1, next_effect: 1, ids: Ids::new(0), unregistered: BTreeSet::new() };
-        engine.metas.insert(META.to_owned(), meta);
+        engine.metas.insert(META.to_owned(), Meta::new());
         engine
+    }
+
+    /// Names the owner of the subscription: the object id of the service principal that the cloud was made with.
+    pub fn set_owner(&mut self, object_id: &str) {
+        object_id.clone_into(&mut self.settings.owner_object_id);
     }
 
     /// Takes back what was stored. Deployments go on where they were, at the next call; effects that were not
@@ -87,7 +97,8 @@ impl Engine {
             || self.deployments.restore(record)?
             || self.stacks.restore(record)?
             || self.group_deletions.restore(record)?
-            || self.metas.restore(record)?)
+            || self.metas.restore(record)?
+            || self.events.restore(record)?)
     }
 
     /// Answers a request. State may have changed and effects may be waiting afterwards, whatever the status.
@@ -163,6 +174,7 @@ impl Engine {
         self.stacks.take_changes(&mut changes);
         self.group_deletions.take_changes(&mut changes);
         self.metas.take_changes(&mut changes);
+        self.events.take_changes(&mut changes);
         changes
     }
 
@@ -178,10 +190,10 @@ impl Engine {
 
     /// Queues work outside, joined with work for the same target that has not been handed out.
     pub(crate) fn queue_effect(&mut self, kind: crate::state::EffectKind, target: &str, operation: Option<String>) {
-        let joined = self
-            .effects
-            .iter()
-            .find(|(key, effect)| effect.kind == kind && effect.target == target && !self.handed_out.contains(*key))
+        // Only with the last work for the target: an earlier piece would undo what lies between.
+        let last = self.effects.iter().filter(|(_, effect)| effect.target == target).last();
+        let joined = last
+            .filter(|(key, effect)| effect.kind == kind && !self.handed_out.contains(*key))
             .map(|(key, _)| key.clone());
         if let Some(effect) = joined.and_then(|key| self.effects.get_mut(&key)) {
             effect.operations.extend(operation);
@@ -196,10 +208,14 @@ impl Engine {
 
     pub(crate) fn meta(&mut self) -> &mut Meta {
         if !self.metas.contains(META) {
-            let meta = Meta { next_sequence: 1, next_effect: 1, ids: Ids::new(0), unregistered: BTreeSet::new() };
-            self.metas.insert(META.to_owned(), meta);
+            self.metas.insert(META.to_owned(), Meta::new());
         }
         self.metas.get_mut(META).unwrap_or_else(|| unreachable!("the row was just made"))
+    }
+
+    /// `None` before anything was written.
+    pub(crate) fn meta_view(&self) -> Option<&Meta> {
+        self.metas.get(META)
     }
 
     pub(crate) fn is_registered(&self, namespace: &str) -> bool {

@@ -36,6 +36,13 @@ impl Ids {
     }
 }
 
+/// A guid that depends only on the text (FNV-1a over it, twice): for things that are the same whenever they are computed.
+pub(crate) fn guid_of(text: &str) -> String {
+    let hash =
+        |seed: u64| text.bytes().fold(seed, |hash, byte| (hash ^ u64::from(byte)).wrapping_mul(0x0000_0100_0000_01b3));
+    Ids::new(hash(0xcbf2_9ce4_8422_2325) ^ hash(0x6c62_272e_07bb_0142).rotate_left(32)).guid()
+}
+
 pub(crate) fn hyphenated(bits: u128) -> String {
     let hex = format!("{bits:032x}");
     format!("{}-{}-{}-{}-{}", &hex[..8], &hex[8..12], &hex[12..16], &hex[16..20], &hex[20..])

@@ -32,6 +32,21 @@ impl Engine {
         }
     }
 
+    /// An operation that was over when it was announced. One row serves all of them, so that writes do not pile rows up.
+    pub(crate) fn done_operation(&mut self, target: &str) -> String {
+        let guid = crate::ids::guid_of(&format!("done\0{target}"));
+        let operation = Operation {
+            target: target.to_owned(),
+            started: self.now,
+            ended: Some(self.now),
+            status: Status::Succeeded,
+            error: None,
+            result: None,
+        };
+        self.operations.insert(guid.clone(), operation);
+        guid
+    }
+
     /// A finished operation with something to show, e.g. the result of a what-if.
     pub(crate) fn record_result(&mut self, target: &str, result: Value) -> String {
         let guid = self.start_operation(target);
@@ -60,16 +75,14 @@ impl Engine {
         if let Some(result) = &operation.result {
             body["properties"] = result.get("properties").cloned().unwrap_or_else(|| result.clone());
         }
-        Ok(Response::json(200, body).header("Retry-After", "0"))
+        Ok(Response::json(200, body).poll_soon())
     }
 
     /// What `Location` leads to: 202 while the operation runs, then what it made.
     pub(crate) fn operation_result(&self, guid: &str, request: &Request) -> Result<Response, Fault> {
         let operation = self.operation(guid)?;
         match operation.status {
-            Status::Running => {
-                Ok(Response::empty(202).header("Location", absolute(request)).header("Retry-After", "0"))
-            }
+            Status::Running => Ok(Response::empty(202).header("Location", absolute(request)).poll_soon()),
             Status::Failed | Status::Canceled => {
                 let error = operation
                     .error
@@ -80,6 +93,8 @@ impl Engine {
             Status::Succeeded => match (&operation.result, self.resources.get(&operation.target)) {
                 (Some(result), _) => Ok(Response::json(200, result.clone())),
                 (None, Some(resource)) => Ok(Response::json(200, self.render(resource))),
+                // A group's deletion ends with 200, a resource's with 204.
+                (None, None) if !operation.target.contains("/providers/") => Ok(Response::empty(200)),
                 (None, None) => Ok(Response::empty(204)),
             },
         }
@@ -104,6 +119,7 @@ impl Engine {
         let (status, result) = match namespace.to_ascii_lowercase().as_str() {
             "microsoft.containerservice" => ("operations", "operationresults"),
             "microsoft.dbforpostgresql" => ("azureAsyncOperation", "operationResults"),
+            "microsoft.network" => ("operations", "operationResults"),
             _ => ("operationStatuses", "operationResults"),
         };
         let base = format!(
@@ -113,7 +129,7 @@ impl Engine {
         response
             .header("Azure-AsyncOperation", format!("{base}/{status}/{guid}?api-version={version}"))
             .header("Location", format!("{base}/{result}/{guid}?api-version={version}"))
-            .header("Retry-After", "0")
+            .poll_soon()
     }
 }
 

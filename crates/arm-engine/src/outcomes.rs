@@ -8,11 +8,9 @@ use units::Timestamp;
 use crate::effect::{DatabaseView, Effect, Outcome, PoolView};
 use crate::engine::Engine;
 use crate::fault::Fault;
+use crate::providers::{self, CLUSTER_TYPE, POOL_TYPE, SERVER_TYPE};
 use crate::state::{EffectKind, PendingEffect, Status, StoredResource};
 
-const CLUSTER_TYPE: &str = "Microsoft.ContainerService/managedClusters";
-const POOL_TYPE: &str = "Microsoft.ContainerService/managedClusters/agentPools";
-const SERVER_TYPE: &str = "Microsoft.DBforPostgreSQL/flexibleServers";
 const PASSWORD: &str = "administratorLoginPassword";
 
 /// A managed cluster as the shell sees it.
@@ -124,7 +122,11 @@ impl Engine {
                 .map(|resource| resource.id.to_ascii_lowercase())
                 .collect();
             for target in targets {
-                self.queue_effect(kind, &target, None);
+                // What was stopped stays so.
+                let stopped = self.resources.get(&target).is_some_and(|held| providers::is_stopped(&held.body));
+                if !stopped {
+                    self.queue_effect(kind, &target, None);
+                }
             }
         }
     }
@@ -169,6 +171,8 @@ impl Engine {
         let body = target.map_or(Value::Null, |target| self.render(target));
         match effect.kind {
             EffectKind::EnsureCluster => Effect::EnsureCluster { pools: self.pools_of(&id), cluster_id: id, body },
+            EffectKind::StopCluster => Effect::StopCluster { cluster_id: id },
+            EffectKind::StopPostgres => Effect::StopPostgres { server_id: id },
             EffectKind::DeleteCluster => Effect::DeleteCluster { cluster_id: id },
             EffectKind::DeletePostgres => Effect::DeletePostgres { server_id: id },
             EffectKind::EnsurePostgres => Effect::EnsurePostgres {
@@ -181,6 +185,9 @@ impl Engine {
                 }),
                 databases: self.server_children(&id, "databases", |child| {
                     let text = |name: &str| child["properties"][name].as_str().map(str::to_owned);
+                    if providers::is_system_database(child["name"].as_str()?) {
+                        return None;
+                    }
                     Some(DatabaseView {
                         name: child["name"].as_str()?.to_owned(),
                         charset: text("charset")?,
@@ -218,6 +225,10 @@ impl Engine {
                 self.remove_with_children(&effect.target);
                 None
             }
+            Outcome::Stopped => {
+                self.stopped(&effect.target);
+                None
+            }
             Outcome::Failed { code, message } => {
                 self.settle(&effect.target, "Failed");
                 Some(ErrorBody::new(code, message))
@@ -241,7 +252,37 @@ impl Engine {
                 properties["oidcIssuerProfile"]["issuerURL"] = issuer.into();
             }
         }
+        self.set_power(target, "Running");
         self.settle(target, "Succeeded");
+    }
+
+    /// A cluster or server whose work outside was taken away.
+    fn stopped(&mut self, target: &str) {
+        if self.effects.values().any(|effect| effect.target == target) {
+            return;
+        }
+        let is_server = self.resources.get(target).is_some_and(|resource| resource.resource_type == SERVER_TYPE);
+        if is_server {
+            if let Some(server) = self.resources.get_mut(target) {
+                server.body["properties"]["state"] = "Stopped".into();
+            }
+            return;
+        }
+        self.set_power(target, "Stopped");
+        self.settle(target, "Succeeded");
+    }
+
+    /// `powerState` of a cluster and of its pools.
+    fn set_power(&mut self, target: &str, code: &str) {
+        let pools: Vec<String> =
+            self.world().children(target, POOL_TYPE).iter().map(|pool| pool.id.to_ascii_lowercase()).collect();
+        for key in pools.into_iter().chain([target.to_owned()]) {
+            let differs =
+                self.resources.get(&key).is_some_and(|held| held.body["properties"]["powerState"]["code"] != code);
+            if differs && let Some(held) = self.resources.get_mut(&key) {
+                held.body["properties"]["powerState"] = json!({ "code": code });
+            }
+        }
     }
 
     /// Writes the end state to a cluster or server and its children, unless more work for it is waiting.

@@ -51,7 +51,7 @@ impl Request {
     /// # Errors
     /// `InvalidRequestContent` when it is anything else.
     pub fn json(&self) -> Result<Value, Fault> {
-        let value: Value = serde_json::from_slice(&self.body).map_err(|error| {
+        let value = crate::lenient_json::parse(&self.body).map_err(|error| {
             Fault::invalid_content(format!("The request content was invalid and could not be deserialized: '{error}'."))
         })?;
         if value.is_object() {
@@ -88,6 +88,13 @@ impl Response {
     pub fn header(mut self, name: &str, value: impl Into<String>) -> Response {
         self.headers.push((name.to_owned(), value.into()));
         self
+    }
+
+    /// When to ask again. Azure's Python clients take `Retry-After: 0` for "not given" and wait thirty seconds, so it is a
+    /// second; who reads milliseconds (`x-ms-retry-after-ms`, as azure-core does) asks sooner.
+    #[must_use]
+    pub fn poll_soon(self) -> Response {
+        self.header("Retry-After", "1").header("x-ms-retry-after-ms", "8")
     }
 
     pub fn get_header(&self, name: &str) -> Option<&str> {

@@ -128,6 +128,7 @@ impl Engine {
         let kind = providers::find(&id.resource_type()).ok_or_else(|| providers::unknown_type(id))?;
         providers::check_version(kind, api_version, body["location"].as_str())?;
         self.check_place(id, kind)?;
+        self.check_running(id, kind)?;
         self.check_locks(id.key(), LockedAction::Write)?;
         let before = (!kind.inline.is_empty()).then(|| self.resources.clone());
         let result = self.put_checked(id, kind, body, conditions);
@@ -173,6 +174,23 @@ impl Engine {
         Ok(())
     }
 
+    /// What was stopped can only be started or deleted.
+    fn check_running(&self, id: &ResourceId, kind: &Kind) -> Result<(), Fault> {
+        let root = self.resources.get(&providers::root_key(id));
+        let Some(root) = root.filter(|root| providers::is_stopped(&root.body)) else { return Ok(()) };
+        match kind.outside {
+            Outside::Nothing => Ok(()),
+            Outside::Cluster => Err(Fault::conflict(
+                "OperationNotAllowed",
+                format!("Managed cluster '{}' is stopped. Start it before changing it or its agent pools.", root.id),
+            )),
+            Outside::Postgres => Err(Fault::conflict(
+                "ServerNotInExpectedState",
+                format!("The server '{}' is stopped. Start it before changing it.", root.id),
+            )),
+        }
+    }
+
     /// Returns whether the resource was created and whether anything changed.
     fn put_checked(
         &mut self,
@@ -208,17 +226,20 @@ impl Engine {
         hidden: std::collections::BTreeMap<String, String>,
         existing: Option<&StoredResource>,
     ) -> bool {
+        let held = existing.and_then(|existing| existing.body.pointer(kind.etag)).filter(|_| !kind.etag.is_empty());
         if let Some(existing) = existing {
-            if let Some(etag) = existing.body.get(kind.etag) {
-                body[kind.etag] = etag.clone();
+            if let Some(etag) = held {
+                set_pointer(&mut body, kind.etag, etag.clone());
             }
             if existing.body == body && existing.hidden == hidden {
                 return false;
             }
         }
-        let etag = self.guid();
+        let guid = self.guid();
+        // Networking's etags are weak validators in quotation marks, AKS's are bare.
+        let etag = if kind.etag == "/etag" { format!("W/\"{guid}\"") } else { guid };
         if !kind.etag.is_empty() {
-            body[kind.etag] = if kind.etag == "etag" { format!("W/\"{etag}\"") } else { etag.clone() }.into();
+            set_pointer(&mut body, kind.etag, etag.clone().into());
         }
         let sequence = existing.map_or_else(
             || {
@@ -228,7 +249,6 @@ impl Engine {
             },
             |existing| existing.sequence,
         );
-        let etag = body.get(kind.etag).and_then(Value::as_str).map_or(etag, str::to_owned);
         let stored = StoredResource {
             id: id.to_string(),
             resource_type: kind.resource_type.to_owned(),
@@ -239,6 +259,23 @@ impl Engine {
         };
         self.resources.insert(id.key().to_owned(), stored);
         true
+    }
+
+    /// A child that the platform makes by itself: no checks, no operation.
+    pub(crate) fn insert_system_child(&mut self, id: &ResourceId, resource_type: &str, properties: Value) {
+        let meta = self.meta();
+        meta.next_sequence += 1;
+        let sequence = meta.next_sequence;
+        let body = json!({ "id": id.to_string(), "name": id.name(), "type": resource_type, "properties": properties });
+        let child = StoredResource {
+            id: id.to_string(),
+            resource_type: resource_type.to_owned(),
+            body,
+            hidden: Default::default(),
+            etag: String::new(),
+            sequence,
+        };
+        self.resources.insert(id.key().to_owned(), child);
     }
 
     fn put_inline(
@@ -438,6 +475,7 @@ fn prepared(kind: &Kind, request: &Value, existing: Option<&StoredResource>) -> 
         return Err(Fault::invalid_content("The request content was invalid: 'properties' must be an object.")
             .target("properties"));
     }
+    crate::tags::check_tags(request.get("tags").unwrap_or(&Value::Null))?;
     let mut body = Value::Object(Map::new());
     if let (Some(existing), true) = (existing, kind.merges) {
         body = existing.body.clone();
@@ -468,6 +506,18 @@ pub(crate) fn merge(into: &mut Value, from: &Value) {
         }
         (into, from) => *into = from.clone(),
     }
+}
+
+/// Sets a value below an object that exists, or makes that object.
+fn set_pointer(body: &mut Value, pointer: &str, value: Value) {
+    let mut place = body;
+    for part in pointer.split('/').skip(1) {
+        if !place.is_object() {
+            *place = json!({});
+        }
+        place = &mut place[part];
+    }
+    *place = value;
 }
 
 /// Puts a read-only property back to what it was, or takes it out.

@@ -1,6 +1,6 @@
 //! What the engine remembers. Every type here is a row of a table and is stored as it stands.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use arm_model::error::ErrorBody;
 use serde::{Deserialize, Serialize};
@@ -63,8 +63,10 @@ pub struct Operation {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum EffectKind {
     EnsureCluster,
+    StopCluster,
     DeleteCluster,
     EnsurePostgres,
+    StopPostgres,
     DeletePostgres,
 }
 
@@ -214,5 +216,26 @@ pub struct Meta {
     pub next_effect: u64,
     pub ids: crate::ids::Ids,
     /// Namespaces that were unregistered, in lower case.
-    pub unregistered: std::collections::BTreeSet<String>,
+    pub unregistered: BTreeSet<String>,
+    #[serde(default)]
+    pub next_event: u64,
+    #[serde(default)]
+    pub subscription_tags: serde_json::Map<String, Value>,
+    /// Tag names that were made on purpose, with their values.
+    #[serde(default)]
+    pub tag_names: BTreeMap<String, BTreeSet<String>>,
+}
+
+impl Meta {
+    pub fn new() -> Meta {
+        Meta {
+            next_sequence: 1,
+            next_effect: 1,
+            ids: crate::ids::Ids::new(0),
+            unregistered: BTreeSet::new(),
+            next_event: 0,
+            subscription_tags: serde_json::Map::new(),
+            tag_names: BTreeMap::new(),
+        }
+    }
 }

@@ -16,7 +16,16 @@ pub(crate) const GROUP_TYPE: &str = "Microsoft.Resources/resourceGroups";
 pub(crate) const SUBSCRIPTION_NAME: &str = "marea";
 
 /// Namespaces without resource types of their own here.
-const OTHER_NAMESPACES: [&str; 2] = ["Microsoft.Resources", "Microsoft.Compute"];
+const OTHER_NAMESPACES: [&str; 8] = [
+    "Microsoft.Compute",
+    "Microsoft.ContainerRegistry",
+    "Microsoft.Insights",
+    "Microsoft.KeyVault",
+    "Microsoft.OperationalInsights",
+    "Microsoft.OperationsManagement",
+    "Microsoft.Resources",
+    "Microsoft.Storage",
+];
 
 impl Engine {
     pub(crate) fn subscription_body(&self) -> Value {
@@ -63,7 +72,7 @@ impl Engine {
             .filter_map(|kind| kind.resource_type.split_once('/').filter(|(of, _)| *of == namespace).map(|(_, types)| (kind, types)))
             .map(|(kind, types)| {
                 let locations: Vec<&str> = if kind.placement == Placement::Global { vec!["global"] } else { LOCATIONS.iter().map(|(_, display)| *display).collect() };
-                json!({ "resourceType": types, "locations": locations, "apiVersions": API_VERSIONS, "capabilities": "SupportsTags, SupportsLocation" })
+                json!({ "resourceType": types, "locations": locations, "apiVersions": versions_of(kind), "defaultApiVersion": versions_of(kind)[0], "capabilities": "SupportsTags, SupportsLocation" })
             })
             .collect();
         let state = if self.is_registered(namespace) { "Registered" } else { "NotRegistered" };
@@ -131,7 +140,13 @@ impl Engine {
             (_, None) => Err(Fault::group_not_found(id.name())),
             (Method::Get, Some(body)) => Ok(Response::json(200, body)),
             (Method::Patch, Some(mut body)) => {
-                crate::resources::merge(&mut body, &request.json()?);
+                self.check_denied(id.key(), Denied::Write, &request.principal.object_id)?;
+                let patch = request.json()?;
+                for key in ["tags", "managedBy"] {
+                    if let Some(value) = patch.get(key) {
+                        body[key] = value.clone();
+                    }
+                }
                 self.put_group(&id, &body).map(|body| Response::json(200, body))
             }
             (Method::Delete, Some(_)) => {
@@ -141,10 +156,57 @@ impl Engine {
                     "{}/subscriptions/{}/operationresults/{operation}?api-version=2025-04-01",
                     request.base_url, self.settings.subscription_id
                 );
-                Ok(Response::empty(202).header("Location", location).header("Retry-After", "0"))
+                Ok(Response::empty(202).header("Location", location).poll_soon())
             }
             (Method::Post, Some(_)) => Err(Fault::not_allowed()),
         }
+    }
+
+    /// `POST …/exportTemplate`: what is in the group, as a template that makes it again.
+    pub(crate) fn export_group(&self, request: &Request, group: &str) -> Result<Response, Fault> {
+        let id =
+            ResourceId::parse(group).map_err(|error| Fault::bad_request("InvalidResourceGroup", error.to_string()))?;
+        if !self.resources.contains(id.key()) {
+            return Err(Fault::group_not_found(id.name()));
+        }
+        let body = request.json_or_empty()?;
+        let wanted: Vec<String> = body["resources"]
+            .as_array()
+            .map(|ids| ids.iter().filter_map(|id| id.as_str().map(str::to_ascii_lowercase)).collect())
+            .unwrap_or_else(|| vec!["*".to_owned()]);
+        let prefix = format!("{}/", id.key());
+        let mut inside: Vec<&StoredResource> = self.resources.below(&prefix).map(|(_, resource)| resource).collect();
+        inside.sort_by_key(|resource| resource.sequence);
+        let chosen = inside
+            .into_iter()
+            .filter(|resource| wanted.iter().any(|wanted| wanted == "*" || resource.id.eq_ignore_ascii_case(wanted)));
+        let resources: Vec<Value> = chosen.filter_map(|resource| self.exported(resource)).collect();
+        let template = json!({
+            "$schema": "https://schema.management.azure.com/schemas/2015-01-01/deploymentTemplate.json#",
+            "contentVersion": "1.0.0.0", "parameters": {}, "variables": {}, "resources": resources,
+        });
+        Ok(Response::json(200, json!({ "template": template })))
+    }
+
+    fn exported(&self, resource: &StoredResource) -> Option<Value> {
+        let kind = providers::find(&resource.resource_type).filter(|kind| kind.placement != Placement::Extension)?;
+        // Children that the parent's body carries are exported with it.
+        let carried = providers::all().flat_map(|kind| kind.inline).any(|rule| rule.child_type == kind.resource_type);
+        if carried {
+            return None;
+        }
+        let id = ResourceId::parse(&resource.id).ok()?;
+        let mut body = crate::deployment::comparable(self, &resource.id, &Default::default());
+        for key in ["id", "name", "type", "identity"] {
+            body.as_object_mut()?.remove(key);
+        }
+        let mut exported =
+            json!({ "type": kind.resource_type, "apiVersion": versions_of(kind)[0], "name": id.template_name() });
+        if let Some(kind) = resource.body["identity"]["type"].as_str() {
+            exported["identity"] = json!({ "type": kind });
+        }
+        crate::resources::merge(&mut exported, &body);
+        Some(exported)
     }
 
     pub(crate) fn put_group(&mut self, id: &ResourceId, request: &Value) -> Result<Value, Fault> {
@@ -160,6 +222,7 @@ impl Engine {
                 ),
             ));
         }
+        crate::tags::check_tags(&request["tags"])?;
         let Some(location) = request["location"].as_str().map(providers::normalized_location) else {
             return Err(Fault::bad_request(
                 "LocationRequired",
@@ -239,6 +302,11 @@ impl Engine {
         self.group_deletions.insert(key.to_owned(), GroupDeletion { operation: operation.clone(), deletions });
         Ok(operation)
     }
+}
+
+fn versions_of(kind: &providers::Kind) -> Vec<&'static str> {
+    let range = kind.versions.0..=kind.versions.1;
+    API_VERSIONS.into_iter().filter(|version| range.contains(version)).collect()
 }
 
 /// What clients that look for a version to use are told; the ranges that are accepted are wider.

@@ -18,6 +18,9 @@ use crate::storage::Committer;
 #[error("the embedded ARM cannot write its store: {0}")]
 pub struct StorageFailed(String);
 
+/// How long an answer "still running" is held back. Less than the second that clients are told to wait.
+const HELD: Duration = Duration::from_millis(800);
+
 struct State {
     engine: Engine,
     ids: Ids,
@@ -74,6 +77,29 @@ impl EngineHandle {
 
     pub(crate) async fn handle(&self, request: &Request) -> Result<Response, StorageFailed> {
         self.commit(|state| state.engine.handle(request, clock::now(), &mut state.ids)).await
+    }
+
+    /// As [`EngineHandle::handle`], for a question about an operation: the answer is held back for a moment while the
+    /// operation runs, so that clients which wait at least a second between two questions do not wait for work of milliseconds.
+    pub(crate) async fn handle_poll(&self, request: &Request) -> Result<Response, StorageFailed> {
+        let until = tokio::time::Instant::now() + HELD;
+        let mut changes = self.subscribe();
+        loop {
+            changes.mark_unchanged();
+            let response = self.handle(request).await?;
+            let running = response.status == 202
+                || response
+                    .body
+                    .as_ref()
+                    .is_some_and(|body| body["status"] == "InProgress" || body["status"] == "Running");
+            if !running {
+                return Ok(response);
+            }
+            match tokio::time::timeout_at(until, changes.changed()).await {
+                Ok(Ok(())) => {}
+                _ => return Ok(response),
+            }
+        }
     }
 
     /// Writes what is left and closes the store, so that another server can open it.

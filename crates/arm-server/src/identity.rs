@@ -35,6 +35,11 @@ impl Identity {
         }
     }
 
+    /// The directory object of the service principal that the cloud was made with.
+    pub fn object_id(&self) -> &str {
+        &self.object_id
+    }
+
     fn mac(&self, message: &[u8]) -> Hmac<Sha256> {
         // HMAC takes keys of any length, so this cannot fail.
         let mut mac = <Hmac<Sha256> as Mac>::new_from_slice(&self.signing_key)

@@ -74,12 +74,13 @@ pub async fn start(config: Config, effects: Arc<dyn Effects>) -> Result<ArmServe
     let (committer, records) = Committer::open(&path).map_err(|error| StartError::Store(path.clone(), error))?;
     let mut engine = arm_engine::Engine::new(&config.tenant_id, &config.subscription_id);
     engine.restore(&records).map_err(|message| StartError::Restore(path, message))?;
+    let identity = Arc::new(Identity::new(&config));
+    engine.set_owner(identity.object_id());
     let listener =
         tokio::net::TcpListener::bind(config.listen).await.map_err(|error| StartError::Listen(config.listen, error))?;
     let address = listener.local_addr().map_err(|error| StartError::Listen(config.listen, error))?;
     let (stop, stopped) = tokio::sync::watch::channel(false);
     let handle = EngineHandle::new(engine, committer, effects, stopped.clone());
-    let identity = Arc::new(Identity::new(&config));
     let tasks = vec![
         tokio::spawn(serve::accept(listener, acceptor, handle.clone(), identity, stopped.clone())),
         tokio::spawn(handle.clone().run_timers(stopped)),

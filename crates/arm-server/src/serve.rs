@@ -172,10 +172,9 @@ async fn respond(
         }
     };
     let request = Request { method, path, query, headers, body: body.to_vec(), principal, base_url };
-    engine
-        .handle(&request)
-        .await
-        .unwrap_or_else(|error| Fault::new(500, "InternalServerError", error.to_string()).into())
+    let is_poll = request.method == Method::Get && arm_engine::is_poll(&request.path);
+    let answer = if is_poll { engine.handle_poll(&request).await } else { engine.handle(&request).await };
+    answer.unwrap_or_else(|error| Fault::new(500, "InternalServerError", error.to_string()).into())
 }
 
 fn decoded(path: &str) -> Option<String> {

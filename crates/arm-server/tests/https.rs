@@ -33,6 +33,7 @@ impl Effects for Succeeding {
             Effect::EnsurePostgres { .. } => {
                 Outcome::Postgres { host_address: "10.225.0.4".to_owned(), state: "Ready".to_owned() }
             }
+            Effect::StopCluster { .. } | Effect::StopPostgres { .. } => Outcome::Stopped,
             Effect::DeleteCluster { .. } | Effect::DeletePostgres { .. } => Outcome::Deleted,
         }
     }

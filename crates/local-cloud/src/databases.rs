@@ -203,6 +203,14 @@ impl Databases {
         }
     }
 
+    /// Stops one server; its data and its address stay.
+    pub async fn stop_one(&self, id: &str) -> Outcome {
+        let name = name_of(id);
+        self.unwatch(&name);
+        postgres::stop(&self.folder.postgres(&name)).await;
+        Outcome::Stopped
+    }
+
     /// Starts again whatever ran when the cloud last ended.
     pub fn known(&self) -> Vec<String> {
         let servers = std::fs::read_dir(self.folder.root().join("postgres"));

@@ -116,6 +116,16 @@ impl World {
         });
     }
 
+    /// Machines, pods and control plane end; what the cluster holds stays, for when it is started again.
+    async fn stop_cluster(&self, id: &str) -> Outcome {
+        let removed = self.clusters.lock().await.remove(&id.to_ascii_lowercase());
+        if let Some(cluster) = removed {
+            cluster.stop().await;
+        }
+        self.changed.send_modify(|count| *count += 1);
+        Outcome::Stopped
+    }
+
     async fn delete_cluster(&self, id: &str) -> Outcome {
         let key = id.to_ascii_lowercase();
         let removed = self.clusters.lock().await.remove(&key);
@@ -179,6 +189,8 @@ impl Effects for World {
                     Err(error) => failed("ClusterProvisioningFailed", &error),
                 }
             }
+            Effect::StopCluster { cluster_id } => self.stop_cluster(&cluster_id).await,
+            Effect::StopPostgres { server_id } => self.databases.stop_one(&server_id).await,
             Effect::DeleteCluster { cluster_id } => self.delete_cluster(&cluster_id).await,
             Effect::EnsurePostgres { server_id, body, administrator_password, configurations, databases } => {
                 let server = Server {

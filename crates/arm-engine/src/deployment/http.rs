@@ -38,7 +38,7 @@ impl Engine {
                 self.deployment(&id).map(|deployment| Response::json(200, self.deployment_body(deployment)))
             }
             (Method::Head, []) => Ok(Response::empty(if self.deployments.contains(id.key()) { 204 } else { 404 })),
-            (Method::Delete, []) => self.delete_deployment(&id),
+            (Method::Delete, []) => self.delete_deployment(&id, request),
             (Method::Post, ["cancel"]) => {
                 self.deployment(&id)?;
                 self.cancel_deployment(id.key()).map(|()| Response::empty(204))
@@ -102,10 +102,10 @@ impl Engine {
                 "Azure-AsyncOperation",
                 format!("{}{id}/operationStatuses/{operation}?api-version={version}", request.base_url),
             )
-            .header("Retry-After", "0"))
+            .poll_soon())
     }
 
-    fn delete_deployment(&mut self, id: &ResourceId) -> Result<Response, Fault> {
+    fn delete_deployment(&mut self, id: &ResourceId, request: &Request) -> Result<Response, Fault> {
         match self.deployments.get(id.key()).map(|deployment| deployment.status) {
             None => Ok(Response::empty(204)),
             Some(Status::Running) => Err(Fault::conflict(
@@ -114,7 +114,14 @@ impl Engine {
             )),
             Some(_) => {
                 self.deployments.remove(id.key());
-                Ok(Response::empty(204))
+                let operation = self.done_operation(id.key());
+                let location = format!(
+                    "{}/subscriptions/{}/operationresults/{operation}?api-version={}",
+                    request.base_url,
+                    self.settings.subscription_id,
+                    request.query("api-version").unwrap_or_default()
+                );
+                Ok(Response::empty(202).header("Location", location).poll_soon())
             }
         }
     }

@@ -9,4 +9,4 @@ mod whatif;
 pub(crate) use http::duration;
 pub(crate) use parameters::{resolve_parameters, shown_parameters};
 pub(crate) use run::Wanted;
-pub(crate) use whatif::{Change, changes_between};
+pub(crate) use whatif::{Change, changes_between, comparable};

@@ -258,6 +258,12 @@ impl Engine {
     fn start_step(&mut self, deployment: &Deployment, index: usize) -> Result<(u16, Option<String>), Fault> {
         let step = &deployment.steps[index];
         let id = ResourceId::parse(&step.id).map_err(|error| Fault::invalid_template(error.to_string()))?;
+        let kind = if step.resource_type.eq_ignore_ascii_case("Microsoft.Resources/resourceGroups") {
+            "Microsoft.Resources/subscriptions/resourceGroups"
+        } else {
+            &step.resource_type
+        };
+        self.check_write(&deployment.principal, kind, &step.id)?;
         let body = self.step_body(deployment, step)?;
         if step.resource_type.eq_ignore_ascii_case("Microsoft.Resources/resourceGroups") {
             let existed = self.resources.contains(id.key());
@@ -521,9 +527,9 @@ impl RunTime for Live<'_> {
             .resources
             .get(&key)
             .filter(|resource| resource.resource_type == "Microsoft.ContainerService/managedClusters");
-        let admin = match function {
-            "listclusteradmincredential" => true,
-            "listclusterusercredential" => false,
+        let name = match function {
+            "listclusteradmincredential" => "clusterAdmin",
+            "listclusterusercredential" => "clusterUser",
             _ => {
                 return Err(ExpressionError::new(format!(
                     "The template function '{function}' is not offered by the embedded Azure Resource Manager."
@@ -532,6 +538,6 @@ impl RunTime for Live<'_> {
         };
         let cluster =
             cluster.ok_or_else(|| ExpressionError::new(format!("The resource '{key}' is not a managed cluster.")))?;
-        providers::kubeconfigs(cluster, admin).map_err(|fault| ExpressionError::new(fault.body.message))
+        providers::kubeconfigs(cluster, name).map_err(|fault| ExpressionError::new(fault.body.message))
     }
 }

@@ -58,6 +58,7 @@ impl Engine {
             Effect::EnsurePostgres { .. } => {
                 Outcome::Postgres { host_address: "0.0.0.0".to_owned(), state: "Ready".to_owned() }
             }
+            Effect::StopCluster { .. } | Effect::StopPostgres { .. } => Outcome::Stopped,
             Effect::DeleteCluster { .. } | Effect::DeletePostgres { .. } => Outcome::Deleted,
         }
     }
@@ -93,7 +94,7 @@ impl Engine {
             self.settings.subscription_id,
             request.query("api-version").unwrap_or_default()
         );
-        Ok(Response::empty(202).header("Location", location).header("Retry-After", "0"))
+        Ok(Response::empty(202).header("Location", location).poll_soon())
     }
 
     /// Resources of a group that the template leaves alone.
@@ -167,7 +168,7 @@ pub(crate) fn changes_between(before: &Engine, after: &Engine, touched: &[String
 }
 
 /// A resource without what only the platform writes, and without children that are listed on their own.
-fn comparable(engine: &Engine, id: &str, explicit: &BTreeSet<String>) -> Value {
+pub(crate) fn comparable(engine: &Engine, id: &str, explicit: &BTreeSet<String>) -> Value {
     let Some(resource) = engine.resources.get(&id.to_ascii_lowercase()) else { return Value::Null };
     let mut body = engine.render(resource);
     if let Some(kind) = providers::find(&resource.resource_type) {

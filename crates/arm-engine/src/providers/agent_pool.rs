@@ -8,6 +8,9 @@ use crate::fault::Fault;
 use crate::resources::{Put, World};
 use crate::state::StoredResource;
 
+/// The newest node image.
+pub(crate) const NODE_IMAGE: &str = "AKSUbuntu-2404gen2containerd-202611.10.0";
+
 const POOL_TYPE: &str = "Microsoft.ContainerService/managedClusters/agentPools";
 
 pub(super) static AGENT_POOL: Kind = Kind {
@@ -16,6 +19,7 @@ pub(super) static AGENT_POOL: Kind = Kind {
     placement: Placement::Child,
     merges: true,
     outside: Outside::Cluster,
+    etag: "/properties/eTag",
     read_only: &[
         "properties.provisioningState",
         "properties.powerState",
@@ -208,7 +212,7 @@ fn set_defaults(put: &mut Put<'_>) -> Result<(), Fault> {
     put.default("upgradeSettings", json!({ "maxSurge": "10%", "maxUnavailable": "0" }));
     put.default("orchestratorVersion", version.clone().into());
     put.default("currentOrchestratorVersion", version.into());
-    put.default("nodeImageVersion", "AKSUbuntu-2404gen2containerd-202611.10.0".into());
+    put.default("nodeImageVersion", NODE_IMAGE.into());
     put.default("powerState", json!({ "code": "Running" }));
     put.default("provisioningState", "Succeeded".into());
     Ok(())

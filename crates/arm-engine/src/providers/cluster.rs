@@ -15,7 +15,7 @@ pub(super) static CLUSTER: Kind = Kind {
     versions: ("2020-01-01", "2027-12-31"),
     merges: true,
     outside: Outside::Cluster,
-    etag: "eTag",
+    etag: "/eTag",
     read_only: &[
         "properties.provisioningState",
         "properties.powerState",
@@ -23,6 +23,7 @@ pub(super) static CLUSTER: Kind = Kind {
         "properties.azurePortalFQDN",
         "properties.currentKubernetesVersion",
         "properties.maxAgentPools",
+        "properties.identityProfile",
         "properties.resourceUID",
         "properties.oidcIssuerProfile.issuerURL",
         "identity.principalId",
@@ -35,6 +36,7 @@ pub(super) static CLUSTER: Kind = Kind {
         prune: false,
     }],
     put,
+    patching: super::Patching::Tags,
     ..PLAIN
 };
 
@@ -258,6 +260,15 @@ fn set_defaults(put: &mut Put<'_>, name: &str) {
     put.default("disableLocalAccounts", false.into());
     put.default("maxAgentPools", 100.into());
     put.default("resourceUID", guid.into());
+    // AKS makes the identity of the machines in the cluster's own resource group.
+    let machines = format!("{}/kubelet", put.text("resourceUID").unwrap_or_default());
+    let identity = crate::ids::guid_of(&machines);
+    let subscription = put.world.settings.subscription_id.clone();
+    let node_group = put.text("nodeResourceGroup").unwrap_or_default().to_owned();
+    put.default("identityProfile", json!({ "kubeletidentity": {
+        "resourceId": format!("/subscriptions/{subscription}/resourcegroups/{node_group}/providers/Microsoft.ManagedIdentity/userAssignedIdentities/{name}-agentpool"),
+        "clientId": super::client_id_of(&identity), "objectId": identity,
+    } }));
     put.default("powerState", json!({ "code": "Running" }));
     put.default("provisioningState", "Succeeded".into());
     put.default("storageProfile", json!({ "diskCSIDriver": { "enabled": true }, "fileCSIDriver": { "enabled": true }, "snapshotController": { "enabled": true } }));
@@ -301,9 +312,10 @@ const AUTOSCALER_DEFAULTS: [(&str, &str); 17] = [
     ("skip-nodes-with-system-pods", "true"),
 ];
 
-/// The answer of `listClusterAdminCredential` and `listClusterUserCredential`.
-pub(crate) fn kubeconfigs(cluster: &StoredResource, admin: bool) -> Result<Value, Fault> {
-    let (name, key) = if admin { ("clusterAdmin", "adminKubeconfig") } else { ("clusterUser", "userKubeconfig") };
+/// The answer of `listClusterAdminCredential`, `listClusterUserCredential` and `listClusterMonitoringUserCredential`.
+pub(crate) fn kubeconfigs(cluster: &StoredResource, name: &str) -> Result<Value, Fault> {
+    let admin = name == "clusterAdmin";
+    let key = if admin { "adminKubeconfig" } else { "userKubeconfig" };
     if admin && cluster.body["properties"]["disableLocalAccounts"] == true {
         return Err(Fault::bad_request(
             "BadRequest",
@@ -317,4 +329,52 @@ pub(crate) fn kubeconfigs(cluster: &StoredResource, admin: bool) -> Result<Value
         ));
     };
     Ok(json!({ "kubeconfigs": [{ "name": name, "value": encode_base64(text.as_bytes()) }] }))
+}
+
+/// `(minor, patch)` of a full version.
+fn numbers(version: &str) -> (u32, u32) {
+    let mut parts = version.split('.').skip(1).map(|part| part.parse().unwrap_or(0));
+    (parts.next().unwrap_or(0), parts.next().unwrap_or(0))
+}
+
+pub(crate) fn is_newer(one: &str, other: &str) -> bool {
+    numbers(one) > numbers(other)
+}
+
+/// What a control plane can be upgraded to: a newer patch, and the next minor version, never over one.
+pub(crate) fn upgrades(version: &str) -> Vec<Value> {
+    let (minor, _) = numbers(version);
+    let targets = VERSIONS.iter().filter(|(_, patch)| is_newer(patch, version) && numbers(patch).0 <= minor + 1);
+    targets.map(|(_, patch)| json!({ "kubernetesVersion": patch, "isPreview": false })).collect()
+}
+
+/// What pools of a cluster may run: its version, and those up to three minor versions older.
+pub(crate) fn pool_versions(version: &str) -> Vec<String> {
+    let (minor, _) = numbers(version);
+    let mut versions: Vec<String> = VERSIONS
+        .iter()
+        .map(|(_, patch)| (*patch).to_owned())
+        .filter(|patch| !is_newer(patch, version) && numbers(patch).0 + 3 >= minor)
+        .collect();
+    if !versions.iter().any(|known| known == version) {
+        versions.push(version.to_owned());
+    }
+    versions
+}
+
+/// `GET …/locations/{location}/kubernetesVersions`
+pub(crate) fn kubernetes_versions() -> Value {
+    let values: Vec<Value> = VERSIONS
+        .iter()
+        .map(|(minor, patch)| {
+            let targets: Vec<Value> =
+                upgrades(patch).into_iter().map(|target| target["kubernetesVersion"].clone()).collect();
+            json!({
+                "version": minor, "isDefault": *minor == DEFAULT_VERSION, "isPreview": false,
+                "capabilities": { "supportPlan": ["KubernetesOfficial", "AKSLongTermSupport"] },
+                "patchVersions": { *patch: { "upgrades": targets } },
+            })
+        })
+        .collect();
+    json!({ "values": values })
 }

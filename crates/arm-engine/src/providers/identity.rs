@@ -10,6 +10,7 @@ pub(super) static IDENTITY: Kind = Kind {
     resource_type: "Microsoft.ManagedIdentity/userAssignedIdentities",
     read_only: &["properties"],
     put: put_identity,
+    patching: super::Patching::Tags,
     ..PLAIN
 };
 
@@ -24,12 +25,17 @@ fn put_identity(put: &mut Put<'_>) -> Result<(), Fault> {
     identify(put, IDENTITY.resource_type);
     let tenant = put.world.settings.tenant_id.clone();
     let principal = put.guid.clone();
-    let client =
-        Ids::new(principal.bytes().fold(0, |sum, byte| u64::wrapping_add(sum.rotate_left(7), u64::from(byte)))).guid();
+    let principal = put.text("principalId").map_or(principal, str::to_owned);
+    let client = client_id_of(&principal);
     put.default("tenantId", tenant.into());
     put.default("principalId", principal.into());
     put.default("clientId", client.into());
     Ok(())
+}
+
+/// The application id of an identity, which depends on its object id alone.
+pub(crate) fn client_id_of(principal: &str) -> String {
+    Ids::new(principal.bytes().fold(0, |sum, byte| u64::wrapping_add(sum.rotate_left(7), u64::from(byte)))).guid()
 }
 
 fn put_credential(put: &mut Put<'_>) -> Result<(), Fault> {

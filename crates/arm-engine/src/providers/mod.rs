@@ -3,13 +3,18 @@
 mod agent_pool;
 mod authorization;
 mod cluster;
+mod firewall_rule;
 mod identity;
+mod maintenance;
 mod network;
 mod network_security;
+mod not_offered;
 mod postgres;
+mod postgres_capabilities;
 mod postgres_parameters;
 mod private_dns;
 mod public_ip;
+mod record_set;
 
 use arm_model::id::ResourceId;
 use serde_json::{Value, json};
@@ -19,8 +24,39 @@ use crate::fault::Fault;
 use crate::resources::{Put, World};
 use crate::state::StoredResource;
 
-pub(crate) use cluster::kubeconfigs;
+pub(crate) use agent_pool::NODE_IMAGE;
+pub(crate) use cluster::{is_newer, kubeconfigs, kubernetes_versions, pool_versions, upgrades};
+pub(crate) use identity::client_id_of;
+pub(crate) use network::addresses_in_use;
+pub(crate) use postgres::{is_server_name, is_system_database};
+pub(crate) use postgres_capabilities::postgres_capabilities;
 pub(crate) use postgres_parameters::{default_parameter, default_parameters};
+pub(crate) use record_set::of_zone as record_sets_of_zone;
+
+pub(crate) const CLUSTER_TYPE: &str = "Microsoft.ContainerService/managedClusters";
+pub(crate) const POOL_TYPE: &str = "Microsoft.ContainerService/managedClusters/agentPools";
+pub(crate) const SERVER_TYPE: &str = "Microsoft.DBforPostgreSQL/flexibleServers";
+
+/// The api-versions that the refusal of an unknown one names.
+pub(crate) const RESOURCES_API_VERSIONS: [&str; 9] = [
+    "2019-10-01",
+    "2020-10-01",
+    "2021-04-01",
+    "2022-09-01",
+    "2023-07-01",
+    "2024-03-01",
+    "2024-11-01",
+    "2025-04-01",
+    "2026-06-01",
+];
+
+/// What a PATCH of a type may change.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Patching {
+    No,
+    Tags,
+    Merge,
+}
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Placement {
@@ -84,7 +120,10 @@ pub(crate) struct Kind {
     pub outside: Outside,
     /// Statuses of a PUT that creates and of one that updates.
     pub put_status: (u16, u16),
-    /// Name of the body's etag, or empty.
+    /// Answers carry the links of a long-running operation although the write is already done.
+    pub announces: bool,
+    pub patching: Patching,
+    /// Where the body has its etag, as a JSON pointer, or empty.
     pub etag: &'static str,
     /// Paths that clients cannot set and previews do not show.
     pub read_only: &'static [&'static str],
@@ -100,11 +139,13 @@ pub(crate) struct Kind {
 /// What most types are.
 pub(crate) const PLAIN: Kind = Kind {
     resource_type: "",
-    versions: ("2015-01-01", "2027-12-31"),
+    versions: ("2015-01-01", "2026-12-31"),
     placement: Placement::Regional,
     merges: false,
     outside: Outside::Nothing,
     put_status: (201, 200),
+    announces: false,
+    patching: Patching::No,
     etag: "",
     read_only: &[],
     inline: &[],
@@ -114,7 +155,7 @@ pub(crate) const PLAIN: Kind = Kind {
     view: |_, _, _| {},
 };
 
-static KINDS: [&Kind; 18] = [
+static KINDS: [&Kind; 28] = [
     &network::VIRTUAL_NETWORK,
     &network::SUBNET,
     &network::PEERING,
@@ -123,15 +164,25 @@ static KINDS: [&Kind; 18] = [
     &public_ip::PUBLIC_IP,
     &private_dns::ZONE,
     &private_dns::LINK,
-    &private_dns::A_RECORD,
+    &record_set::A,
+    &record_set::AAAA,
+    &record_set::CNAME,
+    &record_set::MX,
+    &record_set::PTR,
+    &record_set::SOA,
+    &record_set::SRV,
+    &record_set::TXT,
     &cluster::CLUSTER,
     &agent_pool::AGENT_POOL,
+    &maintenance::CONFIGURATION,
     &postgres::SERVER,
     &postgres::DATABASE,
     &postgres::CONFIGURATION,
+    &firewall_rule::FIREWALL_RULE,
     &identity::IDENTITY,
     &identity::FEDERATED_CREDENTIAL,
     &authorization::ROLE_ASSIGNMENT,
+    &authorization::ROLE_DEFINITION,
     &authorization::LOCK,
 ];
 
@@ -143,16 +194,26 @@ pub(crate) fn find(resource_type: &str) -> Option<&'static Kind> {
     all().find(|kind| kind.resource_type.eq_ignore_ascii_case(resource_type))
 }
 
+/// # Errors
+/// 501 for a type that Azure has and the embedded ARM does not offer, 404 for one that Azure does not have either.
+pub(crate) fn known_kind(id: &ResourceId) -> Result<&'static Kind, Fault> {
+    find(&id.resource_type()).ok_or_else(|| unknown_type(id))
+}
+
 pub(crate) fn unknown_type(id: &ResourceId) -> Fault {
     let namespace = id.namespace().unwrap_or_default();
+    if not_offered::is_known_to_azure(&id.resource_type()) {
+        return Fault::not_offered(&format!("The resource type '{}'", id.resource_type()));
+    }
     if all().any(|kind| kind.resource_type.split('/').next().is_some_and(|known| known.eq_ignore_ascii_case(namespace)))
     {
         return Fault::new(
             404,
             "InvalidResourceType",
             format!(
-                "The resource type could not be found in the namespace '{namespace}': '{}' is not offered by the embedded Azure Resource Manager.",
-                id.resource_type()
+                "The resource type '{}' could not be found in the namespace '{namespace}' for api version. The supported api-versions are '{}'.",
+                id.resource_type().split_once('/').map_or("", |(_, types)| types),
+                RESOURCES_API_VERSIONS.join(",")
             ),
         );
     }
@@ -228,6 +289,13 @@ pub(crate) fn is_plain_name(name: &str) -> bool {
 pub(crate) fn is_settled(body: &Value) -> bool {
     let properties = &body["properties"];
     properties["provisioningState"] == "Succeeded" || properties["state"] == "Ready"
+}
+
+/// Whether a cluster or server was stopped by its owner.
+pub(crate) fn is_stopped(body: &Value) -> bool {
+    let properties = &body["properties"];
+    properties["powerState"]["code"] == "Stopped"
+        || matches!(properties["state"].as_str(), Some("Stopped" | "Stopping"))
 }
 
 pub(crate) fn mark_busy(body: &mut Value, created: bool) {

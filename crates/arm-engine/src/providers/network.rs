@@ -15,7 +15,7 @@ const PEERING_TYPE: &str = "Microsoft.Network/virtualNetworks/virtualNetworkPeer
 
 pub(super) static VIRTUAL_NETWORK: Kind = Kind {
     resource_type: "Microsoft.Network/virtualNetworks",
-    etag: "etag",
+    etag: "/etag",
     read_only: &["properties.provisioningState", "properties.resourceGuid"],
     inline: &[
         Inline { field: "subnets", child_type: SUBNET_TYPE, flat: false, prune: true },
@@ -24,13 +24,15 @@ pub(super) static VIRTUAL_NETWORK: Kind = Kind {
     put: put_network,
     after: update_peerings,
     in_use: network_in_use,
+    announces: true,
+    patching: super::Patching::Tags,
     ..PLAIN
 };
 
 pub(super) static SUBNET: Kind = Kind {
     resource_type: SUBNET_TYPE,
     placement: Placement::Child,
-    etag: "etag",
+    etag: "/etag",
     read_only: &[
         "properties.provisioningState",
         "properties.ipConfigurations",
@@ -39,13 +41,14 @@ pub(super) static SUBNET: Kind = Kind {
     ],
     put: put_subnet,
     in_use: subnet_in_use,
+    announces: true,
     ..PLAIN
 };
 
 pub(super) static PEERING: Kind = Kind {
     resource_type: PEERING_TYPE,
     placement: Placement::Child,
-    etag: "etag",
+    etag: "/etag",
     read_only: &[
         "properties.provisioningState",
         "properties.peeringState",
@@ -56,6 +59,7 @@ pub(super) static PEERING: Kind = Kind {
     ],
     put: put_peering,
     after: update_peerings,
+    announces: true,
     ..PLAIN
 };
 
@@ -211,6 +215,18 @@ fn users_of_subnet(world: &World<'_>, subnet: &str) -> Vec<String> {
     let servers =
         servers.into_iter().filter(|server| uses(&server.body["properties"]["network"]["delegatedSubnetResourceId"]));
     pools.chain(servers).map(|user| user.id.clone()).collect()
+}
+
+/// Addresses that pools' machines and servers take in a subnet.
+pub(crate) fn addresses_in_use(world: &World<'_>, subnet: &str) -> u64 {
+    let pools = world.of_type("Microsoft.ContainerService/managedClusters/agentPools");
+    let uses = |value: &Value| value.as_str().is_some_and(|id| id.eq_ignore_ascii_case(subnet));
+    let machines = pools.iter().filter(|pool| uses(&pool.body["properties"]["vnetSubnetID"]));
+    let machines: u64 = machines.filter_map(|pool| pool.body["properties"]["count"].as_u64()).sum();
+    let servers = world.of_type("Microsoft.DBforPostgreSQL/flexibleServers");
+    let servers =
+        servers.iter().filter(|server| uses(&server.body["properties"]["network"]["delegatedSubnetResourceId"]));
+    machines + servers.count() as u64
 }
 
 fn subnet_in_use(world: &World<'_>, subnet: &StoredResource) -> Result<(), Fault> {

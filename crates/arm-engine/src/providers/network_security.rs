@@ -12,7 +12,7 @@ const RULE_TYPE: &str = "Microsoft.Network/networkSecurityGroups/securityRules";
 
 pub(super) static GROUP: Kind = Kind {
     resource_type: "Microsoft.Network/networkSecurityGroups",
-    etag: "etag",
+    etag: "/etag",
     read_only: &[
         "properties.provisioningState",
         "properties.resourceGuid",
@@ -24,15 +24,18 @@ pub(super) static GROUP: Kind = Kind {
     put: put_group,
     in_use: group_in_use,
     view: view_group,
+    announces: true,
+    patching: super::Patching::Tags,
     ..PLAIN
 };
 
 pub(super) static RULE: Kind = Kind {
     resource_type: RULE_TYPE,
     placement: Placement::Child,
-    etag: "etag",
+    etag: "/etag",
     read_only: &["properties.provisioningState"],
     put: put_rule,
+    announces: true,
     ..PLAIN
 };
 
@@ -71,10 +74,14 @@ fn put_rule(put: &mut Put<'_>) -> Result<(), Fault> {
     choose(put, "protocol", &["Tcp", "Udp", "Icmp", "Esp", "Ah", "*"])?;
     choose(put, "access", &["Allow", "Deny"])?;
     choose(put, "direction", &["Inbound", "Outbound"])?;
-    if in_range(put, "priority", 100..=4096)?.is_none() {
+    if in_range(put, "priority", 100..=4096).ok().flatten().is_none() {
         return Err(Fault::bad_request(
             "SecurityRuleInvalidPriority",
-            format!("Security rule {} has no priority between 100 and 4096.", put.id.name()),
+            format!(
+                "Security rule {} has an invalid priority. Value provided: {} Allowed range 100-4096.",
+                put.id.name(),
+                put.property("priority")
+            ),
         ));
     }
     for (single, many) in [

@@ -5,6 +5,7 @@ use serde_json::{Value, json};
 use super::network::identify;
 use super::postgres_parameters::default_parameter;
 use super::{Kind, Outside, PLAIN, Placement, choose, in_range, required};
+use crate::engine::Engine;
 use crate::fault::Fault;
 use crate::resources::{Put, World};
 use crate::state::StoredResource;
@@ -28,6 +29,8 @@ pub(super) static SERVER: Kind = Kind {
         "properties.backup.earliestRestoreDate",
     ],
     put: put_server,
+    after: add_system_databases,
+    patching: super::Patching::Merge,
     ..PLAIN
 };
 
@@ -49,6 +52,7 @@ pub(super) static CONFIGURATION: Kind = Kind {
     outside: Outside::Postgres,
     put_status: (202, 202),
     put: put_configuration,
+    patching: super::Patching::Merge,
     ..PLAIN
 };
 
@@ -56,14 +60,39 @@ fn invalid(name: &str, message: String) -> Fault {
     Fault::bad_request("InvalidParameterValue", message).target(name)
 }
 
+/// Every server has these from the start.
+const SYSTEM_DATABASES: [&str; 3] = ["azure_maintenance", "azure_sys", "postgres"];
+
+fn add_system_databases(engine: &mut Engine, key: &str) {
+    let Some(server) = engine.resources.get(key).map(|server| server.id.clone()) else { return };
+    let Ok(id) = arm_model::id::ResourceId::parse(&server) else { return };
+    for name in SYSTEM_DATABASES {
+        let database = id.child("databases", name);
+        if !engine.resources.contains(database.key()) {
+            engine.insert_system_child(
+                &database,
+                DATABASE.resource_type,
+                json!({ "charset": "UTF8", "collation": "en_US.utf8" }),
+            );
+        }
+    }
+}
+
+pub(crate) fn is_system_database(name: &str) -> bool {
+    SYSTEM_DATABASES.contains(&name)
+}
+
+pub(crate) fn is_server_name(name: &str) -> bool {
+    (3..=63).contains(&name.len())
+        && name.chars().all(|c| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '-')
+        && !name.starts_with('-')
+        && !name.ends_with('-')
+}
+
 fn put_server(put: &mut Put<'_>) -> Result<(), Fault> {
     identify(put, SERVER_TYPE);
     let name = put.id.name().to_owned();
-    let valid = (3..=63).contains(&name.len())
-        && name.chars().all(|c| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '-')
-        && !name.starts_with('-')
-        && !name.ends_with('-');
-    if !valid {
+    if !is_server_name(&name) {
         return Err(invalid(
             "name",
             format!(
@@ -177,7 +206,7 @@ fn set_storage(put: &mut Put<'_>) -> Result<(), Fault> {
 }
 
 /// GiB, performance tier and IOPS of Premium SSD.
-const STORAGE: [(u64, &str, u32); 11] = [
+pub(super) const STORAGE: [(u64, &str, u32); 11] = [
     (32, "P4", 120),
     (64, "P6", 240),
     (128, "P10", 500),
@@ -264,7 +293,7 @@ fn put_database(put: &mut Put<'_>) -> Result<(), Fault> {
 
 fn refuse_system_database(_: &World<'_>, database: &StoredResource) -> Result<(), Fault> {
     match database.body["name"].as_str() {
-        Some(name @ ("postgres" | "azure_maintenance" | "azure_sys")) => {
+        Some(name) if is_system_database(name) => {
             Err(Fault::bad_request("OperationNotAllowed", format!("The system database '{name}' cannot be deleted.")))
         }
         _ => Ok(()),

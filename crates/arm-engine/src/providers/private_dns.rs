@@ -1,45 +1,37 @@
 //! Private DNS zones, their links and A records.
 
-use std::net::Ipv4Addr;
-
-use serde_json::{Value, json};
+use serde_json::Value;
 
 use super::network::identify;
-use super::{Kind, PLAIN, Placement, in_range, required};
+use super::{Kind, PLAIN, Placement, record_set, required};
+use crate::engine::Engine;
 use crate::fault::Fault;
 use crate::resources::{Put, World};
 use crate::state::StoredResource;
 
 const ZONE_TYPE: &str = "Microsoft.Network/privateDnsZones";
 const LINK_TYPE: &str = "Microsoft.Network/privateDnsZones/virtualNetworkLinks";
-const A_TYPE: &str = "Microsoft.Network/privateDnsZones/A";
 
 pub(super) static ZONE: Kind = Kind {
     resource_type: ZONE_TYPE,
     placement: Placement::Global,
-    etag: "etag",
+    etag: "/etag",
     read_only: &["properties"],
     put: put_zone,
+    after: add_start_of_authority,
     in_use: zone_in_use,
     view: view_zone,
+    patching: super::Patching::Merge,
     ..PLAIN
 };
 
 pub(super) static LINK: Kind = Kind {
     resource_type: LINK_TYPE,
     placement: Placement::Global,
-    etag: "etag",
+    etag: "/etag",
     read_only: &["properties.provisioningState", "properties.virtualNetworkLinkState"],
     put: put_link,
-    ..PLAIN
-};
-
-pub(super) static A_RECORD: Kind = Kind {
-    resource_type: A_TYPE,
-    placement: Placement::Child,
-    etag: "etag",
-    read_only: &["properties.fqdn", "properties.isAutoRegistered"],
-    put: put_record,
+    patching: super::Patching::Merge,
     ..PLAIN
 };
 
@@ -61,13 +53,22 @@ fn put_zone(put: &mut Put<'_>) -> Result<(), Fault> {
     Ok(())
 }
 
+fn add_start_of_authority(engine: &mut Engine, key: &str) {
+    let Some(zone) = engine.resources.get(key).map(|zone| zone.id.clone()) else { return };
+    let Ok(id) = arm_model::id::ResourceId::parse(&zone).map(|zone| zone.child("SOA", "@")) else { return };
+    if !engine.resources.contains(id.key()) {
+        let body = record_set::start_of_authority(zone.rsplit('/').next().unwrap_or_default());
+        // The zone was stored a moment ago and the body is made here: there is nothing to refuse.
+        let _ = engine.put_resource(&id, "2024-06-01", &body, &crate::resources::Conditions::default());
+    }
+}
+
 fn view_zone(world: &World<'_>, zone: &StoredResource, body: &mut Value) {
     let properties = &mut body["properties"];
     properties["maxNumberOfRecordSets"] = 25_000.into();
     properties["maxNumberOfVirtualNetworkLinks"] = 1000.into();
     properties["maxNumberOfVirtualNetworkLinksWithRegistration"] = 100.into();
-    // The zone's own SOA record counts.
-    properties["numberOfRecordSets"] = (1 + world.children(&zone.id, A_TYPE).len()).into();
+    properties["numberOfRecordSets"] = record_set::of_zone(world, &zone.id).len().into();
     properties["numberOfVirtualNetworkLinks"] = world.children(&zone.id, LINK_TYPE).len().into();
 }
 
@@ -114,28 +115,5 @@ fn put_link(put: &mut Put<'_>) -> Result<(), Fault> {
     put.default("registrationEnabled", false.into());
     put.set("virtualNetworkLinkState", "Completed".into());
     put.set("provisioningState", "Succeeded".into());
-    Ok(())
-}
-
-fn put_record(put: &mut Put<'_>) -> Result<(), Fault> {
-    identify(put, A_TYPE);
-    // Clients of older api-versions write `aRecords` and `ttl` in other letters.
-    for (from, to) in [("ARecords", "aRecords"), ("TTL", "ttl")] {
-        if let Some(value) = put.properties().remove(from) {
-            put.set(to, value);
-        }
-    }
-    in_range(put, "ttl", 1..=2_147_483_647)?;
-    put.default("ttl", 3600.into());
-    put.default("aRecords", json!([]));
-    for record in put.property("aRecords").as_array().into_iter().flatten() {
-        if record["ipv4Address"].as_str().is_none_or(|address| address.parse::<Ipv4Addr>().is_err()) {
-            return Err(Fault::bad_request("BadRequest", format!("The A record {record} has no valid ipv4Address.")));
-        }
-    }
-    let zone = put.id.parent().map(|zone| zone.name().to_owned()).unwrap_or_default();
-    let fqdn = format!("{}.{zone}.", put.id.name());
-    put.set("fqdn", fqdn.into());
-    put.set("isAutoRegistered", false.into());
     Ok(())
 }

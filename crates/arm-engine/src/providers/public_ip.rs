@@ -11,7 +11,7 @@ use crate::resources::Put;
 
 pub(super) static PUBLIC_IP: Kind = Kind {
     resource_type: "Microsoft.Network/publicIPAddresses",
-    etag: "etag",
+    etag: "/etag",
     read_only: &[
         "properties.provisioningState",
         "properties.resourceGuid",
@@ -19,6 +19,8 @@ pub(super) static PUBLIC_IP: Kind = Kind {
         "properties.ipConfiguration",
     ],
     put,
+    announces: true,
+    patching: super::Patching::Tags,
     ..PLAIN
 };
 

@@ -80,7 +80,7 @@ impl Engine {
                 format!("{base}/deploymentStackOperationStatus/{operation}?api-version={version}"),
             )
             .header("Location", format!("{base}/operationResults/{operation}?api-version={version}"))
-            .header("Retry-After", "0")
+            .poll_soon()
     }
 
     fn put_stack(&mut self, id: &ResourceId, request: &Request) -> Result<Response, Fault> {

@@ -21,6 +21,9 @@ impl Engine {
             .map_or((rest.as_str(), None), |(name, action)| (name, Some(action.to_ascii_lowercase())));
         let scope =
             ResourceId::parse(&path[..at]).map_err(|error| Fault::bad_request("InvalidScope", error.to_string()))?;
+        if name.is_empty() && request.method == Method::Get {
+            return self.list_stack_what_ifs(&scope, request);
+        }
         let id = scope.extended("Microsoft.Resources/deploymentStacksWhatIfResults", &[name]);
         let stored = self
             .operations
@@ -44,6 +47,14 @@ impl Engine {
             }
             _ => Err(Fault::not_allowed()),
         }
+    }
+
+    fn list_stack_what_ifs(&self, scope: &ResourceId, request: &Request) -> Result<Response, Fault> {
+        let prefix = format!("{}{MARK}/", scope.key());
+        let results = self.operations.values().filter(|operation| operation.target.starts_with(&prefix));
+        let mut items: Vec<Value> = results.filter_map(|operation| operation.result.clone()).collect();
+        items.sort_by_key(|item| item["id"].as_str().unwrap_or_default().to_owned());
+        self.list_page(items, request)
     }
 
     fn forget_what_if(&mut self, key: &str) {

@@ -94,7 +94,8 @@ fn pools() {
 #[test]
 fn unknown_things() {
     check("GET", "Microsoft.Network/virtualNetworks/none", Value::Null, 404, "ResourceNotFound");
-    check("PUT", "Microsoft.Network/loadBalancers/x", json!({}), 404, "InvalidResourceType");
+    check("PUT", "Microsoft.Network/loadBalancers/x", json!({}), 501, "NotImplemented");
+    check("PUT", "Microsoft.Network/noSuchThings/x", json!({}), 404, "InvalidResourceType");
     check("PUT", "Contoso.Nothing/things/x", json!({}), 404, "InvalidResourceNamespace");
     check("POST", "Microsoft.ContainerService/managedClusters/marea/runCommand", json!({}), 501, "NotImplemented");
     check(

@@ -103,6 +103,7 @@ impl Cloud {
                 Effect::EnsurePostgres { .. } => {
                     Outcome::Postgres { host_address: "10.225.0.4".to_owned(), state: "Ready".to_owned() }
                 }
+                Effect::StopCluster { .. } | Effect::StopPostgres { .. } => Outcome::Stopped,
                 Effect::DeleteCluster { .. } | Effect::DeletePostgres { .. } => Outcome::Deleted,
             };
             self.engine.complete(id, outcome, self.now);
