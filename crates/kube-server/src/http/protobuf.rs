@@ -1,102 +1,18 @@
-//! Kubernetes' protobuf, as far as kubectl's typed clients send it: access reviews, tokens, evictions and the small kinds
-//! of `kubectl create`. Other kinds and fields are refused by name, never dropped. Field numbers are those of
-//! `k8s.io/api` v0.36.3.
+//! Kubernetes' protobuf bodies, which kubectl's typed clients send: read by the field numbers that the structural schema
+//! has of every built-in type. What is not understood is refused by name, never dropped.
 
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
+use kube_store::schema::{Field, Object, Resolved, Scalar, Schema, Type};
 use serde_json::{Map, Value, json};
+use units::Timestamp;
+
+use super::wire::{BROKEN, Wire};
 
 /// In front of every body (`k8s.io/apimachinery/pkg/runtime/serializer/protobuf`).
 const MAGIC: &[u8] = b"k8s\0";
-
-enum Kind {
-    Text,
-    Texts,
-    Integer,
-    Flag,
-    Message(Fields),
-    TextMap,
-    BytesMap,
-    /// What the server fills in; whatever the client put there does not count.
-    Ignored,
-}
-
-type Fields = &'static [(u64, &'static str, Kind)];
-
-const METADATA: Fields = &[
-    (1, "name", Kind::Text),
-    (2, "generateName", Kind::Text),
-    (3, "namespace", Kind::Text),
-    (4, "selfLink", Kind::Ignored),
-    (5, "uid", Kind::Text),
-    (6, "resourceVersion", Kind::Text),
-    (7, "generation", Kind::Ignored),
-    (8, "creationTimestamp", Kind::Ignored),
-    (11, "labels", Kind::TextMap),
-    (12, "annotations", Kind::TextMap),
-    (14, "finalizers", Kind::Texts),
-];
-const RESOURCE_ATTRIBUTES: Fields = &[
-    (1, "namespace", Kind::Text),
-    (2, "verb", Kind::Text),
-    (3, "group", Kind::Text),
-    (4, "version", Kind::Text),
-    (5, "resource", Kind::Text),
-    (6, "subresource", Kind::Text),
-    (7, "name", Kind::Text),
-];
-const PATH_ATTRIBUTES: Fields = &[(1, "path", Kind::Text), (2, "verb", Kind::Text)];
-const OWN_ACCESS: Fields = &[
-    (1, "resourceAttributes", Kind::Message(RESOURCE_ATTRIBUTES)),
-    (2, "nonResourceAttributes", Kind::Message(PATH_ATTRIBUTES)),
-];
-const BOUND_OBJECT: Fields =
-    &[(1, "kind", Kind::Text), (2, "apiVersion", Kind::Text), (3, "name", Kind::Text), (4, "uid", Kind::Text)];
-const TOKEN: Fields = &[
-    (1, "audiences", Kind::Texts),
-    (3, "boundObjectRef", Kind::Message(BOUND_OBJECT)),
-    (4, "expirationSeconds", Kind::Integer),
-];
-const DELETE_OPTIONS: Fields = &[
-    (1, "gracePeriodSeconds", Kind::Integer),
-    (2, "preconditions", Kind::Message(&[(1, "uid", Kind::Text), (2, "resourceVersion", Kind::Text)])),
-    (3, "orphanDependents", Kind::Flag),
-    (4, "propagationPolicy", Kind::Text),
-    (5, "dryRun", Kind::Texts),
-];
-const REVIEW_OF_RULES: Fields = &[(1, "namespace", Kind::Text)];
-
-fn fields_of(api_version: &str, kind: &str) -> Option<Fields> {
-    const META: (u64, &str, Kind) = (1, "metadata", Kind::Message(METADATA));
-    Some(match (api_version, kind) {
-        ("authorization.k8s.io/v1", "SelfSubjectAccessReview") => {
-            &[META, (2, "spec", Kind::Message(OWN_ACCESS)), (3, "status", Kind::Ignored)]
-        }
-        ("authorization.k8s.io/v1", "SelfSubjectRulesReview") => {
-            &[META, (2, "spec", Kind::Message(REVIEW_OF_RULES)), (3, "status", Kind::Ignored)]
-        }
-        ("authentication.k8s.io/v1", "SelfSubjectReview") => &[META, (2, "status", Kind::Ignored)],
-        ("authentication.k8s.io/v1", "TokenRequest") => {
-            &[META, (2, "spec", Kind::Message(TOKEN)), (3, "status", Kind::Ignored)]
-        }
-        ("policy/v1", "Eviction") => &[META, (2, "deleteOptions", Kind::Message(DELETE_OPTIONS))],
-        ("v1", "Namespace") => {
-            &[META, (2, "spec", Kind::Message(&[(1, "finalizers", Kind::Texts)])), (3, "status", Kind::Ignored)]
-        }
-        ("v1", "ServiceAccount") => &[META, (4, "automountServiceAccountToken", Kind::Flag)],
-        ("v1", "ConfigMap") => {
-            &[META, (2, "data", Kind::TextMap), (3, "binaryData", Kind::BytesMap), (4, "immutable", Kind::Flag)]
-        }
-        ("v1", "Secret") => &[
-            META,
-            (2, "data", Kind::BytesMap),
-            (3, "type", Kind::Text),
-            (4, "stringData", Kind::TextMap),
-            (5, "immutable", Kind::Flag),
-        ],
-        _ => return None,
-    })
-}
+/// Messages within messages; the deepest built-in object has about twenty.
+const MAX_DEPTH: usize = 64;
 
 /// # Errors
 /// What the body has that is not understood here.
@@ -115,154 +31,207 @@ pub fn decode(body: &[u8]) -> Result<Value, String> {
             _ => {}
         }
     }
-    let fields = fields_of(&api_version, &kind)
+    let schema = Schema::builtin();
+    let (group, version) = api_version.split_once('/').unwrap_or(("", &api_version));
+    let ty = schema
+        .type_for(group, version, &kind)
         .ok_or_else(|| format!("{kind} of {api_version} is not read as protobuf, send JSON"))?;
-    let mut object = message(raw, fields, &kind)?;
-    object.insert("apiVersion".to_owned(), json!(api_version));
-    object.insert("kind".to_owned(), json!(kind));
-    Ok(Value::Object(object))
+    let ty = Type::from(ty);
+    let Resolved::Object { object, .. } = schema.resolve(&ty) else { return Err(BROKEN.to_owned()) };
+    let mut fields = Map::new();
+    fields.insert("apiVersion".to_owned(), json!(api_version));
+    fields.insert("kind".to_owned(), json!(kind));
+    Reader { schema }.message(raw, object, &Place { at: &kind, outer: &[], depth: 0 }, &mut fields)?;
+    Ok(Value::Object(fields))
 }
 
-fn message(bytes: &[u8], fields: Fields, at: &str) -> Result<Map<String, Value>, String> {
-    let mut object = Map::new();
-    for (number, wire) in Wire::fields(bytes)? {
-        let (_, name, kind) = fields
-            .iter()
-            .find(|(known, _, _)| *known == number)
-            .ok_or_else(|| format!("field {number} of {at} is not read as protobuf, send JSON"))?;
-        let path = format!("{at}.{name}");
-        let value = match kind {
-            Kind::Ignored => continue,
-            Kind::Text => match wire.text()? {
-                // The encoding does not tell an empty text from an absent one.
-                text if text.is_empty() => continue,
-                text => json!(text),
-            },
-            Kind::Integer => json!(wire.number()?.cast_signed()),
-            Kind::Flag => json!(wire.number()? != 0),
-            Kind::Message(inner) => match message(wire.bytes()?, inner, &path)? {
-                inner if inner.is_empty() => continue,
-                inner => Value::Object(inner),
-            },
-            Kind::Texts => {
-                let text = json!(wire.text()?);
-                if let Some(Value::Array(texts)) = object.get_mut(*name) {
-                    texts.push(text);
-                    continue;
-                }
-                json!([text])
+/// Where in the body a message stands.
+struct Place<'p> {
+    /// For messages to people: `Deployment.spec`.
+    at: &'p str,
+    /// The numbers of the messages around it whose fields JSON shows as one object's.
+    outer: &'p [u8],
+    depth: usize,
+}
+
+struct Reader<'s> {
+    schema: &'s Schema,
+}
+
+impl Reader<'_> {
+    fn message(
+        &self,
+        bytes: &[u8],
+        object: &Object,
+        place: &Place<'_>,
+        into: &mut Map<String, Value>,
+    ) -> Result<(), String> {
+        if place.depth > MAX_DEPTH {
+            return Err(format!("{} is nested too deeply", place.at));
+        }
+        for (number, wire) in Wire::fields(bytes)? {
+            let unknown = || format!("field {number} of {} is not read as protobuf, send JSON", place.at);
+            let number = u8::try_from(number).map_err(|_| unknown())?;
+            let path = [place.outer, &[number]].concat();
+            let inside = |field: &Field| field.wire.path.starts_with(&path);
+            let ends = |field: &Field| field.wire.path.get(path.len()).is_none_or(|next| *next == 0);
+            let mut candidates = object.fields.iter().filter(|(_, field)| inside(field));
+            let Some((name, field)) = candidates.next() else { return Err(unknown()) };
+            if ends(field) {
+                self.field(wire, name, field, place, into)?;
+            } else {
+                let inner = Place { at: place.at, outer: &path, depth: place.depth + 1 };
+                self.message(wire.bytes()?, object, &inner, into)?;
             }
-            Kind::TextMap | Kind::BytesMap => {
-                let (key, value) = entry(wire.bytes()?, matches!(kind, Kind::BytesMap))?;
-                if let Some(Value::Object(entries)) = object.get_mut(*name) {
+        }
+        Ok(())
+    }
+
+    fn field(
+        &self,
+        wire: Wire<'_>,
+        name: &str,
+        field: &Field,
+        place: &Place<'_>,
+        into: &mut Map<String, Value>,
+    ) -> Result<(), String> {
+        let at = format!("{}.{name}", place.at);
+        let inner = Place { at: &at, outer: &[], depth: place.depth + 1 };
+        let value = match self.schema.resolve(&field.ty) {
+            Resolved::List(list) => {
+                let item = self.value(wire, &list.items, &inner)?;
+                if let Some(Value::Array(items)) = into.get_mut(name) {
+                    items.push(item);
+                    return Ok(());
+                }
+                json!([item])
+            }
+            Resolved::Object { object, .. } if object.fields.is_empty() && object.additional.is_some() => {
+                let (key, value) = self.entry(wire.bytes()?, object, &inner)?;
+                if let Some(Value::Object(entries)) = into.get_mut(name) {
                     entries.insert(key, value);
-                    continue;
+                    return Ok(());
                 }
                 json!({key: value})
             }
+            _ => {
+                let value = self.value(wire, &field.ty, &inner)?;
+                let counts = matches!(value, Value::Number(_) | Value::Bool(_)) && field.required;
+                if is_zero(&value) && !field.wire.pointer && !counts {
+                    // Go writes what is no pointer even when it is empty.
+                    return Ok(());
+                }
+                value
+            }
         };
-        object.insert((*name).to_owned(), value);
+        into.insert(name.to_owned(), value);
+        Ok(())
     }
-    Ok(object)
+
+    /// One entry of a map.
+    fn entry(&self, bytes: &[u8], map: &Object, place: &Place<'_>) -> Result<(String, Value), String> {
+        let ty = map.additional.as_ref().ok_or(BROKEN)?;
+        let (mut key, mut value) = (String::new(), None);
+        for (number, wire) in Wire::fields(bytes)? {
+            match number {
+                1 => key = wire.text()?,
+                _ => value = Some(self.value(wire, ty, place)?),
+            }
+        }
+        let absent = || match self.schema.resolve(ty) {
+            Resolved::Scalar(_) => json!(""),
+            Resolved::List(_) => json!([]),
+            _ => json!({}),
+        };
+        Ok((key, value.unwrap_or_else(absent)))
+    }
+
+    fn value(&self, wire: Wire<'_>, ty: &Type, place: &Place<'_>) -> Result<Value, String> {
+        Ok(match self.schema.resolve(ty) {
+            Resolved::Scalar(scalar) => self::scalar(wire, scalar)?,
+            Resolved::Object { object, .. } => {
+                let mut fields = Map::new();
+                self.message(wire.bytes()?, object, place, &mut fields)?;
+                Value::Object(fields)
+            }
+            // A list where only one value can be (in a map, in a list) is a message with the list as its first field.
+            Resolved::List(list) => {
+                let inner = Place { at: place.at, outer: &[], depth: place.depth + 1 };
+                let items = Wire::fields(wire.bytes()?)?;
+                items.into_iter().map(|(_, item)| self.value(item, &list.items, &inner)).collect::<Result<_, _>>()?
+            }
+            // Both hold JSON as their first field: `RawExtension`, `FieldsV1`.
+            Resolved::Any | Resolved::Raw => {
+                let mut json = json!({});
+                for (number, wire) in Wire::fields(wire.bytes()?)? {
+                    let text = if number == 1 { wire.bytes()? } else { &[] };
+                    json = serde_json::from_slice(text)
+                        .map_err(|_| format!("{} is not read as protobuf, send JSON", place.at))?;
+                }
+                json
+            }
+        })
+    }
 }
 
-fn entry(bytes: &[u8], binary: bool) -> Result<(String, Value), String> {
-    let (mut key, mut value) = (String::new(), json!(""));
+fn is_zero(value: &Value) -> bool {
+    match value {
+        Value::Null => true,
+        Value::Bool(flag) => !flag,
+        Value::Number(number) => number.as_f64() == Some(0.0),
+        Value::String(text) => text.is_empty(),
+        Value::Array(items) => items.is_empty(),
+        Value::Object(fields) => fields.is_empty(),
+    }
+}
+
+fn scalar(wire: Wire<'_>, scalar: Scalar) -> Result<Value, String> {
+    Ok(match scalar {
+        Scalar::String => json!(wire.text()?),
+        Scalar::Bytes => json!(STANDARD.encode(wire.bytes()?)),
+        Scalar::Int32 | Scalar::Int64 => json!(wire.number()?.cast_signed()),
+        Scalar::Number => json!(wire.double()?),
+        Scalar::Bool => json!(wire.number()? != 0),
+        Scalar::Time => time(wire.bytes()?)?,
+        Scalar::Quantity => {
+            let first = Wire::fields(wire.bytes()?)?.into_iter().next();
+            first.map_or(Ok(json!("0")), |(_, text)| text.text().map(|text| json!(text)))?
+        }
+        Scalar::IntOrString => int_or_string(wire.bytes()?)?,
+    })
+}
+
+/// Seconds and nanoseconds; Go's zero time is all zero, and means none.
+fn time(bytes: &[u8]) -> Result<Value, String> {
+    let (mut seconds, mut nanoseconds) = (0, 0);
     for (number, wire) in Wire::fields(bytes)? {
         match number {
-            1 => key = wire.text()?,
-            _ if binary => value = json!(STANDARD.encode(wire.bytes()?)),
-            _ => value = json!(wire.text()?),
+            1 => seconds = wire.number()?.cast_signed(),
+            _ => nanoseconds = wire.number()?.cast_signed(),
         }
     }
-    Ok((key, value))
+    if (seconds, nanoseconds) == (0, 0) {
+        return Ok(Value::Null);
+    }
+    let milliseconds = seconds
+        .checked_mul(1000)
+        .and_then(|milliseconds| milliseconds.checked_add(nanoseconds / 1_000_000))
+        .ok_or("the protobuf body has a time that is out of range")?;
+    Ok(json!(Timestamp(milliseconds).rfc3339()))
 }
 
-/// One field's value as it is on the wire.
-#[derive(Clone, Copy)]
-enum Wire<'b> {
-    Number(u64),
-    Bytes(&'b [u8]),
-}
-
-const BROKEN: &str = "the protobuf body is damaged or cut off";
-
-impl<'b> Wire<'b> {
-    fn fields(mut bytes: &'b [u8]) -> Result<Vec<(u64, Wire<'b>)>, String> {
-        let mut fields = Vec::new();
-        while !bytes.is_empty() {
-            let tag = varint(&mut bytes)?;
-            let wire = match tag & 7 {
-                0 => Wire::Number(varint(&mut bytes)?),
-                2 => {
-                    let length = usize::try_from(varint(&mut bytes)?).map_err(|_| BROKEN)?;
-                    let (value, rest) = bytes.split_at_checked(length).ok_or(BROKEN)?;
-                    bytes = rest;
-                    Wire::Bytes(value)
-                }
-                _ => return Err(BROKEN.to_owned()),
-            };
-            fields.push((tag >> 3, wire));
-        }
-        Ok(fields)
-    }
-
-    fn number(self) -> Result<u64, String> {
-        if let Wire::Number(number) = self { Ok(number) } else { Err(BROKEN.to_owned()) }
-    }
-
-    fn bytes(self) -> Result<&'b [u8], String> {
-        if let Wire::Bytes(bytes) = self { Ok(bytes) } else { Err(BROKEN.to_owned()) }
-    }
-
-    fn text(self) -> Result<String, String> {
-        String::from_utf8(self.bytes()?.to_vec()).map_err(|_| "the protobuf body has text that is not UTF-8".to_owned())
-    }
-}
-
-fn varint(bytes: &mut &[u8]) -> Result<u64, String> {
-    let mut value = 0;
-    for shift in (0..64).step_by(7) {
-        let (&byte, rest) = bytes.split_first().ok_or(BROKEN)?;
-        *bytes = rest;
-        value |= u64::from(byte & 0x7f) << shift;
-        if byte & 0x80 == 0 {
-            return Ok(value);
+fn int_or_string(bytes: &[u8]) -> Result<Value, String> {
+    let (mut is_text, mut number, mut text) = (false, 0, String::new());
+    for (at, wire) in Wire::fields(bytes)? {
+        match at {
+            1 => is_text = wire.number()? == 1,
+            2 => number = wire.number()?.cast_signed(),
+            _ => text = wire.text()?,
         }
     }
-    Err(BROKEN.to_owned())
+    Ok(if is_text { json!(text) } else { json!(number) })
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn field(number: u8, bytes: &[u8]) -> Vec<u8> {
-        [&[number << 3 | 2, u8::try_from(bytes.len()).unwrap()], bytes].concat()
-    }
-
-    fn body(api_version: &str, kind: &str, raw: &[u8]) -> Vec<u8> {
-        let types = [field(1, api_version.as_bytes()), field(2, kind.as_bytes())].concat();
-        [MAGIC.to_vec(), field(1, &types), field(2, raw)].concat()
-    }
-
-    #[test]
-    fn small_kinds_are_read_whole() {
-        let metadata = [field(1, b"m"), field(3, b""), field(8, b""), vec![7 << 3, 0]].concat();
-        let data = [field(1, b"k"), field(2, &[0xff])].concat();
-        let raw = [field(1, &metadata), field(2, &data), field(3, b"Opaque")].concat();
-        let expected = json!({"apiVersion": "v1", "kind": "Secret", "metadata": {"name": "m"}, "data": {"k": "/w=="}, "type": "Opaque"});
-        assert_eq!(decode(&body("v1", "Secret", &raw)).unwrap(), expected);
-    }
-
-    #[test]
-    fn what_is_not_understood_is_refused_by_name() {
-        let refused = |body: &[u8]| decode(body).unwrap_err();
-        assert!(refused(&body("apps/v1", "Deployment", &[])).contains("Deployment of apps/v1"));
-        assert!(refused(&body("v1", "ServiceAccount", &field(3, b"x"))).contains("field 3 of ServiceAccount"));
-        assert!(refused(b"{}").contains("does not begin"));
-        let whole = body("v1", "Namespace", &field(1, &field(1, b"n")));
-        assert!(refused(&whole[..whole.len() - 1]).contains("cut off"));
-        assert!(refused(&[MAGIC, &[0xff; 12]].concat()).contains("damaged"));
-    }
-}
+#[path = "protobuf_tests.rs"]
+mod tests;

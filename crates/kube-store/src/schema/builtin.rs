@@ -5,6 +5,7 @@ use std::sync::{Arc, LazyLock};
 
 use super::{
     Field, GroupVersionKind, List, ListKind, Object, PatchStrategy, Scalar, Schema, Type, TypeDef, TypeId, WhenAbsent,
+    Wire,
 };
 
 /// The version whose types are built in.
@@ -110,6 +111,7 @@ fn read_field<'f>(line: &'f str, ids: &BTreeMap<&str, TypeId>) -> (&'f str, Fiel
             ("m", kind) => set_map_kind(&mut field.ty, kind == "atomic"),
             ("p", strategies) => set_strategies(&mut field.patch, strategies),
             ("k", key) => field.patch.merge_key = Some(key.to_owned()),
+            ("#", wire) => field.wire = read_wire(wire),
             _ => unreachable!("the generator writes no other attribute: {word}"),
         }
     }
@@ -118,6 +120,15 @@ fn read_field<'f>(line: &'f str, ids: &BTreeMap<&str, TypeId>) -> (&'f str, Fiel
         field.when_absent = WhenAbsent::Zero;
     }
     (name, field)
+}
+
+fn read_wire(text: &str) -> Wire {
+    let (numbers, pointer) = text.strip_suffix('*').map_or((text, false), |numbers| (numbers, true));
+    let mut path = [0; 3];
+    for (place, number) in path.iter_mut().zip(numbers.split('.')) {
+        *place = number.parse().unwrap_or_else(|_| unreachable!("the generator writes small numbers: {text}"));
+    }
+    Wire { path, pointer }
 }
 
 fn set_list_kind(ty: &mut Type, text: &str) {

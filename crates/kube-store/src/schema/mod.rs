@@ -117,6 +117,16 @@ pub struct Field {
     pub patch: PatchStrategy,
     /// The values that a custom resource's field may have; empty for any.
     pub enumeration: Vec<Value>,
+    pub wire: Wire,
+}
+
+/// Where a built-in type's field stands in Kubernetes' protobuf; all zero for what has no place there.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Wire {
+    /// Field numbers from the outside in, and zeros. More than one where JSON shows an inner message's fields as the outer's.
+    pub path: [u8; 3],
+    /// A pointer in Go: an empty value is not the same as none.
+    pub pointer: bool,
 }
 
 /// What an absent field is in upstream's Go types, on which ownership is compared.
@@ -151,6 +161,7 @@ impl Field {
             default: None,
             patch: PatchStrategy::default(),
             enumeration: Vec::new(),
+            wire: Wire::default(),
         }
     }
 }
