@@ -16,12 +16,12 @@ use crate::registry::custom;
 /// Bounds how long the first writer of a group waits for the others' bytes.
 const GROUP_LIMIT: usize = 512;
 
-pub type Done = oneshot::Receiver<Result<(), String>>;
+pub type Done = oneshot::Receiver<Result<(), ApiError>>;
 
 /// The changes of one transaction.
 pub struct Group {
     changes: Vec<Change>,
-    done: oneshot::Sender<Result<(), String>>,
+    done: oneshot::Sender<Result<(), ApiError>>,
 }
 
 /// What the journal's thread is told.
@@ -60,8 +60,7 @@ impl Sender {
 
 pub async fn wait(done: Done) -> Result<(), ApiError> {
     match done.await {
-        Ok(Ok(())) => Ok(()),
-        Ok(Err(why)) => Err(ApiError::internal(format!("the change could not be stored: {why}"))),
+        Ok(outcome) => outcome,
         Err(_) => Err(ApiError::unavailable("the server is shutting down")),
     }
 }
@@ -75,7 +74,7 @@ pub fn start(api: Weak<Api>, disk: Option<Disk>, receiver: mpsc::Receiver<Messag
     Ok(())
 }
 
-fn run(api: &Weak<Api>, disk: Option<Disk>, receiver: &mpsc::Receiver<Message>) {
+fn run(api: &Weak<Api>, mut disk: Option<Disk>, receiver: &mpsc::Receiver<Message>) {
     while let Ok(first) = receiver.recv() {
         let mut groups = Vec::new();
         let mut closing = None;
@@ -89,12 +88,12 @@ fn run(api: &Weak<Api>, disk: Option<Disk>, receiver: &mpsc::Receiver<Message>) 
             next = if full { None } else { receiver.try_recv().ok() };
         }
         if !groups.is_empty() {
-            let changes = groups.iter().flat_map(|group| &group.changes);
-            let outcome = disk.as_ref().map_or(Ok(()), |disk| disk.commit(changes).map_err(|error| error.to_string()));
+            let changes: Vec<&Change> = groups.iter().flat_map(|group| &group.changes).collect();
+            let outcome = disk.as_mut().map_or(Ok(()), |disk| disk.commit(&changes));
             let Some(api) = api.upgrade() else { return };
             match outcome {
                 Ok(()) => publish(&api, groups),
-                Err(why) => roll_back(&api, groups, receiver, &why),
+                Err(why) => closing = roll_back(&api, groups, receiver, &why).or(closing),
             }
         }
         if let Some(closed) = closing {
@@ -133,18 +132,28 @@ fn event(change: &Change) -> ChangeEvent {
 }
 
 /// The writers' store is ahead of the disk by what failed: go back to what is durable. Watchers get 410 and list again.
-fn roll_back(api: &Api, groups: Vec<Group>, receiver: &mpsc::Receiver<Message>, why: &str) {
-    tracing::error!(error = why, "cannot make changes durable; they are refused");
+/// Returns a wish to close that was waiting.
+fn roll_back(
+    api: &Api,
+    groups: Vec<Group>,
+    receiver: &mpsc::Receiver<Message>,
+    why: &ApiError,
+) -> Option<oneshot::Sender<()>> {
+    tracing::error!(error = %why, "changes cannot be made durable; they are refused");
     let mut store = api.store.lock();
-    // A wish to close that is lost here makes its sender see a closed channel, which it takes for done.
-    let waiting = receiver.try_iter().filter_map(|message| match message {
-        Message::Store(group) => Some(group),
-        Message::Close(_) => None,
-    });
-    let waiting: Vec<Group> = waiting.collect();
+    let (mut waiting, mut closing) = (Vec::new(), None);
+    for message in receiver.try_iter() {
+        match message {
+            Message::Store(group) => waiting.push(group),
+            Message::Close(closed) => closing = Some(closed),
+        }
+    }
     *store = Store::restore(api.cache.snapshot(), store.revision()).with_log_capacity(LOG_CAPACITY);
+    // The log begins anew here, and readers ask for the state as of `published`.
+    api.published.send_replace(store.revision());
     drop(store);
     for group in groups.into_iter().chain(waiting) {
-        let _ = group.done.send(Err(why.to_owned()));
+        let _ = group.done.send(Err(why.clone()));
     }
+    closing
 }

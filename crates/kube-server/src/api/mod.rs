@@ -18,6 +18,7 @@ mod scale;
 mod token;
 mod transaction;
 mod update;
+mod vault;
 mod watch;
 
 use std::sync::Arc;
@@ -97,8 +98,12 @@ impl Api {
     /// When the data directory cannot be opened or read.
     pub fn open(settings: Settings) -> Result<Arc<Api>, ApiError> {
         let disk = settings.data_dir.as_deref().map(persistence::Disk::open).transpose()?;
-        let restored = match &disk {
-            Some(disk) => disk.load()?,
+        Api::on(settings, disk)
+    }
+
+    fn on(settings: Settings, mut disk: Option<persistence::Disk>) -> Result<Arc<Api>, ApiError> {
+        let restored = match &mut disk {
+            Some(disk) => disk.load(u64::try_from(crate::clock::now().secs()).unwrap_or_default())?,
             None => persistence::Restored::default(),
         };
         let revision = restored.revision;
