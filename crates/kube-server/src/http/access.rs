@@ -23,12 +23,14 @@ pub fn verb(method: &Method, wanted: &ResourcePath, watch: bool) -> &'static str
 }
 
 pub fn resource(shared: &Shared, caller: &Caller, wanted: &ResourcePath, verb: &str) -> Result<(), ApiError> {
+    // A namespace counts as being in itself: who may read what is in it may read it.
+    let own = if wanted.group.is_empty() && wanted.plural == "namespaces" { wanted.name.as_str() } else { "" };
     let attributes = Attributes {
         verb: verb.to_owned(),
         group: wanted.group.clone(),
         resource: wanted.plural.clone(),
         subresource: wanted.subresource.clone(),
-        namespace: wanted.namespace.clone().unwrap_or_default(),
+        namespace: wanted.namespace.as_deref().unwrap_or(own).to_owned(),
         name: wanted.name.clone(),
         path: String::new(),
     };

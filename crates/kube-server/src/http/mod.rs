@@ -3,6 +3,7 @@
 mod access;
 mod body;
 mod discovery;
+mod impersonation;
 mod objects;
 mod openapi;
 mod path;
@@ -12,6 +13,7 @@ mod reviews;
 mod streams;
 pub mod tls;
 mod watching;
+mod wire;
 
 use std::convert::Infallible;
 use std::sync::Arc;
@@ -29,6 +31,7 @@ use crate::authn::{self, StaticTokens, certificates};
 use crate::error::ApiError;
 use respond::Reply;
 
+#[derive(Clone)]
 pub struct Shared {
     pub api: Arc<Api>,
     pub tokens: StaticTokens,
@@ -111,6 +114,7 @@ async fn route(
         return Ok(respond::text("ok"));
     }
     let caller = authenticate(shared, peer, &request)?;
+    let caller = impersonation::apply(&shared.api, caller, request.headers())?;
     if let Some(wanted) = path::resource(request.uri().path()) {
         return objects::handle(shared, &caller, wanted, request).await;
     }
