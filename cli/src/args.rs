@@ -2,6 +2,7 @@
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use clap_complete::Shell;
+use local_cloud::isolation::Choice as Isolation;
 
 const EXIT_CODES: &str = "Exit codes:
   0 done · 1 failed · 2 bad usage or input · 3 would change (preview, drift) · 4 interrupted · 5 not allowed";
@@ -135,6 +136,10 @@ pub struct Destroy {
     #[arg(long, short)]
     pub yes: bool,
     /// Delete the database and its data too.
+    /// How a local cloud that is not there yet runs pods: `sandbox` as containers in networks of their own, `none` as plain
+    /// processes, `auto` as a sandbox where this machine allows one.
+    #[arg(long, env = "MAREA_ISOLATION")]
+    pub isolation: Option<Isolation>,
     #[arg(long)]
     pub delete_data: bool,
 }
@@ -216,6 +221,9 @@ pub enum Local {
     Serve {
         #[arg(long)]
         root: std::path::PathBuf,
+        /// `sandbox`, `none` or `auto`; a cloud keeps what it was made with.
+        #[arg(long, env = "MAREA_ISOLATION")]
+        isolation: Option<Isolation>,
         #[arg(long)]
         realistic: bool,
     },
@@ -256,6 +264,8 @@ pub struct Explain {
     pub json: bool,
 }
 
+        #[arg(long)]
+        isolation: Option<Isolation>,
 #[derive(Args, Debug)]
 pub struct Decide {
     #[arg(value_enum)]

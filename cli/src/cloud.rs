@@ -8,6 +8,8 @@ use local_cloud::ServeConfig;
 use local_cloud::connection::Connection as CloudConnection;
 use local_cloud::daemon::{self, DaemonError};
 use local_cloud::folder::{Folder, FolderError};
+use local_cloud::identity::PREFERRED_HTTP_PORT;
+use local_cloud::isolation::{self, Choice, Isolation};
 use stack::Reporter;
 
 use crate::error::{CliError, Result};
@@ -57,6 +59,25 @@ pub fn find() -> Result<Option<Cloud>> {
     }))
 }
 
+/// What keeps the running cloud from being whole, a sentence each.
+pub async fn problems() -> Result<Vec<String>> {
+    let status = daemon::status(&folder()?).await.unwrap_or_default();
+    let clusters = status["clusters"].as_array().into_iter().flatten();
+    let told = clusters.flat_map(|cluster| cluster["problems"].as_array().into_iter().flatten());
+    Ok(told.filter_map(|problem| problem.as_str().map(str::to_owned)).collect())
+}
+
+/// The console's address for people, with the reason for a port that they did not expect.
+pub fn console_line(url: &str) -> String {
+    let preferred = format!("http://127.0.0.1:{PREFERRED_HTTP_PORT}");
+    let taken = std::net::TcpListener::bind(("127.0.0.1", PREFERRED_HTTP_PORT)).is_err();
+    if url != preferred && taken {
+        format!("Console: {url} (port {PREFERRED_HTTP_PORT} is in use by another program)")
+    } else {
+        format!("Console: {url}")
+    }
+}
+
 /// The running cloud, or an error that says how to start it.
 pub fn running() -> Result<Cloud> {
     find()?.ok_or_else(|| {
@@ -66,16 +87,46 @@ pub fn running() -> Result<Cloud> {
 }
 
 /// The running cloud, started if it is not.
-pub async fn ensure_running(reporter: &dyn Reporter) -> Result<Cloud> {
+pub async fn ensure_running(reporter: &dyn Reporter, isolation: Option<Choice>) -> Result<Cloud> {
     if let Some(cloud) = find()? {
+        cloud.check_isolation(isolation)?;
         return Ok(cloud);
     }
     reporter.status("starting the local cloud");
-    start(false).await?;
+    start(false, isolation).await?;
     running()
 }
 
+/// Long enough for a cloud that is just starting on a busy machine; nobody wants to wait longer for one that hangs.
+const ANSWER_PATIENCE: Duration = Duration::from_secs(10);
+
 impl Cloud {
+    /// A process that holds the data directory need not be one that serves: it may hang, or be stopped.
+    pub async fn check_answers(&self) -> Result<()> {
+        if daemon::answers(&folder()?, ANSWER_PATIENCE).await {
+            return Ok(());
+        }
+        let pid = self.connection.pid;
+        Err(CliError::failed(format!(
+            "the local cloud in {} (process {pid}) does not answer within {} s",
+            data_dir().display(),
+            ANSWER_PATIENCE.as_secs()
+        ))
+        .advice(format!("`marea local logs` may say why. `kill -9 {pid}`, then `marea local start`, loses nothing.")))
+    }
+
+    /// A cloud keeps the isolation that it was made with.
+    pub fn check_isolation(&self, wanted: Option<Choice>) -> Result<()> {
+        let own = self.connection.isolation.as_str();
+        match wanted {
+            Some(wanted @ (Choice::Sandbox | Choice::None)) if wanted.to_string() != own => Err(CliError::bad_input(
+                format!("the local cloud in {} runs with isolation `{own}`, not `{wanted}`", data_dir().display()),
+            )
+            .advice("`marea local reset` deletes it; MAREA_DATA_DIR names another place for another cloud.")),
+            _ => Ok(()),
+        }
+    }
+
     pub fn arm_connection(&self) -> Connection {
         let cloud = &self.connection;
         Connection {
@@ -97,7 +148,7 @@ impl Cloud {
 }
 
 /// Starts the cloud in the background and returns when it answers.
-pub async fn start(realistic: bool) -> Result<()> {
+pub async fn start(realistic: bool, isolation: Option<Choice>) -> Result<()> {
     let program = std::env::current_exe()
         .map_err(|error| CliError::failed(format!("this program's own path cannot be read: {error}")))?;
     let root = repository(&program)?;
@@ -105,6 +156,10 @@ pub async fn start(realistic: bool) -> Result<()> {
     let mut arguments = vec!["local", "serve", "--root", root];
     if realistic {
         arguments.push("--realistic");
+    }
+    let isolation = isolation.map(|choice| choice.to_string());
+    if let Some(isolation) = &isolation {
+        arguments.extend(["--isolation", isolation]);
     }
     daemon::start(&folder()?, &program, &arguments).await.map(drop).map_err(|error| daemon_error(&error))
 }
@@ -120,11 +175,17 @@ fn repository(program: &Path) -> Result<PathBuf> {
 /// The time that a machine takes to boot unless AKS's is asked for: enough to be seen, short enough not to be waited for.
 const SHORT_BOOT: Duration = Duration::from_millis(250);
 
-/// The cloud itself, until it is told to stop. `MAREA_LOG` sets what it logs.
-pub async fn serve(root: &Path, realistic: bool) -> Result<()> {
-    let filter = tracing_subscriber::EnvFilter::try_from_env("MAREA_LOG")
-        .unwrap_or_else(|_| tracing_subscriber::EnvFilter::new("info"));
-    tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).with_ansi(false).init();
+/// Enters the sandbox, where one is wanted. To be called while the process has one thread.
+pub fn prepare(choice: Option<Choice>) -> Result<Isolation> {
+    let (_, shim) = own_programs()?;
+    isolation::prepare(&folder()?, choice.unwrap_or_default(), &shim).map_err(|error| {
+        let cause = std::error::Error::source(&error).map(|source| format!(": {source}")).unwrap_or_default();
+        CliError::failed(format!("{error}{cause}"))
+    })
+}
+
+/// Where this program and its siblings are, and how the one that carries containers is called.
+fn own_programs() -> Result<(PathBuf, Vec<std::ffi::OsString>)> {
     let program = std::env::current_exe()
         .map_err(|error| CliError::failed(format!("this program's own path cannot be read: {error}")))?;
     let bin_dir = program.parent().unwrap_or(Path::new("/")).to_owned();
@@ -132,6 +193,15 @@ pub async fn serve(root: &Path, realistic: bool) -> Result<()> {
     // One of them lives beside every container: the small program is preferred to this large one.
     let shim =
         if own_shim.is_file() { vec![own_shim.into()] } else { vec![program.into(), "local".into(), "shim".into()] };
+    Ok((bin_dir, shim))
+}
+
+/// The cloud itself, until it is told to stop. `MAREA_LOG` sets what it logs.
+pub async fn serve(root: &Path, realistic: bool, isolation: Isolation) -> Result<()> {
+    let filter = tracing_subscriber::EnvFilter::try_from_env("MAREA_LOG")
+        .unwrap_or_else(|_| tracing_subscriber::EnvFilter::new("info"));
+    tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).with_ansi(false).init();
+    let (bin_dir, shim) = own_programs()?;
     let config = ServeConfig {
         folder: folder()?,
         repo_root: root.to_owned(),
@@ -139,6 +209,7 @@ pub async fn serve(root: &Path, realistic: bool) -> Result<()> {
         shim,
         vcpu_scale: kubelet::default_vcpu_scale(),
         boot: if realistic { kubelet::Boot::Realistic } else { kubelet::Boot::Fixed(SHORT_BOOT) },
+        isolation,
     };
     local_cloud::serve(config).await.map_err(|error| {
         let cause = std::error::Error::source(&error).map(|source| format!(": {source}")).unwrap_or_default();

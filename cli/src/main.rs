@@ -13,6 +13,7 @@ mod terminal;
 mod vault;
 
 use std::process::ExitCode;
+use std::path::Path;
 
 use clap::error::ErrorKind;
 use clap::{CommandFactory, Parser};
@@ -33,16 +34,33 @@ fn main() -> ExitCode {
     if let Command::Local(Local::Shim { arguments }) = cli.command {
         return kubelet::shim::main(arguments.into_iter());
     }
-    let serves = matches!(cli.command, Command::Local(Local::Serve { .. }) | Command::Load(_));
-    let mut runtime = if serves {
-        tokio::runtime::Builder::new_multi_thread()
-    } else {
-        tokio::runtime::Builder::new_current_thread()
+    if let Command::Local(Local::Serve { root, realistic, isolation }) = &cli.command {
+        return finish(serve(root, *realistic, *isolation));
+    }
+    let mut runtime = match &cli.command {
+        Command::Load(_) => tokio::runtime::Builder::new_multi_thread(),
+        _ => tokio::runtime::Builder::new_current_thread(),
     };
-    let result = match runtime.enable_all().build() {
+    finish(match runtime.enable_all().build() {
         Ok(runtime) => runtime.block_on(run_until_interrupted(cli.command)),
-        Err(error) => Err(CliError::failed(format!("the program's runtime could not be started: {error}"))),
-    };
+        Err(error) => Err(no_runtime(&error)),
+    })
+}
+
+/// The cloud's own process. The kernel lets no process with threads into a user namespace, and the runtime has threads, so
+/// the sandbox comes first.
+fn serve(root: &Path, realistic: bool, isolation: Option<local_cloud::isolation::Choice>) -> Result<Exit> {
+    let isolation = cloud::prepare(isolation)?;
+    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build();
+    let runtime = runtime.map_err(|error| no_runtime(&error))?;
+    runtime.block_on(cloud::serve(root, realistic, isolation)).map(|()| Exit::Done)
+}
+
+fn no_runtime(error: &std::io::Error) -> CliError {
+    CliError::failed(format!("the program's runtime could not be started: {error}"))
+}
+
+fn finish(result: Result<Exit>) -> ExitCode {
     match result {
         Ok(exit) => code(exit),
         Err(error) => {
@@ -57,9 +75,9 @@ fn code(exit: Exit) -> ExitCode {
 }
 
 /// Ctrl-C ends any command at once: what Azure or the cluster was asked to do goes on there, and the next run finds it. The
-/// cloud in the foreground stops what it runs first, and the load generator prints what it measured so far.
+/// load generator prints what it measured so far.
 async fn run_until_interrupted(command: Command) -> Result<Exit> {
-    if matches!(command, Command::Local(Local::Serve { .. }) | Command::Load(_)) {
+    if matches!(command, Command::Load(_)) {
         return run(command).await;
     }
     let repeatable = matches!(command, Command::Up(_) | Command::Destroy(_) | Command::Secret(_));

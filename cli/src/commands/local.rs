@@ -3,6 +3,7 @@
 use std::io::{Read, Seek, SeekFrom};
 use std::time::Duration;
 
+use local_cloud::isolation::Choice as Isolation;
 use serde_json::json;
 
 use crate::args::Local;
@@ -12,8 +13,9 @@ use crate::terminal::{confirm, note, print, print_json};
 
 pub async fn run(command: &Local) -> Result<Exit> {
     match command {
-        Local::Start { realistic } => start(*realistic).await,
-        Local::Serve { root, realistic } => cloud::serve(root, *realistic).await.map(|()| Exit::Done),
+        Local::Start { realistic, isolation } => start(*realistic, *isolation).await,
+        // Answered in `main`: the sandbox is entered before there is a runtime.
+        Local::Serve { .. } => Err(CliError::bad_input("`marea local serve` is started by `marea local start`")),
         Local::Stop => stop().await,
         Local::Status(args) => status(args.json).await,
         Local::Logs { follow } => logs(*follow).await,
@@ -25,12 +27,13 @@ pub async fn run(command: &Local) -> Result<Exit> {
     }
 }
 
-async fn start(realistic: bool) -> Result<Exit> {
+async fn start(realistic: bool, isolation: Option<Isolation>) -> Result<Exit> {
     if let Some(cloud) = cloud::find()? {
+        cloud.check_isolation(isolation)?;
         note(&format!("The local cloud runs already: {}", cloud.connection().arm_endpoint));
         return Ok(Exit::Done);
     }
-    cloud::start(realistic).await?;
+    cloud::start(realistic, isolation).await?;
     note(&format!("The local cloud runs: {}", cloud::running()?.connection().arm_endpoint));
     Ok(Exit::Done)
 }

@@ -107,7 +107,7 @@ async fn rotate(args: &Rotate) -> Result<Exit> {
     }
     for stack in [StackName::Db, StackName::Deploy] {
         let stacks = StackArgs { stack: Some(stack), env: args.env.clone(), json: false };
-        stacks::up::run(&Up { stacks, yes: true, atomic: false, allow_unsupported: true }).await?;
+        stacks::up::run(&Up { stacks, yes: true, atomic: false, isolation: None, allow_unsupported: true }).await?;
     }
     Ok(Exit::Done)
 }

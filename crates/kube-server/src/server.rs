@@ -46,6 +46,8 @@ pub struct Server {
     address: SocketAddr,
     stop: watch::Sender<bool>,
     listener: tokio::task::JoinHandle<()>,
+    tls: tokio_rustls::TlsAcceptor,
+    shared: http::Shared,
     /// Work that goes on until the server stops.
     background: [tokio::task::JoinHandle<()>; 2],
 }
@@ -74,12 +76,13 @@ impl Server {
         let client = Client::new(api.clone());
         bootstrap::run(&api, &client, config.advertise.unwrap_or(address)).await?;
         let (stop, stopped) = watch::channel(false);
-        let listener = tokio::spawn(http::serve(socket, tls, http::Shared { api: api.clone(), tokens, stopped }));
+        let shared = http::Shared { api: api.clone(), tokens, stopped };
+        let listener = tokio::spawn(http::serve(socket, tls.clone(), shared.clone()));
         let background = [
             tokio::spawn(crate::api::events::expire(client.clone())),
             tokio::spawn(crate::authz::aggregation::follow(client.clone())),
         ];
-        Ok(Server { api, client, address, stop, listener, background })
+        Ok(Server { api, client, address, stop, listener, tls, shared, background })
     }
 
     pub fn client(&self) -> Client {
@@ -88,6 +91,11 @@ impl Server {
 
     pub fn address(&self) -> SocketAddr {
         self.address
+    }
+
+    /// Serves on another socket as well, until the server stops: one that lies in another network.
+    pub fn listen_also(&self, socket: tokio::net::TcpListener) {
+        tokio::spawn(http::serve(socket, self.tls.clone(), self.shared.clone()));
     }
 
     pub fn set_node_agent(&self, agent: Arc<dyn NodeAgent>) {

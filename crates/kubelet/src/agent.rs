@@ -1,5 +1,7 @@
 //! What the API server asks about nodes and their containers.
 
+use std::io;
+use std::net::{Ipv4Addr, SocketAddrV4};
 use std::sync::Arc;
 
 use async_trait::async_trait;
@@ -30,6 +32,20 @@ impl Agent {
             .cloned()
             .ok_or_else(missing)?;
         Ok((pod, container))
+    }
+
+    /// As upstream's port-forward: to the pod's own loopback interface, or to its address when nothing listens there.
+    async fn connect(&self, uid: &str, ip: Ipv4Addr, port: u16) -> io::Result<TcpStream> {
+        let address = SocketAddrV4::new(ip, port);
+        match self.shared.config.dialer.router() {
+            None => TcpStream::connect(address).await,
+            Some(router) => match router.connect_inside(uid, SocketAddrV4::new(Ipv4Addr::LOCALHOST, port)).await {
+                Err(error) if error.kind() == io::ErrorKind::ConnectionRefused => {
+                    router.connect_inside(uid, address).await
+                }
+                outcome => outcome,
+            },
+        }
     }
 
     fn process(&self, reference: &ContainerRef) -> Result<Process, NodeAgentError> {
@@ -78,7 +94,7 @@ impl NodeAgent for Agent {
         let view =
             self.shared.pod(namespace, pod).ok_or_else(|| NodeAgentError::NotFound(format!("{namespace}/{pod}")))?;
         let ip = view.ip.ok_or_else(|| NodeAgentError::BadRequest(format!("pod {pod} has no address yet")))?;
-        let stream = TcpStream::connect((ip, port)).await.map_err(|source| NodeAgentError::Io {
+        let stream = self.connect(&view.uid, ip, port).await.map_err(|source| NodeAgentError::Io {
             context: format!("cannot connect to port {port} of pod {pod}"),
             source,
         })?;

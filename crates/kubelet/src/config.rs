@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use network::addressing::{Addressing, Range};
+use network::dial::Dialer;
 use network::names::Names;
 
 use crate::images::Catalogue;
@@ -44,6 +45,8 @@ pub struct Config {
     pub shim: Shim,
     pub names: Names,
     pub addressing: Addressing,
+    /// From where pods are reached. Inside the sandbox they are containers, on the host plain processes.
+    pub dialer: Dialer,
     /// Where the API server listens.
     pub api_server: SocketAddr,
     /// The authority of the API server's certificate.

@@ -25,23 +25,30 @@ pub(crate) fn start(shim: &Shim, process: &Process, request: &ExecRequest) -> Re
     let spec = process.spec().ok_or_else(|| NodeAgentError::NotFound(request.container.container.clone()))?;
     let program =
         request.command.first().ok_or_else(|| NodeAgentError::BadRequest("you must specify a command".into()))?;
-    let path = spec.env.iter().find(|(name, _)| name == "PATH").map_or("", |(_, value)| value);
-    if crate::images::find_program(program, path).is_none() {
+    if !is_there(process, &spec, program) {
         return Err(NodeAgentError::BadRequest(format!("exec: {program:?}: {NOT_FOUND}")));
     }
     let outcome = if request.tty { with_terminal(shim, &spec, request) } else { with_pipes(&spec, request) };
     outcome.map_err(|source| NodeAgentError::Io { context: format!("cannot run {program:?}"), source })
 }
 
-fn prepared(mut command: Command, spec: &RunSpec) -> Command {
-    command.env_clear().envs(spec.env.iter().map(|(name, value)| (name, value))).current_dir(&spec.workdir);
-    command
+/// Looks the program up where the container would find it.
+fn is_there(process: &Process, spec: &RunSpec, program: &str) -> bool {
+    let path = spec.env.iter().find(|(name, _)| name == "PATH").map_or("", |(_, value)| value);
+    if spec.container.is_none() {
+        return crate::images::find_program(program, path).is_some();
+    }
+    let root = format!("/proc/{}/root", process.started().main.pid);
+    let candidates: Vec<String> = match program.contains('/') {
+        true => vec![program.to_owned()],
+        false => path.split(':').map(|directory| format!("{directory}/{program}")).collect(),
+    };
+    // A link within the container may lead anywhere there: that it exists is enough.
+    candidates.iter().any(|candidate| std::fs::symlink_metadata(format!("{root}/{candidate}")).is_ok())
 }
 
 fn with_pipes(spec: &RunSpec, request: &ExecRequest) -> io::Result<ExecSession> {
-    let mut command = Command::new(&request.command[0]);
-    command.args(&request.command[1..]);
-    let mut child = prepared(command, spec)
+    let mut child = Command::from(spec.beside(&request.command, false)?)
         .stdin(if request.stdin { Stdio::piped() } else { Stdio::null() })
         .stdout(Stdio::piped())
         .stderr(Stdio::piped())
@@ -60,9 +67,12 @@ fn with_terminal(shim: &Shim, spec: &RunSpec, request: &ExecRequest) -> io::Resu
     rustix::pty::unlockpt(&terminal)?;
     let name = rustix::pty::ptsname(&terminal, Vec::new())?;
     let slave = OpenOptions::new().read(true).write(true).open(std::ffi::OsStr::from_bytes(name.to_bytes()))?;
+    let beside = spec.beside(&request.command, true)?;
     let mut command = shim.command("terminal");
-    command.args(&request.command);
-    let mut command = prepared(command, spec);
+    command.arg(beside.get_program()).args(beside.get_args());
+    if spec.container.is_none() {
+        command.env_clear().envs(spec.env.iter().map(|(name, value)| (name, value))).current_dir(&spec.workdir);
+    }
     if !spec.env.iter().any(|(name, _)| name == "TERM") {
         command.env("TERM", "xterm");
     }

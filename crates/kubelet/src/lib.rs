@@ -3,12 +3,13 @@
 //! This crate exists so that only one place knows how a pod becomes running programs. It speaks to the cluster through
 //! `kube_server::Client` alone, and its containers are children of shims that outlive it.
 //!
-//! This is the mode without isolation: pods are processes of one user on loopback addresses, and [`unenforced`] lists what
-//! is then only recorded.
+//! In the sandbox pods are OCI containers in network namespaces of their own ([`container`]); without isolation they are
+//! processes of one user on loopback addresses. [`unenforced`] lists what is then only recorded.
 
 mod agent;
 mod clock;
 pub mod config;
+mod container;
 mod exec;
 pub mod images;
 mod log_writer;
@@ -36,8 +37,15 @@ pub fn default_vcpu_scale() -> f64 {
     (PLATFORM_VCPUS / cores as f64).max(1.0)
 }
 
-/// What manifests ask for and this mode does not enforce, a sentence each; for `marea status`.
-pub fn unenforced() -> &'static [&'static str] {
+/// What manifests ask for and the mode does not enforce, a sentence each; for `marea status`.
+pub fn unenforced(sandbox: bool) -> &'static [&'static str] {
+    if sandbox {
+        return &[
+            "CPU and memory limits: usage is reported up to the CPU limit, nothing is throttled or killed for memory",
+            "emptyDir sizeLimit, fsGroup: every file of a pod belongs to the one user that it runs as",
+            "gRPC and HTTPS probes: refused with a message",
+        ];
+    }
     &[
         "runAsUser, runAsGroup, fsGroup, capabilities, seccomp: every pod runs as the user of the cloud",
         "readOnlyRootFilesystem, mount paths, emptyDir sizeLimit: pods see the host's files; the image catalogue translates paths",

@@ -216,10 +216,14 @@ fn end_strays(shared: &Arc<Shared>) {
     {
         let root = entry.path();
         let processes: Vec<_> = glob_processes(&root);
+        let router = shared.config.dialer.router().cloned();
         tokio::spawn(async move {
             for process in &processes {
                 process.signal(rustix::process::Signal::KILL);
                 process.wait().await;
+            }
+            if let (Some(router), Some(uid)) = (router, root.file_name().and_then(std::ffi::OsStr::to_str)) {
+                router.detach(uid).await;
             }
             if let Err(error) = std::fs::remove_dir_all(&root) {
                 tracing::warn!(directory = %root.display(), %error, "cannot remove the directory of a pod that is gone");
@@ -235,7 +239,7 @@ fn glob_processes(root: &std::path::Path) -> Vec<crate::process::Process> {
     };
     let attempts = list(&root.join("containers")).into_iter().flat_map(|container| list(&container));
     attempts
-        .filter_map(|attempt| crate::process::Process::find(&attempt))
+        .filter_map(|attempt| crate::process::Process::take_over(&attempt))
         .filter(crate::process::Process::is_running)
         .collect()
 }

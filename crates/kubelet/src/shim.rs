@@ -17,22 +17,25 @@ use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::io::Errno;
 use rustix::process::{Pid, PidfdFlags, Signal, WaitOptions, WaitStatus};
 
+use crate::container::Contained;
 use crate::log_writer::{LogWriter, Stream};
-use crate::process::{Exit, Identity, RunSpec, Started, read_record, write_record};
+use crate::process::{Exit, Identity, RunSpec, Started, claim, read_record, write_record};
 use crate::procfs;
 
 /// How often orphans that ended are reaped while the container says nothing.
 const REAP_EVERY: Timespec = Timespec { tv_sec: 10, tv_nsec: 0 };
 /// Exit code of a container that could not be started, as containerd reports it.
 const START_FAILED: i32 = 128;
-const USAGE: &str = "usage: marea-shim run DIRECTORY | marea-shim terminal PROGRAM [ARGUMENT…]";
+const USAGE: &str =
+    "usage: marea-shim run DIRECTORY TICKET | marea-shim terminal PROGRAM [ARGUMENT…] | marea-shim hold DIRECTORY";
 
 /// `run DIRECTORY` runs `DIRECTORY/spec.json` and leaves `started.json` and `exit.json` beside it; `terminal PROGRAM …`
-/// makes standard input the controlling terminal and becomes the program.
+/// makes standard input the controlling terminal and becomes the program; `hold DIRECTORY` holds a sandbox's namespaces.
 pub fn main(arguments: impl Iterator<Item = OsString>) -> ExitCode {
     let arguments: Vec<OsString> = arguments.collect();
     let outcome = match arguments.iter().map(|argument| argument.to_str()).collect::<Vec<_>>().as_slice() {
-        [Some("run"), Some(_)] => run(&PathBuf::from(&arguments[1])),
+        [Some("run"), Some(_), Some(ticket)] => run(&PathBuf::from(&arguments[1]), ticket),
+        [Some("hold"), Some(_)] => network::sandbox::hold(Path::new(&arguments[1])),
         [Some("terminal"), _, ..] if arguments.len() > 1 => Err(become_program(&arguments[1..])),
         _ => Err(io::Error::new(io::ErrorKind::InvalidInput, USAGE)),
     };
@@ -59,17 +62,26 @@ fn become_program(argv: &[OsString]) -> io::Error {
     }
 }
 
-fn run(directory: &Path) -> io::Result<()> {
+fn run(directory: &Path, ticket: &str) -> io::Result<()> {
+    let _claim = claim::claim(directory, ticket)?;
     // A session of its own: no terminal of the daemon's reaches the container. Fails only for a group leader, which a
     // freshly spawned shim is not.
     rustix::process::setsid()?;
     rustix::process::set_child_subreaper(Some(rustix::process::getpid()))?;
     let spec: RunSpec = read_record(&directory.join("spec.json"))
         .ok_or_else(|| io::Error::other(format!("{} has no readable spec.json", directory.display())))?;
-    let exit = match Container::start(&spec) {
+    let started = match &spec.container {
+        Some(contained) => Container::run(contained),
+        None => Container::start(&spec),
+    };
+    let exit = match started {
         Ok(container) => {
             announce(directory, container.main)?;
-            container.wait(LogWriter::open(&spec.log))
+            let exit = container.wait(LogWriter::open(&spec.log));
+            if let Some(contained) = &spec.container {
+                contained.forget();
+            }
+            exit
         }
         Err(error) => Exit { code: START_FAILED, signal: None, error: Some(error.to_string()), at_ms: now_ms() },
     };
@@ -122,6 +134,16 @@ impl Container {
             rustix::io::ioctl_fionbio(stream, true)?;
         }
         Ok(Container { main, ended: rustix::process::pidfd_open(main, PidfdFlags::empty())?, stdout, stderr })
+    }
+
+    /// Has crun start the container; its first process becomes this one's child when crun ends.
+    fn run(contained: &Contained) -> io::Result<Container> {
+        let (main, stdout, stderr) = contained.run()?;
+        for stream in [&stdout, &stderr] {
+            rustix::io::ioctl_fionbio(stream, true)?;
+        }
+        let ended = rustix::process::pidfd_open(main, PidfdFlags::empty())?;
+        Ok(Container { main, ended, stdout: Some(stdout), stderr: Some(stderr) })
     }
 
     /// Copies output until the main process ends, then ends whatever it left behind.

@@ -15,6 +15,7 @@ fn shell(directory: &Path, script: &str) -> RunSpec {
         env: vec![("PATH".into(), std::env::var("PATH").unwrap()), ("GREETING".into(), "hello".into())],
         workdir: directory.to_owned(),
         log: directory.join("run/log"),
+        container: None,
     }
 }
 

@@ -1,6 +1,6 @@
 //! One managed cluster: API server, controllers, kubelet and the proxies of its Services.
 
-use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use std::net::{IpAddr, Ipv4Addr, SocketAddr, SocketAddrV4};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -11,13 +11,18 @@ use kube_server::{ApiError, Client, PodToken, Server, ServerConfig};
 use kubelet::images::Catalogue;
 use kubelet::process::Shim;
 use kubelet::{Boot, Kubelet, TokenRequest, TokenSource};
-use network::addressing::{Addressing, Range};
+use network::fabric::Fabric;
 use network::names::Names;
+use network::plan;
+use network::rules::Subnet;
 use network::services::{Frontend, Options, ServiceProxies};
 use serde_json::Value;
+use tokio::sync::watch;
 
+use crate::addons;
 use crate::certificates::{Authority, CertificateError};
 use crate::folder::{FolderError, write_private};
+use crate::isolation::Ground;
 use crate::kubeconfig;
 use crate::pools::{PoolCounts, Pools};
 
@@ -38,6 +43,10 @@ pub enum ClusterError {
     Machines(#[from] kubelet::node::MachineError),
     #[error("the cluster's autoScalerProfile is not valid: {0}")]
     Profile(String),
+    #[error("AKS's add-ons cannot be put into the cluster: {0}")]
+    Addons(ApiError),
+    #[error("the control plane's address inside the sandbox is taken; one cluster can run in it")]
+    ControlPlane(#[source] std::io::Error),
     #[error("cannot make a signing key")]
     SigningKey(#[source] rcgen::Error),
 }
@@ -46,7 +55,9 @@ pub enum ClusterError {
 #[derive(Clone)]
 pub struct Surroundings {
     pub authority: Arc<Authority>,
-    pub addressing: Addressing,
+    pub ground: Arc<Ground>,
+    /// Subnets with security groups, as ARM has them.
+    pub subnets: watch::Receiver<Vec<Subnet>>,
     pub names: Names,
     pub catalogue: Arc<Catalogue>,
     pub bin_dir: PathBuf,
@@ -68,6 +79,8 @@ pub struct Cluster {
     kubelet: Kubelet,
     pools: Arc<Pools>,
     proxies: ServiceProxies,
+    /// The packet rules, where there is a sandbox.
+    fabric: Option<Fabric>,
     pub admin_kubeconfig: String,
     pub user_kubeconfig: String,
 }
@@ -98,7 +111,12 @@ impl Cluster {
         };
         let controllers = kube_controllers::start(client.clone(), config, pools.clone(), folder.join("journal"));
         server.set_decision_source(controllers.decision_source());
-        let options = Options { load_balancer: LOOPBACK, http_port: around.http_port };
+        addons::reconcile(&client).await.map_err(ClusterError::Addons)?;
+        let options = Options { load_balancer: LOOPBACK, http_port: around.http_port, dialer: around.ground.public() };
+        let fabric = around
+            .ground
+            .router()
+            .map(|router| Fabric::start(client.clone(), Arc::clone(router), around.subnets.clone()));
         let proxies = ServiceProxies::start(client, around.names.clone(), options);
         let url = format!("https://{}", server.address());
         let (admin_kubeconfig, user_kubeconfig) = kubeconfigs(&name, folder, &url, &around.authority)?;
@@ -110,6 +128,7 @@ impl Cluster {
             kubelet,
             pools,
             proxies,
+            fabric,
             admin_kubeconfig,
             user_kubeconfig,
         })
@@ -141,13 +160,15 @@ impl Cluster {
     pub fn problems(&self) -> Vec<String> {
         let left_out =
             self.kubelet.left_out().into_iter().map(|(image, reason)| format!("{image} is left out: {reason}"));
-        self.proxies.problems().into_iter().chain(left_out).collect()
+        let rules = self.fabric.as_ref().and_then(Fabric::problem);
+        self.proxies.problems().into_iter().chain(rules).chain(left_out).collect()
     }
 
     /// Stops everything; pods' programs end too. What the cluster holds stays on disk.
     pub async fn stop(self) {
         self.controllers.shutdown();
         drop(self.proxies);
+        drop(self.fabric);
         self.kubelet.stop_containers().await;
         drop(self.kubelet);
         self.server.shutdown().await;
@@ -155,7 +176,7 @@ impl Cluster {
 }
 
 async fn start_server(folder: &Path, port: u16, around: &Surroundings) -> Result<Server, ClusterError> {
-    let (service_base, prefix) = around.addressing.prefix(Range::Service);
+    let (service_base, prefix) = around.ground.addressing.service_range();
     let [a, b, _, _] = service_base.octets();
     let names = [
         "kubernetes",
@@ -164,7 +185,11 @@ async fn start_server(folder: &Path, port: u16, around: &Surroundings) -> Result
         "kubernetes.default.svc.cluster.local",
         "localhost",
     ];
-    let leaf = around.authority.server(&names, &[IpAddr::V4(LOOPBACK), IpAddr::V4(Ipv4Addr::new(a, b, 0, 1))])?;
+    let leaf = around.authority.server(
+        &names,
+        &[IpAddr::V4(LOOPBACK), IpAddr::V4(Ipv4Addr::new(a, b, 0, 1)), IpAddr::V4(plan::CONTROL_PLANE)],
+    )?;
+    let inside = SocketAddrV4::new(plan::CONTROL_PLANE, 443);
     let key = signing_key(folder)?;
     let config = |port| ServerConfig {
         data_dir: Some(folder.join("api")),
@@ -175,13 +200,23 @@ async fn start_server(folder: &Path, port: u16, around: &Surroundings) -> Result
         service_cidr: format!("{service_base}/{prefix}"),
         service_account_issuer: "https://kubernetes.default.svc.cluster.local".to_owned(),
         service_account_key_pem: key.clone(),
-        advertise: None,
+        advertise: around.ground.router().map(|_| inside.into()),
         token_file: None,
     };
     let folder = folder.join("api");
     std::fs::create_dir_all(&folder).map_err(FolderError::io("make", &folder))?;
     let port = if is_free(port) { port } else { 0 };
-    Server::start(config(port)).await.map_err(ClusterError::Server)
+    let server = Server::start(config(port)).await.map_err(ClusterError::Server)?;
+    if let Some(router) = around.ground.router() {
+        // Pods come through the cluster's own address of the API, which the rules translate to this one.
+        server.listen_also(router.listen(inside).map_err(ClusterError::ControlPlane)?);
+    }
+    Ok(server)
+}
+
+/// The API's own Service has the first address of the range.
+fn first_of(range: Ipv4Addr) -> Ipv4Addr {
+    Ipv4Addr::from_bits(range.to_bits() + 1)
 }
 
 /// Somebody else may have taken the port since; then a new one is better than no cluster.
@@ -236,8 +271,12 @@ fn kubelet_config(folder: &Path, server: &Server, around: &Surroundings) -> kube
         catalogue: around.catalogue.clone(),
         shim: around.shim.clone(),
         names: around.names.clone(),
-        addressing: around.addressing,
-        api_server: server.address(),
+        addressing: around.ground.addressing,
+        dialer: around.ground.dialer.clone(),
+        api_server: match around.ground.router() {
+            Some(_) => SocketAddr::from((first_of(around.ground.addressing.service_range().0), 443)),
+            None => server.address(),
+        },
         ca_pem: around.authority.certificate_pem().to_owned(),
         tokens: Arc::new(Tokens { client: server.client() }),
         vcpu_scale: around.vcpu_scale,

@@ -17,6 +17,8 @@ const ANSWER_DEADLINE: Duration = Duration::from_secs(60);
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub enum Command {
+    /// Whether anybody is there; unlike the status it waits for no cluster.
+    Ping,
     Status,
     /// Ends the cloud; what it runs ends first.
     Stop,

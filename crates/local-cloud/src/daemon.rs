@@ -89,6 +89,17 @@ pub async fn status(folder: &Folder) -> Option<Value> {
     control::call(&folder.control_socket(), Command::Status).await
 }
 
+/// Whether the cloud that holds the data directory answers within `patience`; one that is just starting does so soon.
+pub async fn answers(folder: &Folder, patience: Duration) -> bool {
+    let socket = folder.control_socket();
+    let asked = async {
+        while control::call(&socket, Command::Ping).await.is_none() {
+            tokio::time::sleep(POLL).await;
+        }
+    };
+    tokio::time::timeout(patience, asked).await.is_ok()
+}
+
 /// Stops the cloud and everything that it runs. False when none ran; what a killed one left behind is ended all the same.
 ///
 /// # Errors

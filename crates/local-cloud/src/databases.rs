@@ -5,8 +5,9 @@ use std::net::{IpAddr, Ipv4Addr};
 use std::sync::Arc;
 
 use arm_engine::effect::{DatabaseView, Outcome};
-use network::addressing::{Addressing, Range};
+use network::addressing::Range;
 use network::names::Names;
+use network::sandbox::RouterError;
 use parking_lot::Mutex;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
@@ -14,7 +15,8 @@ use tokio::task::AbortHandle;
 
 use crate::certificates::{Authority, CertificateError};
 use crate::folder::{Folder, FolderError, remove_all, write_private};
-use crate::postgres::{self, B1MS_MAX_CONNECTIONS, B1MS_USER_CONNECTIONS, PostgresError, Programs, Wanted};
+use crate::isolation::Ground;
+use crate::postgres::{self, B1MS_MAX_CONNECTIONS, B1MS_USER_CONNECTIONS, Inside, PostgresError, Programs, Wanted};
 
 const PORT: u16 = 5432;
 /// Azure keeps the first four addresses of a subnet to itself.
@@ -29,6 +31,8 @@ pub enum DatabaseError {
     Folder(#[from] FolderError),
     #[error(transparent)]
     Certificate(#[from] CertificateError),
+    #[error(transparent)]
+    Router(#[from] RouterError),
     #[error("no address is left for another flexible server")]
     NoAddress,
     #[error("flexible server {id} has no {field}")]
@@ -53,7 +57,7 @@ struct Kept {
 
 pub struct Databases {
     folder: Folder,
-    addressing: Addressing,
+    ground: Arc<Ground>,
     names: Names,
     authority: Arc<Authority>,
     /// Servers that run, by name, with the task that starts them again when they end unasked.
@@ -65,9 +69,14 @@ fn name_of(id: &str) -> String {
     id.rsplit('/').next().unwrap_or(id).to_ascii_lowercase()
 }
 
+/// What the server's network namespace is called.
+fn namespace(name: &str) -> String {
+    format!("database-{name}")
+}
+
 impl Databases {
-    pub fn new(folder: Folder, addressing: Addressing, names: Names, authority: Arc<Authority>) -> Databases {
-        Databases { folder, addressing, names, authority, watched: Mutex::new(BTreeMap::new()) }
+    pub fn new(folder: Folder, ground: Arc<Ground>, names: Names, authority: Arc<Authority>) -> Databases {
+        Databases { folder, ground, names, authority, watched: Mutex::new(BTreeMap::new()) }
     }
 
     /// Makes the server as described; starts it if it does not run.
@@ -82,6 +91,9 @@ impl Databases {
         let programs = Programs::find()?;
         let name = name_of(server.id);
         let kept = self.keep(&name, &server)?;
+        if let Some(router) = self.ground.router() {
+            router.attach(&namespace(&name), kept.address, None).await?;
+        }
         let wanted = Arc::new(self.wanted(&name, &server, &kept)?);
         // A restart on a changed parameter is wanted, and not a crash that the watcher should mend.
         self.unwatch(&name);
@@ -111,6 +123,7 @@ impl Databases {
             user_connections: B1MS_USER_CONNECTIONS,
             parameters: server.configurations.to_vec(),
             databases: server.databases.to_vec(),
+            inside: self.ground.router().map(|router| Inside { router: Arc::clone(router), id: namespace(name) }),
         })
     }
 
@@ -157,7 +170,7 @@ impl Databases {
             taken.extend(read_kept(&entry.path().join("server.json"))?.map(|kept| kept.address));
         }
         (FIRST_HOST..=LAST_HOST)
-            .map(|host| self.addressing.host_address(Range::Database, Ipv4Addr::new(10, 225, 0, host)))
+            .map(|host| self.ground.addressing.host_address(Range::Database, Ipv4Addr::new(10, 225, 0, host)))
             .find(|address| !taken.contains(address))
             .ok_or(DatabaseError::NoAddress)
     }
@@ -197,6 +210,9 @@ impl Databases {
             kept.names.iter().for_each(|name| self.names.remove(name));
         }
         let deleted = postgres::delete(&folder).await.map_err(DatabaseError::from);
+        if let Some(router) = self.ground.router() {
+            router.detach(&namespace(&name)).await;
+        }
         match deleted.and_then(|()| Ok(remove_all(&folder)?)) {
             Ok(()) => Outcome::Deleted,
             Err(error) => failed("ServerDeletionFailed", &error),

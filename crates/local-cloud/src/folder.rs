@@ -99,6 +99,11 @@ impl Folder {
             .join("postgres-template")
     }
 
+    /// The holder's record and the mount point of what only its namespaces see.
+    pub fn sandbox(&self) -> PathBuf {
+        self.root.join("sandbox")
+    }
+
     pub fn control_socket(&self) -> PathBuf {
         self.root.join("control.sock")
     }

@@ -25,6 +25,9 @@ pub struct Identity {
     pub signing_key: String,
     /// The loopback networks that this cloud's objects carry.
     pub slot: Option<u8>,
+    /// `sandbox` or `none`: the mode whose addresses this cloud's objects carry.
+    #[serde(default)]
+    pub isolation: Option<String>,
     #[serde(default)]
     pub ports: Ports,
 }
@@ -61,6 +64,7 @@ impl Identity {
             client_secret: secret(),
             signing_key: secret(),
             slot: None,
+            isolation: None,
             ports: Ports { http: PREFERRED_HTTP_PORT, ..Ports::default() },
         }
     }

@@ -3,6 +3,8 @@
 //! This crate exists so that every other part stays unaware of the rest: only here ARM's effects meet the Kubernetes API,
 //! the kubelet and PostgreSQL.
 
+mod addons;
+mod azure_network;
 pub mod certificates;
 mod cluster;
 pub mod connection;
@@ -11,10 +13,11 @@ pub mod daemon;
 mod databases;
 pub mod folder;
 pub mod identity;
+pub mod isolation;
 pub mod kubeconfig;
 mod pools;
 pub mod postgres;
 mod serve;
 mod world;
 
-pub use serve::{ISOLATION, ServeConfig, ServeError, serve};
+pub use serve::{ServeConfig, ServeError, serve};

@@ -9,11 +9,11 @@ use kubelet::Boot;
 use kubelet::images::{Catalogue, CatalogueError};
 use kubelet::process::Shim;
 use network::names::Names;
-use network::slot::{SlotError, SlotLease};
 use serde_json::{Value, json};
 use tokio::signal::unix::{SignalKind, signal};
-use tokio::sync::Mutex;
+use tokio::sync::{Mutex, watch};
 
+use crate::azure_network;
 use crate::certificates::{Authority, CertificateError};
 use crate::cluster::Surroundings;
 use crate::connection::Connection;
@@ -21,9 +21,8 @@ use crate::control::{self, Command};
 use crate::databases::Databases;
 use crate::folder::{Folder, FolderError};
 use crate::identity::Identity;
+use crate::isolation::{Ground, GroundError, Isolation};
 use crate::world::{LateEngine, World};
-
-pub const ISOLATION: &str = "none";
 
 pub struct ServeConfig {
     pub folder: Folder,
@@ -36,6 +35,8 @@ pub struct ServeConfig {
     /// Virtual vCPUs a core of this host.
     pub vcpu_scale: f64,
     pub boot: Boot,
+    /// What [`crate::isolation::prepare`] decided.
+    pub isolation: Isolation,
 }
 
 #[derive(Debug, thiserror::Error)]
@@ -49,7 +50,7 @@ pub enum ServeError {
     #[error(transparent)]
     Catalogue(#[from] CatalogueError),
     #[error(transparent)]
-    Slot(#[from] SlotError),
+    Isolation(#[from] GroundError),
     #[error("the embedded ARM does not start")]
     Arm(#[from] StartError),
     #[error("the embedded ARM cannot store its state: {0}")]
@@ -68,20 +69,19 @@ pub async fn serve(config: ServeConfig) -> Result<(), ServeError> {
     let mut terminate = signal(SignalKind::terminate()).map_err(ServeError::Signals)?;
     let mut interrupt = signal(SignalKind::interrupt()).map_err(ServeError::Signals)?;
     let mut identity = Identity::open(&folder)?;
-    let slot = SlotLease::acquire(folder.root(), identity.slot)?;
-    identity.slot = Some(slot.slot());
-    identity.save(&folder)?;
-
+    let names = Names::default();
+    let ground = Ground::prepare(config.isolation, &folder, &mut identity, &names).await?;
+    let ground = Arc::new(ground);
+    let (subnets, seen_subnets) = watch::channel(Vec::new());
     let authority = Arc::new(Authority::open(&folder.authority())?);
     let ca_file = folder.authority().join("ca.crt");
     let engine = Arc::new(LateEngine::default());
-    let names = Names::default();
-    let addressing = slot.addressing();
-    let databases = Arc::new(Databases::new(folder.clone(), addressing, names.clone(), authority.clone()));
+    let databases = Arc::new(Databases::new(folder.clone(), ground.clone(), names.clone(), authority.clone()));
     let catalogue = Catalogue::load(&config.repo_root.join("local/images.yaml"), &folder.root().join("images.yaml"))?;
     let around = Surroundings {
         authority: authority.clone(),
-        addressing,
+        ground: ground.clone(),
+        subnets: seen_subnets,
         names,
         catalogue: Arc::new(catalogue),
         bin_dir: config.bin_dir,
@@ -97,6 +97,10 @@ pub async fn serve(config: ServeConfig) -> Result<(), ServeError> {
     let world = Arc::new(World::new(folder.clone(), around, databases, shared_identity.clone()));
     let arm = start_arm(&folder, &identity, &authority, preferred_port, world.clone()).await?;
     engine.set(arm.engine.clone());
+    if ground.router().is_some() {
+        let subscription = identity.subscription_id.to_string();
+        tokio::spawn(azure_network::follow(arm.engine.clone(), subscription, subnets));
+    }
     {
         let mut identity = shared_identity.lock().await;
         identity.ports.arm = arm.address.port();
@@ -119,17 +123,20 @@ pub async fn serve(config: ServeConfig) -> Result<(), ServeError> {
         ca_file,
         kubeconfig: folder.kubeconfig(),
         console_url: String::new(),
-        isolation: ISOLATION.to_owned(),
+        isolation: ground.name().to_owned(),
     };
     connection.save(&folder)?;
     let mut calls = control::listen(&folder.control_socket())?;
-    tracing::info!(arm = %arm.address, slot = slot.slot(), "the local cloud is ready");
+    tracing::info!(arm = %arm.address, isolation = ground.name(), "the local cloud is ready");
 
     let mut changes = world.changes();
     let answer = loop {
         tokio::select! {
             call = calls.recv() => match call {
                 Some(call) if call.command == Command::Stop => break Some(call.answer),
+                Some(call) if call.command == Command::Ping => {
+                    let _ = call.answer.send(json!({}));
+                }
                 Some(call) => {
                     let status = status(&connection, &world).await;
                     let _ = call.answer.send(status);
@@ -144,6 +151,9 @@ pub async fn serve(config: ServeConfig) -> Result<(), ServeError> {
     tracing::info!("the local cloud stops");
     world.stop().await;
     arm.shutdown().await;
+    if let Some(router) = ground.router() {
+        router.dismiss();
+    }
     if let Some(answer) = answer {
         let _ = answer.send(json!({"stopped": true}));
     }

@@ -46,6 +46,9 @@ pub struct Entry {
     #[serde(default)]
     pub env: BTreeMap<String, String>,
     pub workdir: Option<String>,
+    /// What of this machine the program needs besides `/usr`; a container sees nothing else.
+    #[serde(default)]
+    pub paths: Vec<String>,
     #[serde(default)]
     pub requires: Vec<Requirement>,
     /// A pod whose programs are missing is marked as left out instead of failing.
@@ -138,7 +141,9 @@ impl Entry {
         }
         let templated = self.command.iter().map(|part| ("command".to_owned(), part));
         let templated = templated.chain(self.env.iter().map(|(name, value)| (format!("env.{name}"), value)));
-        for (field, text) in templated.chain(self.workdir.iter().map(|text| ("workdir".to_owned(), text))) {
+        let templated = templated.chain(self.workdir.iter().map(|text| ("workdir".to_owned(), text)));
+        let templated = templated.chain(self.paths.iter().map(|text| ("paths".to_owned(), text)));
+        for (field, text) in templated {
             template::check(text).map_err(|error: TemplateError| (field, error.to_string()))?;
         }
         Ok(())

@@ -18,6 +18,11 @@ impl Mounts {
         Mounts { mounts }
     }
 
+    /// The same mounts for somebody who sees them where the container does.
+    pub(crate) fn in_place(&self) -> Mounts {
+        Mounts { mounts: self.mounts.iter().map(|(path, _)| (path.clone(), PathBuf::from(path))).collect() }
+    }
+
     /// The host's path of a path in the container, when it is under a mount.
     pub fn host_path(&self, path: &str) -> Option<PathBuf> {
         self.mounts.iter().find_map(|(mount, host)| {

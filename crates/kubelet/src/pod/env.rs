@@ -129,23 +129,28 @@ fn service_links(services: &[std::sync::Arc<Service>]) -> Env {
         let Some(ip) = spec.cluster_ip.as_deref().filter(|ip| !ip.is_empty() && *ip != "None") else { continue };
         let ports = spec.ports.as_deref().unwrap_or_default();
         let Some(first) = ports.first() else { continue };
+        // What a program is told must be what it can dial; the variables' names keep the Service's own port.
+        let served = |port: i32| match (ip.parse(), u16::try_from(port)) {
+            (Ok(ip), Ok(port)) => i32::from(network::ports::served(ip, port)),
+            _ => port,
+        };
         let name = service.metadata.name.as_deref().unwrap_or_default().to_uppercase().replace('-', "_");
         env.insert(format!("{name}_SERVICE_HOST"), ip.to_owned());
-        env.insert(format!("{name}_SERVICE_PORT"), first.port.to_string());
+        env.insert(format!("{name}_SERVICE_PORT"), served(first.port).to_string());
         for port in ports {
             if let Some(port_name) = &port.name {
                 env.insert(
                     format!("{name}_SERVICE_PORT_{}", port_name.to_uppercase().replace('-', "_")),
-                    port.port.to_string(),
+                    served(port.port).to_string(),
                 );
             }
             let protocol = port.protocol.as_deref().unwrap_or("TCP");
             let prefix = format!("{name}_PORT_{}_{protocol}", port.port);
-            let url = format!("{}://{ip}:{}", protocol.to_lowercase(), port.port);
+            let url = format!("{}://{ip}:{}", protocol.to_lowercase(), served(port.port));
             env.entry(format!("{name}_PORT")).or_insert_with(|| url.clone());
             env.insert(prefix.clone(), url);
             env.insert(format!("{prefix}_PROTO"), protocol.to_lowercase());
-            env.insert(format!("{prefix}_PORT"), port.port.to_string());
+            env.insert(format!("{prefix}_PORT"), served(port.port).to_string());
             env.insert(format!("{prefix}_ADDR"), ip.to_owned());
         }
     }
@@ -165,8 +170,10 @@ mod tests {
         .unwrap();
         let env = service_links(&[service.into()]);
         assert_eq!(env["MY_WEB_SERVICE_HOST"], "127.16.0.9");
-        assert_eq!(env["MY_WEB_SERVICE_PORT_HTTP"], "80");
-        assert_eq!(env["MY_WEB_PORT_80_TCP"], "tcp://127.16.0.9:80");
-        assert_eq!(env["MY_WEB_PORT"], "tcp://127.16.0.9:80");
+        // Another port where this user may not bind the Service's own.
+        let port = network::ports::served(std::net::Ipv4Addr::new(127, 16, 0, 9), 80);
+        assert_eq!(env["MY_WEB_SERVICE_PORT_HTTP"], port.to_string());
+        assert_eq!(env["MY_WEB_PORT_80_TCP"], format!("tcp://127.16.0.9:{port}"));
+        assert_eq!(env["MY_WEB_PORT"], format!("tcp://127.16.0.9:{port}"));
     }
 }

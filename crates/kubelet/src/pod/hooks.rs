@@ -7,8 +7,17 @@ use std::time::Duration;
 use k8s_openapi::api::core::v1::{Container, HTTPGetAction, LifecycleHandler};
 use k8s_openapi::apimachinery::pkg::util::intstr::IntOrString;
 
+use network::dial::Dialer;
+
 use super::http::{self, Get};
 use crate::process::RunSpec;
+
+/// How a pod is reached.
+#[derive(Clone, Debug)]
+pub(crate) struct Reach {
+    pub ip: Ipv4Addr,
+    pub dialer: Dialer,
+}
 
 /// Prepares a request from its action.
 ///
@@ -51,12 +60,9 @@ pub(crate) async fn exec(
     command: &[String],
     timeout: Option<Duration>,
 ) -> Result<(i32, String), String> {
-    let (program, arguments) = command.split_first().ok_or("the command is empty")?;
-    let child = tokio::process::Command::new(program)
-        .args(arguments)
-        .env_clear()
-        .envs(spec.env.iter().map(|(name, value)| (name, value)))
-        .current_dir(&spec.workdir)
+    let program = command.first().ok_or("the command is empty")?;
+    let prepared = spec.beside(command, false).map_err(|error| format!("cannot run `{program}`: {error}"))?;
+    let child = tokio::process::Command::from(prepared)
         .stdin(Stdio::null())
         .stdout(Stdio::piped())
         .stderr(Stdio::piped())
@@ -83,14 +89,14 @@ pub(crate) async fn run(
     handler: &LifecycleHandler,
     container: &Container,
     spec: Option<&RunSpec>,
-    pod_ip: Ipv4Addr,
+    reach: &Reach,
 ) -> Result<(), String> {
     if let Some(sleep) = &handler.sleep {
         tokio::time::sleep(Duration::from_secs(u64::try_from(sleep.seconds).unwrap_or(0))).await;
         return Ok(());
     }
     if let Some(action) = &handler.http_get {
-        let status = http::get(&request(action, container, pod_ip)?, Duration::from_secs(60)).await?;
+        let status = http::get(&request(action, container, reach.ip)?, &reach.dialer, Duration::from_secs(60)).await?;
         return if status < 400 { Ok(()) } else { Err(format!("HTTP hook failed with status {status}")) };
     }
     if let (Some(action), Some(spec)) = (&handler.exec, spec) {

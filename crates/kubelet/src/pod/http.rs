@@ -1,7 +1,9 @@
 //! One HTTP request of a probe or a hook, for its status only.
 
+use std::net::SocketAddrV4;
 use std::time::Duration;
 
+use network::dial::Dialer;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 
@@ -17,9 +19,9 @@ pub(crate) struct Get {
 }
 
 /// The status code. A redirect counts as an answer and is not followed.
-pub(crate) async fn get(request: &Get, timeout: Duration) -> Result<u16, String> {
+pub(crate) async fn get(request: &Get, dialer: &Dialer, timeout: Duration) -> Result<u16, String> {
     let url = format!("http://{}:{}{}", request.host, request.port, request.path);
-    match tokio::time::timeout(timeout, exchange(request)).await {
+    match tokio::time::timeout(timeout, exchange(request, dialer)).await {
         Ok(Ok(status)) => Ok(status),
         Ok(Err(error)) => Err(format!("Get {url:?}: {error}")),
         Err(_) => {
@@ -28,8 +30,16 @@ pub(crate) async fn get(request: &Get, timeout: Duration) -> Result<u16, String>
     }
 }
 
-async fn exchange(request: &Get) -> std::io::Result<u16> {
-    let mut stream = TcpStream::connect((request.host.as_str(), request.port)).await?;
+/// A name is the host's to resolve; probes mean the pod's own address.
+pub(crate) async fn connect(host: &str, port: u16, dialer: &Dialer) -> std::io::Result<TcpStream> {
+    match host.parse() {
+        Ok(address) => dialer.connect(SocketAddrV4::new(address, port)).await,
+        Err(_) => TcpStream::connect((host, port)).await,
+    }
+}
+
+async fn exchange(request: &Get, dialer: &Dialer) -> std::io::Result<u16> {
+    let mut stream = connect(&request.host, request.port, dialer).await?;
     let mut head = format!("GET {} HTTP/1.1\r\n", request.path);
     let has = |name: &str| request.headers.iter().any(|(own, _)| own.eq_ignore_ascii_case(name));
     if !has("host") {

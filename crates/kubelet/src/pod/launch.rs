@@ -5,12 +5,14 @@ use std::path::{Path, PathBuf};
 
 use k8s_openapi::api::core::v1::Container;
 use kube_server::Client;
+use network::sandbox::Router;
 use rustix::process::Signal;
 
 use super::downward::Facts;
 use super::expand::expand;
 use super::{env, volumes};
 use crate::config::Config;
+use crate::container::{self, Contained, Identity};
 use crate::images::{Arguments, Context, Entry, Mounts};
 use crate::process::RunSpec;
 
@@ -33,6 +35,13 @@ pub(crate) enum Program {
         spec: RunSpec,
         stop_signal: Option<Signal>,
     },
+}
+
+/// Where a run keeps its things.
+pub(crate) struct Place<'a> {
+    pub directories: &'a Directories,
+    /// Records and log of this run.
+    pub run: &'a Path,
 }
 
 /// The directories of one pod.
@@ -83,9 +92,9 @@ pub(crate) fn program(
     config: &Config,
     facts: &Facts<'_>,
     container: &Container,
-    directories: &Directories,
-    log: PathBuf,
+    place: &Place<'_>,
 ) -> Result<Program, NotReady> {
+    let directories = place.directories;
     let entry = entry(config, container)?;
     if entry.pause {
         return Ok(Program::Pause { left_out: None });
@@ -98,9 +107,20 @@ pub(crate) fn program(
         return Ok(Program::Pause { left_out: Some(why) });
     }
     let own_env = env::build(client, facts, container, config.api_server).map_err(NotReady::Config)?;
-    let (mounts, service_account) =
+    let (host_mounts, host_account) =
         volumes::mounts(facts.pod, container, &directories.volumes(), &own_env).map_err(NotReady::Config)?;
-    let tmp = mounts.host_path("/tmp").unwrap_or_else(|| directories.tmp());
+    let sandbox = config.dialer.router();
+    // A container sees its mounts where they are; a plain process must be told where they are on the host.
+    let (mounts, service_account, tmp) = match sandbox {
+        Some(_) => {
+            let account = host_account.map(|_| PathBuf::from(volumes::SERVICE_ACCOUNT_PATH));
+            (host_mounts.in_place(), account, PathBuf::from("/tmp"))
+        }
+        None => {
+            let tmp = host_mounts.host_path("/tmp").unwrap_or_else(|| directories.tmp());
+            (host_mounts.clone(), host_account, tmp)
+        }
+    };
     let context = Context {
         bin: &config.bin_dir,
         repo: &config.repo_root,
@@ -117,18 +137,125 @@ pub(crate) fn program(
     };
     let argv = entry.argv(container, &context).map_err(failed)?;
     let env = process_env(entry, facts, &own_env, &mounts, &tmp, &context).map_err(failed)?;
+    let outside = || if sandbox.is_some() { PathBuf::from("/") } else { directories.tmp() };
     let workdir = match (&entry.workdir, &container.working_dir) {
         (Some(text), _) => PathBuf::from(entry.expand(text, &context).map_err(failed)?),
-        (None, Some(path)) => mounts.host_path(path).unwrap_or_else(|| directories.tmp()),
-        (None, None) => directories.tmp(),
+        (None, Some(path)) if sandbox.is_some() => PathBuf::from(path),
+        (None, Some(path)) => mounts.host_path(path).unwrap_or_else(outside),
+        (None, None) => outside(),
     };
-    make_directories(&[&tmp, &directories.tmp(), &workdir]).map_err(NotReady::Config)?;
+    let needed: &[&Path] =
+        if sandbox.is_some() { &[&directories.tmp()] } else { &[&tmp, &directories.tmp(), &workdir] };
+    make_directories(needed).map_err(NotReady::Config)?;
     let stop = container
         .lifecycle
         .as_ref()
         .and_then(|lifecycle| lifecycle.stop_signal.as_deref())
         .or(entry.stop_signal.as_deref());
-    Ok(Program::Run { spec: RunSpec { argv, env, workdir, log }, stop_signal: stop.and_then(crate::signals::parse) })
+    let contained = match sandbox {
+        None => None,
+        Some(router) => {
+            let paths: Result<Vec<String>, _> = entry.paths.iter().map(|text| entry.expand(text, &context)).collect();
+            let inside = Inside { argv: &argv, env: &env, workdir: &workdir, paths: paths.map_err(failed)? };
+            Some(contain(config, router, facts, container, place, &host_mounts, inside).map_err(NotReady::Config)?)
+        }
+    };
+    let spec = RunSpec { argv, env, workdir, log: place.run.join("log"), container: contained };
+    Ok(Program::Run { spec, stop_signal: stop.and_then(crate::signals::parse) })
+}
+
+/// The program as it is told, and what of the host belongs to its image.
+struct Inside<'a> {
+    argv: &'a [String],
+    env: &'a [(String, String)],
+    workdir: &'a Path,
+    paths: Vec<String>,
+}
+
+/// The container around a program of the host.
+fn contain(
+    config: &Config,
+    router: &Router,
+    facts: &Facts<'_>,
+    container: &Container,
+    place: &Place<'_>,
+    mounts: &Mounts,
+    inside: Inside<'_>,
+) -> Result<Contained, String> {
+    let metadata = &facts.pod.metadata;
+    let uid = metadata.uid.as_deref().unwrap_or_default();
+    let host_name = metadata.name.clone().unwrap_or_default();
+    let identity = container::user(facts.pod, container)?;
+    let bundle = place.run.join("bundle");
+    let (root, mut image) = container::host_root();
+    let own = |path: &Path| !path.starts_with("/usr") && !inside.paths.iter().any(|known| path.starts_with(known));
+    let program = inside.argv.first().map(Path::new).filter(|path| path.is_absolute() && own(path));
+    let paths = inside.paths.iter().map(Path::new).chain(program).filter(|path| path.exists());
+    image.extend(paths.map(|path| container::read_only(path, path)));
+    let mut volumes: Vec<(PathBuf, PathBuf, bool)> = Vec::new();
+    for mount in container.volume_mounts.iter().flatten() {
+        let host = mounts.host_path(mount.mount_path.trim_end_matches('/')).unwrap_or_default();
+        volumes.push((PathBuf::from(&mount.mount_path), host, mount.read_only.unwrap_or(false)));
+    }
+    if !volumes.iter().any(|(path, _, _)| path == Path::new("/tmp")) {
+        volumes.push(("/tmp".into(), place.directories.tmp(), false));
+    }
+    let files = files_of(facts, &host_name, &identity);
+    let names: Vec<(&str, &str)> = FILES.iter().zip(&files).map(|(path, (name, _))| (name.as_str(), *path)).collect();
+    let configuration = container::configuration(container::Parts {
+        argv: inside.argv,
+        env: inside.env,
+        workdir: &inside.workdir.display().to_string(),
+        host_name: &host_name,
+        identity: &identity,
+        network: &router.namespace_path(uid),
+        bundle: &bundle,
+        image,
+        volumes,
+        files: &names,
+    });
+    let attempt = place.run.file_name().and_then(std::ffi::OsStr::to_str).unwrap_or_default();
+    Ok(Contained {
+        id: format!("{uid}.{}.{attempt}", container.name),
+        bundle,
+        state: config.data_dir.join("crun"),
+        configuration,
+        files,
+        root,
+    })
+}
+
+/// Files that the kubelet and the runtime make for every container, in the order of [`files_of`].
+const FILES: [&str; 6] =
+    ["/etc/resolv.conf", "/etc/hosts", "/etc/hostname", "/etc/passwd", "/etc/group", "/etc/nsswitch.conf"];
+
+/// Name in the bundle and content.
+fn files_of(facts: &Facts<'_>, host_name: &str, identity: &Identity) -> Vec<(String, String)> {
+    let namespace = facts.pod.metadata.namespace.as_deref().unwrap_or_default();
+    let Identity { uid, gid, .. } = identity;
+    let (user, group) = match uid {
+        0 => (String::new(), String::new()),
+        _ => (format!("app:x:{uid}:{gid}::/:/usr/sbin/nologin\n"), format!("app:x:{gid}:\n")),
+    };
+    [
+        (
+            "resolv.conf",
+            format!(
+                "search {namespace}.svc.cluster.local svc.cluster.local cluster.local\nnameserver {}\noptions ndots:5\n",
+                network::plan::DNS
+            ),
+        ),
+        (
+            "hosts",
+            format!("# Kubernetes-managed hosts file.\n127.0.0.1\tlocalhost\n{}\t{host_name}\n", facts.pod_ip),
+        ),
+        ("hostname", format!("{host_name}\n")),
+        ("passwd", format!("root:x:0:0:root:/root:/bin/sh\n{user}")),
+        ("group", format!("root:x:0:\n{group}")),
+        ("nsswitch.conf", "passwd: files\ngroup: files\nhosts: files dns\n".to_owned()),
+    ]
+    .map(|(name, text)| (name.to_owned(), text))
+    .to_vec()
 }
 
 fn make_directories(paths: &[&Path]) -> Result<(), String> {

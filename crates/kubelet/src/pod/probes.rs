@@ -3,14 +3,13 @@
 //! One nicety is local: while a startup or readiness probe of a young container has not succeeded yet, it is tried every
 //! 100 ms between its periods. Such a try can only succeed early; its failures count for nothing.
 
-use std::net::Ipv4Addr;
 use std::time::Duration;
 
 use k8s_openapi::api::core::v1::{Container, Probe};
-use tokio::net::TcpStream;
 use tokio::time::Instant;
 
-use super::{hooks, http};
+use super::hooks::{self, Reach};
+use super::http;
 use crate::process::RunSpec;
 
 const EAGER_PERIOD: Duration = Duration::from_millis(100);
@@ -46,7 +45,7 @@ pub(crate) enum Report {
 pub(crate) struct Target {
     pub container: Container,
     pub spec: Option<RunSpec>,
-    pub pod_ip: Ipv4Addr,
+    pub reach: Reach,
 }
 
 pub(crate) fn of(container: &Container, kind: Kind) -> Option<&Probe> {
@@ -109,7 +108,9 @@ pub(crate) async fn run(kind: Kind, probe: Probe, target: Target, mut report: im
 async fn once(probe: &Probe, target: &Target) -> Result<(), String> {
     let timeout = seconds(probe.timeout_seconds, 1).max(Duration::from_secs(1));
     if let Some(action) = &probe.http_get {
-        let status = http::get(&hooks::request(action, &target.container, target.pod_ip)?, timeout).await?;
+        let status =
+            http::get(&hooks::request(action, &target.container, target.reach.ip)?, &target.reach.dialer, timeout)
+                .await?;
         return if (200..400).contains(&status) {
             Ok(())
         } else {
@@ -117,9 +118,9 @@ async fn once(probe: &Probe, target: &Target) -> Result<(), String> {
         };
     }
     if let Some(action) = &probe.tcp_socket {
-        let host = action.host.clone().filter(|host| !host.is_empty()).unwrap_or_else(|| target.pod_ip.to_string());
+        let host = action.host.clone().filter(|host| !host.is_empty()).unwrap_or_else(|| target.reach.ip.to_string());
         let port = hooks::port(&action.port, &target.container)?;
-        return match tokio::time::timeout(timeout, TcpStream::connect((host.as_str(), port))).await {
+        return match tokio::time::timeout(timeout, http::connect(&host, port, &target.reach.dialer)).await {
             Ok(Ok(_)) => Ok(()),
             Ok(Err(error)) => Err(format!("dial tcp {host}:{port}: {error}")),
             Err(_) => Err(format!("dial tcp {host}:{port}: i/o timeout")),
@@ -146,7 +147,11 @@ mod tests {
             json!({"grpc": {"port": 1}, "periodSeconds": 2, "failureThreshold": 3, "initialDelaySeconds": 5}),
         )
         .unwrap();
-        let target = Target { container, spec: None, pod_ip: Ipv4Addr::LOCALHOST };
+        let target = Target {
+            container,
+            spec: None,
+            reach: Reach { ip: std::net::Ipv4Addr::LOCALHOST, dialer: network::dial::Dialer::Host },
+        };
         let started = Instant::now();
         let mut reports = Vec::new();
         run(Kind::Liveness, probe, target, |report| reports.push((started.elapsed().as_secs(), report))).await;
@@ -162,7 +167,11 @@ mod tests {
         let port = probe_socket.local_addr().unwrap().port();
         let container: Container = serde_json::from_value(json!({"name": "c"})).unwrap();
         let probe: Probe = serde_json::from_value(json!({"tcpSocket": {"port": port}, "periodSeconds": 3600})).unwrap();
-        let target = Target { container, spec: None, pod_ip: Ipv4Addr::LOCALHOST };
+        let target = Target {
+            container,
+            spec: None,
+            reach: Reach { ip: std::net::Ipv4Addr::LOCALHOST, dialer: network::dial::Dialer::Host },
+        };
         let (sender, mut reports) = tokio::sync::mpsc::unbounded_channel();
         let running = tokio::spawn(run(Kind::Readiness, probe, target, move |report| drop(sender.send(report))));
         assert_eq!(reports.recv().await, Some(Report::Verdict { healthy: true }));

@@ -1,13 +1,12 @@
 //! Ends one container: preStop hook, stop signal, grace period, SIGKILL (pkg/kubelet/kuberuntime of Kubernetes 1.36).
 
-use std::net::Ipv4Addr;
 use std::time::Duration;
 
 use k8s_openapi::api::core::v1::Container;
 use rustix::process::Signal;
 use tokio::time::Instant;
 
-use super::hooks;
+use super::hooks::{self, Reach};
 use crate::process::Process;
 
 /// After a hook that used up the grace period the container still gets this long, as upstream grants.
@@ -19,7 +18,7 @@ pub(crate) async fn stop(
     container: Container,
     signal: Signal,
     grace: Duration,
-    pod_ip: Ipv4Addr,
+    reach: Reach,
 ) -> Result<(), String> {
     let deadline = Instant::now() + grace;
     let hook = container.lifecycle.as_ref().and_then(|lifecycle| lifecycle.pre_stop.as_ref());
@@ -27,7 +26,7 @@ pub(crate) async fn stop(
     if let Some(hook) = hook.filter(|_| !grace.is_zero()) {
         let spec = process.spec();
         tokio::select! {
-            result = hooks::run(hook, &container, spec.as_ref(), pod_ip) => outcome = result,
+            result = hooks::run(hook, &container, spec.as_ref(), &reach) => outcome = result,
             () = tokio::time::sleep_until(deadline) => outcome = Err("the hook took longer than the grace period".into()),
             // The program ended by itself; there is nothing to wait for.
             _ = process.wait() => return Ok(()),

@@ -16,7 +16,7 @@ use crate::images::Mounts;
 use kube_server::Client;
 
 /// Where every client library looks for the pod's own token.
-const SERVICE_ACCOUNT_PATH: &str = "/var/run/secrets/kubernetes.io/serviceaccount";
+pub(crate) const SERVICE_ACCOUNT_PATH: &str = "/var/run/secrets/kubernetes.io/serviceaccount";
 const DEFAULT_MODE: i32 = 0o644;
 /// Upstream's default `expirationSeconds` of a projected token.
 const TOKEN_SECONDS: i64 = 3600;
@@ -103,7 +103,11 @@ impl Volumes<'_> {
                 let token = self.token(source, tokens, now).await?;
                 insert(payload, &source.path, token.into_bytes(), mode_bits(mode))?;
                 if source.audience.as_deref().unwrap_or("").is_empty() {
-                    let kubeconfig = self.kubeconfig(&self.directory.join(volume), &source.path);
+                    let place = match self.config.dialer.router() {
+                        Some(_) => PathBuf::from(SERVICE_ACCOUNT_PATH),
+                        None => self.directory.join(volume),
+                    };
+                    let kubeconfig = self.kubeconfig(&place, &source.path);
                     insert(payload, "kubeconfig", kubeconfig.into_bytes(), mode_bits(mode))?;
                 }
             } else {
@@ -150,7 +154,7 @@ impl Volumes<'_> {
         Ok(token)
     }
 
-    /// For programs that would look under [`SERVICE_ACCOUNT_PATH`], which cannot be mounted without isolation.
+    /// For programs that would look under [`SERVICE_ACCOUNT_PATH`], which without isolation is somewhere else.
     fn kubeconfig(&self, volume: &Path, token_path: &str) -> String {
         let namespace = self.facts.pod.metadata.namespace.as_deref().unwrap_or("default");
         let config = serde_json::json!({

@@ -14,6 +14,7 @@ use units::{Millis, Timestamp};
 use super::backoff::Backoff;
 use super::container::{self, ContainerState, Role, Run, Terminated};
 use super::downward::Facts;
+use super::hooks::Reach;
 use super::launch::{self, Directories, NotReady, Program};
 use super::probes::{self, Kind, Report, Target};
 use super::status;
@@ -175,7 +176,7 @@ impl Worker {
             };
             self.containers[index].restarts = attempt;
             self.containers[index].last = (attempt > 0).then(|| self.ended_record(index, attempt - 1)).flatten();
-            let Some(process) = Process::find(&directory.join(attempt.to_string())) else {
+            let Some(process) = Process::take_over(&directory.join(attempt.to_string())) else {
                 // The daemon died between making the directory and the start; this attempt never ran.
                 continue;
             };
@@ -299,6 +300,7 @@ impl Worker {
             .iter()
             .all(|state| launch::entry(&self.shared.config, &state.spec).is_ok_and(|entry| entry.pause));
         if !only_holds_place {
+            self.connect().await?;
             std::fs::create_dir_all(self.directories.volumes())
                 .map_err(|error| format!("cannot create the pod's directory: {error}"))?;
             let pod = Arc::clone(&self.pod);
@@ -318,6 +320,22 @@ impl Worker {
         }
         self.volumes_ready = true;
         Ok(())
+    }
+
+    /// Gives the pod its network namespace, or finds it as an earlier daemon left it.
+    async fn connect(&self) -> Result<(), String> {
+        let Some(router) = self.shared.config.dialer.router() else { return Ok(()) };
+        let node = self.shared.node_ip(&self.node_name()).parse().ok();
+        let attach = async {
+            if let Some(node) = node {
+                router.add_address(node).await?;
+            }
+            router.attach(&self.uid, self.ip(), node).await
+        };
+        attach.await.map(drop).map_err(|error| {
+            let cause = std::error::Error::source(&error).map(|cause| format!(": {cause}")).unwrap_or_default();
+            format!("Failed to create pod sandbox: {error}{cause}")
+        })
     }
 
     /// Starts containers in order: an init container after the one before it has ended well, the others at once.
@@ -376,18 +394,11 @@ impl Worker {
         let attempt = self.containers[index].restarts + i32::from(restarted);
         let name = self.containers[index].spec.name.clone();
         let directory = self.directories.container(&name).join(attempt.to_string());
-        let log = directory.join("log");
         let program = {
             let node = self.node();
             let facts = self.facts(&self.pod, node.as_deref());
-            launch::program(
-                &self.shared.client,
-                &self.shared.config,
-                &facts,
-                &self.containers[index].spec,
-                &self.directories,
-                log,
-            )
+            let place = launch::Place { directories: &self.directories, run: &directory };
+            launch::program(&self.shared.client, &self.shared.config, &facts, &self.containers[index].spec, &place)
         };
         match program {
             Err(reason) => self.not_ready(index, reason),
@@ -430,10 +441,10 @@ impl Worker {
         let state = &self.containers[index];
         let hook = state.spec.lifecycle.as_ref().and_then(|lifecycle| lifecycle.post_start.clone());
         let (Some(hook), Run::Running { process: Some(process), .. }) = (hook, &state.run) else { return };
-        let (container, process, pod_ip) = (state.spec.clone(), process.clone(), self.ip());
+        let (container, process, reach) = (state.spec.clone(), process.clone(), self.reach());
         let (shared, about) = (Arc::clone(&self.shared), self.reference(Some(field_path(state))));
         tokio::spawn(async move {
-            if let Err(error) = super::hooks::run(&hook, &container, Some(&spec), pod_ip).await {
+            if let Err(error) = super::hooks::run(&hook, &container, Some(&spec), &reach).await {
                 shared
                     .client
                     .event(
@@ -522,11 +533,11 @@ impl Worker {
     }
 
     fn probe(&mut self, index: usize, kind: Kind) {
-        let pod_ip = self.ip();
+        let reach = self.reach();
         let state = &mut self.containers[index];
         let Some(probe) = probes::of(&state.spec, kind).cloned() else { return };
         let Run::Running { process: Some(process), .. } = &state.run else { return };
-        let target = Target { container: state.spec.clone(), spec: process.spec(), pod_ip };
+        let target = Target { container: state.spec.clone(), spec: process.spec(), reach };
         let (container, attempt, sender) = (state.spec.name.clone(), state.restarts, self.sender.clone());
         let report =
             move |report| drop(sender.send(Message::Probe { container: container.clone(), attempt, kind, report }));
@@ -608,7 +619,7 @@ impl Worker {
     }
 
     fn stop(&mut self, index: usize, grace_seconds: i64, message: &str) {
-        let pod_ip = self.ip();
+        let reach = self.reach();
         let state = &mut self.containers[index];
         let Run::Running { process, .. } = &state.run else { return };
         let Some(process) = process.clone() else {
@@ -621,7 +632,7 @@ impl Worker {
         let already = std::mem::replace(&mut state.stopping, true);
         let grace = Duration::from_secs(u64::try_from(grace_seconds).unwrap_or(0));
         let signal = state.stop_signal.unwrap_or(Signal::TERM);
-        let stopping = stop::stop(process, state.spec.clone(), signal, grace, pod_ip);
+        let stopping = stop::stop(process, state.spec.clone(), signal, grace, reach);
         let (shared, about) = (Arc::clone(&self.shared), self.reference(Some(field_path(&self.containers[index]))));
         tokio::spawn(async move {
             if let Err(error) = stopping.await {
@@ -643,6 +654,10 @@ impl Worker {
 
     fn ip(&self) -> Ipv4Addr {
         self.pod_ip.unwrap_or(Ipv4Addr::LOCALHOST)
+    }
+
+    fn reach(&self) -> Reach {
+        Reach { ip: self.ip(), dialer: self.shared.config.dialer.clone() }
     }
 
     fn node_name(&self) -> String {
@@ -732,6 +747,9 @@ impl Worker {
                 tracing::warn!(pod = %self.name, %error, "cannot remove a pod's directory");
             }
             self.shared.forget(&self.namespace, &self.name, &self.uid);
+        }
+        if let Some(router) = self.shared.config.dialer.router() {
+            router.detach(&self.uid).await;
         }
         if let Some(ip) = self.pod_ip.take() {
             self.shared.release_pod_ip(&node, ip);

@@ -12,6 +12,7 @@ use rustix::process::{Pid, PidfdFlags, Signal};
 use tokio::io::AsyncReadExt;
 use tokio::net::unix::pipe;
 
+use super::claim;
 use super::record::{Exit, Identity, RunSpec, Started, read_record, write_record};
 use crate::procfs;
 
@@ -70,10 +71,15 @@ impl Process {
     pub async fn start(shim: &Shim, directory: &Path, spec: &RunSpec) -> Result<Process, ProcessError> {
         let io_error = |action| move |source| ProcessError::Io { action, path: directory.to_owned(), source };
         fs::create_dir_all(directory).map_err(io_error("create"))?;
+        if let Some(contained) = &spec.container {
+            contained.write().map_err(io_error("write a bundle to"))?;
+        }
         write_record(&directory.join("spec.json"), spec).map_err(io_error("write to"))?;
+        let ticket = claim::issue(directory).map_err(io_error("write to"))?;
         let mut child = shim
             .command("run")
             .arg(directory)
+            .arg(ticket)
             .stdin(Stdio::null())
             .stdout(Stdio::piped())
             .stderr(Stdio::piped())
@@ -106,6 +112,13 @@ impl Process {
                 Err(ProcessError::Start(reason.unwrap_or_else(|| format!("the shim failed: {}", complaint.trim()))))
             }
         }
+    }
+
+    /// As [`Process::find`], for a daemon that takes over: a shim that was just starting has either got there, or will
+    /// never start its program.
+    pub fn take_over(directory: &Path) -> Option<Process> {
+        claim::settle(directory);
+        Process::find(directory)
     }
 
     /// The process whose records are in `directory`, e.g. after a restart of the daemon.

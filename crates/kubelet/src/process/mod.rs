@@ -1,5 +1,6 @@
 //! Programs that outlive the daemon: each is watched by a shim in a session of its own.
 
+pub(crate) mod claim;
 mod handle;
 mod record;
 

@@ -8,6 +8,7 @@ use std::path::{Path, PathBuf};
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
+use crate::container::Contained;
 use crate::procfs;
 
 /// What to run. Written with mode 0600, since environments hold secrets.
@@ -19,6 +20,23 @@ pub struct RunSpec {
     pub workdir: PathBuf,
     /// Lines as the container runtime interface logs them: `<RFC 3339> stdout|stderr F|P <text>`.
     pub log: PathBuf,
+    /// Run as a container instead of directly; then the other fields are what its process is told.
+    #[serde(default)]
+    pub container: Option<Contained>,
+}
+
+impl RunSpec {
+    /// Another command in the same surroundings, ready to be started.
+    pub(crate) fn beside(&self, command: &[String], terminal: bool) -> io::Result<std::process::Command> {
+        let (program, arguments) = command.split_first().ok_or_else(|| io::Error::other("the command is empty"))?;
+        if let Some(contained) = &self.container {
+            return contained.exec(command, terminal);
+        }
+        let mut process = std::process::Command::new(program);
+        process.args(arguments).env_clear().envs(self.env.iter().map(|(name, value)| (name, value)));
+        process.current_dir(&self.workdir);
+        Ok(process)
+    }
 }
 
 /// A process, across restarts of the daemon and of the host.

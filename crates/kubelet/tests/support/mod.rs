@@ -58,6 +58,7 @@ impl Cluster {
             shim: Shim::new([env!("CARGO_BIN_EXE_marea-shim").into()]),
             names: Names::default(),
             addressing: slot.addressing(),
+            dialer: network::dial::Dialer::Host,
             api_server: server.address(),
             ca_pem: String::new(),
             tokens: Arc::new(FixedToken),

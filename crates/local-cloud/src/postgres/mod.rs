@@ -10,9 +10,11 @@ mod sql;
 
 use std::net::Ipv4Addr;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::time::Duration;
 
 use arm_engine::effect::DatabaseView;
+use network::sandbox::Router;
 pub use programs::Programs;
 
 /// Azure's B1ms: 50 connections, of which 35 are for users (azure-databases-docs, limits of flexible servers).
@@ -38,6 +40,15 @@ pub struct Wanted {
     /// Server parameters as ARM's configurations set them.
     pub parameters: Vec<(String, String)>,
     pub databases: Vec<DatabaseView>,
+    /// Where the server listens: in a network namespace of its own, or on this host.
+    pub inside: Option<Inside>,
+}
+
+/// A network namespace of the sandbox.
+#[derive(Clone)]
+pub struct Inside {
+    pub router: Arc<Router>,
+    pub id: String,
 }
 
 #[derive(Debug, thiserror::Error)]
@@ -89,7 +100,9 @@ pub async fn ensure(programs: &Programs, template: &Path, wanted: &Wanted) -> Re
     }
     let changed = files::write_configuration(wanted)?;
     let mut pid = process::running(&data);
-    if pid.is_some() && changed {
+    // One that outlived its network can be reached by nobody.
+    let cut_off = pid.is_some_and(|pid| wanted.inside.as_ref().is_some_and(|inside| !process::is_inside(pid, inside)));
+    if pid.is_some() && (changed || cut_off) {
         process::stop(&data).await;
         pid = None;
     }

@@ -1,7 +1,7 @@
 //! The postmaster as a process: start in its own session, find it again, stop it, notice its end.
 
 use std::fs::{self, OpenOptions};
-use std::os::unix::fs::OpenOptionsExt;
+use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
 use std::os::unix::process::CommandExt;
 use std::path::Path;
 use std::time::Duration;
@@ -11,7 +11,7 @@ use rustix::io::Errno;
 use rustix::process::{Pid, PidfdFlags, Signal, kill_process, pidfd_open, test_kill_process};
 
 use super::programs::Programs;
-use super::{PostgresError, Wanted, files};
+use super::{Inside, PostgresError, Wanted, files};
 
 const FAST_SHUTDOWN: Duration = Duration::from_secs(10);
 const IMMEDIATE_SHUTDOWN: Duration = Duration::from_secs(3);
@@ -37,6 +37,13 @@ pub(super) fn is_alive(pid: u32) -> bool {
     test_kill_process(process).is_ok() && !state.starts_with('Z')
 }
 
+/// Whether the process is in that network namespace and not in one that is gone.
+pub(super) fn is_inside(pid: u32, inside: &Inside) -> bool {
+    let number = |path: std::path::PathBuf| fs::metadata(path).ok().map(|metadata| metadata.ino());
+    let own = number(format!("/proc/{pid}/ns/net").into());
+    own.is_some() && own == number(inside.router.namespace_path(&inside.id))
+}
+
 /// Starts the postmaster in a session of its own, so that it outlives this process and a terminal's Ctrl-C.
 pub(super) fn start(programs: &Programs, wanted: &Wanted) -> Result<u32, PostgresError> {
     let data = wanted.folder.join("data");
@@ -54,8 +61,11 @@ pub(super) fn start(programs: &Programs, wanted: &Wanted) -> Result<u32, Postgre
     let errors = output.try_clone().map_err(PostgresError::file("open", &log))?;
     let mut command = programs.command("postgres");
     command.arg("-D").arg(&data).stdout(output).stderr(errors).process_group(0);
-    let mut child =
-        command.spawn().map_err(|source| PostgresError::Spawn { program: "postgres".to_owned(), source })?;
+    let spawned = match &wanted.inside {
+        Some(inside) => inside.router.spawn_inside(&inside.id, &mut command),
+        None => command.spawn(),
+    };
+    let mut child = spawned.map_err(|source| PostgresError::Spawn { program: "postgres".to_owned(), source })?;
     let pid = child.id();
     // Somebody has to collect it when it ends, or it stays as a zombie for as long as the cloud runs.
     std::thread::spawn(move || child.wait());

@@ -27,6 +27,7 @@ fn wanted(folder: &Path, last_octet: u8) -> Wanted {
             charset: "UTF8".to_owned(),
             collation: "C".to_owned(),
         }],
+        inside: None,
     }
 }
 
