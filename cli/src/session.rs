@@ -33,7 +33,8 @@ impl Session {
         let commit = stack::git::commit(&project.root);
         let (connection, certificate_authority, console_url) = match &target {
             Target::Local => {
-                let cloud = if start { cloud::ensure_running(reporter).await? } else { cloud::running()? };
+                let cloud = if start { cloud::ensure_running(reporter, None).await? } else { cloud::running()? };
+                cloud.check_answers().await?;
                 (cloud.arm_connection(), Some(cloud.certificate_authority.clone()), cloud.console_url.clone())
             }
             Target::Azure(azure) => {
