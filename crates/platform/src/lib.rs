@@ -3,6 +3,7 @@
 //! Built from templates and manifests, so that lint, simulator and price read what will be deployed and not the
 //! configuration that led to it. No I/O, no clock.
 
+mod addons;
 mod autoscalers;
 mod check;
 mod cluster;
@@ -12,11 +13,13 @@ mod machine;
 mod network;
 mod objects;
 mod pools;
+mod prometheus;
 mod selector;
 mod services;
 mod sizes;
 mod workloads;
 
+pub use addons::addons;
 pub use autoscalers::Autoscaler;
 pub use check::{Problem, check};
 pub use cluster::Cluster;
@@ -64,6 +67,19 @@ impl Platform {
         platform.public_services = platform.objects.iter().filter_map(PublicService::read).collect();
         platform.budgets = objects().filter_map(|(index, manifest)| Budget::read(index, manifest)).collect();
         platform
+    }
+
+    /// Whether a pool's nodes have the labels that a workload's pods ask for, and only taints that they tolerate. Alternatives of
+    /// node affinity and its operators other than `In` are the scheduler's to judge.
+    pub fn admits(&self, pool: &Pool, workload: &Workload) -> bool {
+        let Some(node) = self.node(pool, "node") else { return false };
+        let labels = node.metadata.labels.unwrap_or_default();
+        let fits = |(key, admitted): (&String, &Vec<String>)| labels.get(key).is_some_and(|l| admitted.contains(l));
+        workload.required_labels.iter().all(fits)
+            && pool
+                .taints
+                .iter()
+                .all(|taint| taint.ends_with(":PreferNoSchedule") || selector::tolerates(&workload.tolerations, taint))
     }
 
     pub fn pool(&self, name: &str) -> Option<&Pool> {

@@ -8,7 +8,7 @@ use serde::Deserialize;
 use serde_json::Value;
 use units::{Bytes, Millicores, Quantity};
 
-use crate::{objects, selector};
+use crate::{objects, prometheus, selector};
 
 #[derive(Clone, Debug, PartialEq)]
 pub struct Workload {
@@ -20,8 +20,10 @@ pub struct Workload {
     pub kind: String,
     /// Absent where an autoscaler rules.
     pub replicas: Option<u32>,
-    /// Pods beyond the replicas during an update.
+    /// Pods beyond the declared replicas during an update.
     pub surge: u32,
+    /// As the manifest has it: a number, a percentage, or null.
+    pub max_surge: Value,
     /// Requests of one pod.
     pub cpu: Millicores,
     pub memory: Bytes,
@@ -34,8 +36,12 @@ pub struct Workload {
 }
 
 impl Workload {
-    /// `None` for other kinds and for specs that the type does not admit.
+    /// `None` for other kinds and for specs that the type does not admit. A `Prometheus` is read as the StatefulSet that its
+    /// operator makes.
     pub(crate) fn read(object: usize, manifest: &Value) -> Option<Workload> {
+        if manifest["kind"] == "Prometheus" {
+            return Workload::read(object, &prometheus::stateful_set(manifest)?);
+        }
         let kind =
             manifest["kind"].as_str().filter(|kind| ["Deployment", "StatefulSet", "DaemonSet"].contains(kind))?;
         let spec = &manifest["spec"];
@@ -43,13 +49,16 @@ impl Workload {
         let pod = template.spec.as_ref()?;
         let (cpu, memory) = requests(pod);
         let (namespace, name) = objects::identity(manifest)?;
+        let replicas = spec["replicas"].as_u64().and_then(|count| u32::try_from(count).ok());
+        let max_surge = &spec["strategy"]["rollingUpdate"]["maxSurge"];
         Some(Workload {
             object,
             namespace,
             name,
             kind: kind.to_owned(),
-            replicas: spec["replicas"].as_u64().and_then(|count| u32::try_from(count).ok()),
-            surge: surge(spec),
+            replicas,
+            surge: surge(max_surge, kind, replicas.unwrap_or(1)),
+            max_surge: max_surge.clone(),
             cpu,
             memory,
             required_labels: selector::required_labels(pod),
@@ -57,6 +66,16 @@ impl Workload {
             selector: LabelSelector::deserialize(&spec["selector"]).unwrap_or_default(),
             template,
         })
+    }
+
+    /// Pods beyond so many replicas during an update: a percentage counts of them.
+    pub fn surge_at(&self, replicas: u32) -> u32 {
+        surge(&self.max_surge, &self.kind, replicas)
+    }
+
+    /// `key=value:Effect`
+    pub fn tolerates(&self, taint: &str) -> bool {
+        selector::tolerates(&self.tolerations, taint)
     }
 
     pub fn pod_spec(&self) -> &PodSpec {
@@ -105,16 +124,18 @@ fn requests(pod: &PodSpec) -> (Millicores, Bytes) {
     (of("cpu").into_iter().map(Quantity::millicores).sum(), of("memory").into_iter().map(Quantity::bytes).sum())
 }
 
-/// An absolute `maxSurge`; a percentage counts of the replicas, rounded up, and the API's default is 25 %.
-fn surge(spec: &Value) -> u32 {
-    let replicas = spec["replicas"].as_u64().unwrap_or(1);
-    let surge = match &spec["strategy"]["rollingUpdate"]["maxSurge"] {
+/// An absolute `maxSurge`; a percentage counts of the replicas, rounded up, and the API's default is 25 %. Only Deployments have
+/// one by default.
+fn surge(setting: &Value, kind: &str, replicas: u32) -> u32 {
+    let replicas = u64::from(replicas);
+    let surge = match setting {
         Value::Number(count) => count.as_u64().unwrap_or(0),
         Value::String(text) => text
             .strip_suffix('%')
             .and_then(|percent| percent.parse::<u64>().ok())
-            .map_or(0, |percent| (replicas * percent).div_ceil(100)),
-        _ => replicas.div_ceil(4),
+            .map_or(0, |percent| replicas.saturating_mul(percent).div_ceil(100)),
+        _ if kind == "Deployment" => replicas.div_ceil(4),
+        _ => 0,
     };
     u32::try_from(surge).unwrap_or(u32::MAX)
 }

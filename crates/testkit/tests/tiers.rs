@@ -9,7 +9,7 @@ use serde_json::Value;
 
 const TIERS: [&[&str]; 4] = [
     &["units", "arm-model", "backend-api", "platform"],
-    &["decide", "kube-store", "price", "arm-engine", "simulate"],
+    &["decide", "kube-store", "price", "arm-engine", "lint", "simulate"],
     &[
         "arm-client",
         "stack",
@@ -29,6 +29,7 @@ const TIERS: [&[&str]; 4] = [
 const PURE_LIBRARIES: &[&str] = &[
     "base64",
     "flate2",
+    "granit-parser",
     "indexmap",
     "jiff",
     "k8s-openapi",
