@@ -14,7 +14,10 @@ use kubelet::images::Catalogue;
 use kubelet::node::Pool;
 use kubelet::process::Shim;
 use kubelet::{Boot, Config, Kubelet, TokenRequest, TokenSource};
+use network::addressing::Addressing;
+use network::dial::Dialer;
 use network::names::Names;
+use network::sandbox::Router;
 use network::slot::SlotLease;
 use serde_json::{Value, json};
 use tokio::io::AsyncReadExt;
@@ -38,16 +41,24 @@ pub struct Cluster {
     kubelet: Option<Kubelet>,
     config: Config,
     /// Held for as long as the pods run.
-    _slot: SlotLease,
+    _slot: Option<SlotLease>,
     _directory: tempfile::TempDir,
 }
 
 impl Cluster {
-    pub async fn start() -> Cluster {
+    /// Pods are containers where there is a sandbox, and plain processes otherwise.
+    pub async fn start(sandbox: Option<Arc<Router>>) -> Cluster {
         let directory = tempfile::tempdir().unwrap();
         let server = Server::start(server_config()).await.unwrap();
         let slots = directory.path().join("slots");
-        let slot = SlotLease::acquire_in(&slots, directory.path(), None).unwrap();
+        let (slot, addressing, dialer) = match sandbox {
+            Some(router) => (None, Addressing::Virtual, Dialer::Inside { router, from: None }),
+            None => {
+                let slot = SlotLease::acquire_in(&slots, directory.path(), None).unwrap();
+                let addressing = slot.addressing();
+                (Some(slot), addressing, Dialer::Host)
+            }
+        };
         let catalogue = directory.path().join("images.yaml");
         std::fs::write(&catalogue, CATALOGUE).unwrap();
         let config = Config {
@@ -57,8 +68,8 @@ impl Cluster {
             catalogue: Arc::new(Catalogue::load(&catalogue, &directory.path().join("none.yaml")).unwrap()),
             shim: Shim::new([env!("CARGO_BIN_EXE_marea-shim").into()]),
             names: Names::default(),
-            addressing: slot.addressing(),
-            dialer: network::dial::Dialer::Host,
+            addressing,
+            dialer,
             api_server: server.address(),
             ca_pem: String::new(),
             tokens: Arc::new(FixedToken),

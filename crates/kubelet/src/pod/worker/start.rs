@@ -1,0 +1,190 @@
+//! Starts containers when it is their turn.
+
+use std::sync::Arc;
+
+use rustix::process::Signal;
+use units::{Millis, Timestamp};
+
+use super::report::field_path;
+use super::{NotReady, Program, RETRY, Role, Run, Worker, launch, now};
+use crate::pod::hooks;
+use crate::process::{Exit, Process};
+
+impl Worker {
+    /// Starts containers in order: an init container after the one before it has ended well, the others at once.
+    pub(super) async fn start_due(&mut self) -> Option<Timestamp> {
+        let mut wake_at: Option<Timestamp> = None;
+        for index in 0..self.containers.len() {
+            let state = &self.containers[index];
+            let due = match &state.run {
+                Run::Running { .. } => None,
+                Run::Waiting { .. } if state.last.is_some() => Some(state.backoff.until().max(state.retry_at)),
+                Run::Waiting { .. } => Some(state.retry_at),
+                Run::Terminated(end) if state.restarts_after(end.code, &self.pod) => Some(state.backoff.until()),
+                Run::Terminated(_) => None,
+            };
+            if let Some(due) = due {
+                if due <= now() {
+                    self.start(index).await;
+                } else {
+                    self.wait_for_backoff(index);
+                }
+                let state = &self.containers[index];
+                if !state.is_running() {
+                    let again = state.retry_at.max(state.backoff.until());
+                    wake_at = Some(wake_at.map_or(again, |at| at.min(again)));
+                }
+            }
+            let state = &self.containers[index];
+            let holds_back = match state.role {
+                Role::Init => state.terminated().is_none_or(|end| end.code != 0),
+                Role::Sidecar => !state.started,
+                Role::Main => false,
+            };
+            if holds_back {
+                break;
+            }
+        }
+        wake_at
+    }
+
+    pub(super) fn wait_for_backoff(&mut self, index: usize) {
+        let pod = format!("{}_{}({})", self.name, self.namespace, self.uid);
+        let state = &mut self.containers[index];
+        if let Run::Terminated(end) = &state.run {
+            let text = state.backoff.seconds_text(now());
+            let message = format!("back-off {text} restarting failed container={} pod={pod}", state.spec.name);
+            state.last = Some(end.clone());
+            state.run = Run::Waiting { reason: "CrashLoopBackOff".into(), message: message.clone() };
+            let path = format!("spec.containers{{{}}}", state.spec.name);
+            let text = format!("Back-off restarting failed container {} in pod {pod}", state.spec.name);
+            self.event(Some(path), "Warning", "BackOff", &text);
+        }
+    }
+
+    pub(super) async fn start(&mut self, index: usize) {
+        let restarted = self.containers[index].last.is_some() || self.containers[index].terminated().is_some();
+        let attempt = self.containers[index].restarts + i32::from(restarted);
+        let name = self.containers[index].spec.name.clone();
+        let directory = self.directories.container(&name).join(attempt.to_string());
+        let program = {
+            let node = self.node();
+            let facts = self.facts(&self.pod, node.as_deref());
+            let place = launch::Place { directories: &self.directories, run: &directory };
+            launch::program(&self.shared.client, &self.shared.config, &facts, &self.containers[index].spec, &place)
+        };
+        match program {
+            Err(reason) => self.not_ready(index, reason),
+            Ok(Program::Pause { left_out }) => {
+                self.began(index, attempt, None, now());
+                let state = &mut self.containers[index];
+                (state.started, state.ready) = (true, true);
+                if let Some(why) = left_out {
+                    self.shared.leave_out(&self.containers[index].spec, &why);
+                    self.container_event(index, "Warning", "LeftOut", &why);
+                }
+            }
+            Ok(Program::Run { spec, stop_signal }) => {
+                // Only the last two runs are kept, as upstream keeps one dead container.
+                let _ = std::fs::remove_dir_all(self.directories.container(&name).join((attempt - 2).to_string()));
+                let _ = std::fs::remove_dir_all(&directory);
+                let image = self.containers[index].spec.image.clone().unwrap_or_default();
+                self.container_event(
+                    index,
+                    "Normal",
+                    "Pulled",
+                    &format!("Container image {image:?} already present on machine"),
+                );
+                self.containers[index].stop_signal = stop_signal;
+                match Process::start(&self.shared.config.shim, &directory, &spec).await {
+                    Ok(process) => {
+                        self.container_event(index, "Normal", "Created", &format!("Created container: {name}"));
+                        self.began(index, attempt, Some(process.clone()), Timestamp(process.started().at_ms));
+                        self.container_event(index, "Normal", "Started", &format!("Started container {name}"));
+                        self.watch(index, process);
+                        self.post_start(index, spec);
+                    }
+                    Err(error) => self.start_failed(index, attempt, &error.to_string()),
+                }
+            }
+        }
+    }
+
+    pub(super) fn post_start(&self, index: usize, spec: crate::process::RunSpec) {
+        let state = &self.containers[index];
+        let hook = state.spec.lifecycle.as_ref().and_then(|lifecycle| lifecycle.post_start.clone());
+        let (Some(hook), Run::Running { process: Some(process), .. }) = (hook, &state.run) else { return };
+        let (container, process, reach) = (state.spec.clone(), process.clone(), self.reach());
+        let (shared, about) = (Arc::clone(&self.shared), self.reference(Some(field_path(state))));
+        tokio::spawn(async move {
+            if let Err(error) = hooks::run(&hook, &container, Some(&spec), &reach).await {
+                shared
+                    .client
+                    .event(
+                        &about,
+                        "Warning",
+                        "FailedPostStartHook",
+                        &format!("PostStartHook failed: {error}"),
+                        "kubelet",
+                    )
+                    .await;
+                process.signal(Signal::KILL);
+            }
+        });
+    }
+
+    pub(super) fn start_failed(&mut self, index: usize, attempt: i32, message: &str) {
+        self.began(index, attempt, None, now());
+        self.container_event(index, "Warning", "Failed", &format!("Error: failed to start container: {message}"));
+        self.exited(index, &Exit { code: 128, signal: None, error: Some(message.to_owned()), at_ms: now().0 });
+    }
+
+    pub(super) fn not_ready(&mut self, index: usize, reason: NotReady) {
+        let state = &mut self.containers[index];
+        let previous = match &state.run {
+            Run::Waiting { reason, .. } => reason.clone(),
+            Run::Terminated(end) => {
+                state.last = Some(end.clone());
+                String::new()
+            }
+            Run::Running { .. } => String::new(),
+        };
+        let (name, message) = match reason {
+            NotReady::Image(message) if matches!(previous.as_str(), "ErrImagePull" | "ImagePullBackOff") => {
+                state.backoff.ended(now(), now());
+                state.retry_at = state.backoff.until();
+                ("ImagePullBackOff", message)
+            }
+            NotReady::Image(message) => {
+                state.retry_at = now() + Millis::from_secs(1);
+                ("ErrImagePull", message)
+            }
+            NotReady::Config(message) => {
+                state.retry_at = now() + RETRY;
+                ("CreateContainerConfigError", message)
+            }
+        };
+        state.run = Run::Waiting { reason: name.into(), message: message.clone() };
+        if previous != name {
+            self.container_event(
+                index,
+                "Warning",
+                if name == "ImagePullBackOff" { "BackOff" } else { "Failed" },
+                &format!("Error: {name}: {message}"),
+            );
+        }
+    }
+
+    pub(super) fn began(&mut self, index: usize, attempt: i32, process: Option<Process>, started: Timestamp) {
+        let state = &mut self.containers[index];
+        if let Run::Terminated(end) = &state.run {
+            state.last = Some(end.clone());
+        }
+        state.run = Run::Running { process, started };
+        state.restarts = attempt;
+        state.stopping = false;
+        state.retry_at = Timestamp::default();
+        state.started = state.spec.startup_probe.is_none();
+        state.ready = state.started && state.spec.readiness_probe.is_none();
+    }
+}
