@@ -22,7 +22,7 @@ pub(super) static VIRTUAL_NETWORK: Kind = Kind {
         Inline { field: "virtualNetworkPeerings", child_type: PEERING_TYPE, flat: false, prune: true },
     ],
     put: put_network,
-    after: update_peerings,
+    after: network_changed,
     in_use: network_in_use,
     announces: true,
     patching: super::Patching::Tags,
@@ -245,16 +245,25 @@ fn network_in_use(world: &World<'_>, network: &StoredResource) -> Result<(), Fau
     for subnet in world.children(&network.id, SUBNET_TYPE) {
         subnet_in_use(world, subnet)?;
     }
-    let links = world.of_type("Microsoft.Network/privateDnsZones/virtualNetworkLinks");
-    match links.into_iter().find(|link| {
-        link.body["properties"]["virtualNetwork"]["id"].as_str().is_some_and(|id| id.eq_ignore_ascii_case(&network.id))
-    }) {
-        Some(link) => Err(Fault::bad_request(
-            "InUseVirtualNetworkCannotBeDeleted",
-            format!("Virtual network {} is in use by {} and cannot be deleted.", network.id, link.id),
-        )),
-        None => Ok(()),
+    Ok(())
+}
+
+/// A network that goes takes the private zones' links to it along (Azure Private DNS FAQ, "What happens when we delete a
+/// linked virtual network"): they do not keep it from going.
+fn network_changed(engine: &mut Engine, key: &str) {
+    if !engine.resources.contains(key) {
+        let links = engine.world().of_type("Microsoft.Network/privateDnsZones/virtualNetworkLinks");
+        let leads_here = |id: &str| id.eq_ignore_ascii_case(key);
+        let gone: Vec<String> = links
+            .iter()
+            .filter(|link| link.body["properties"]["virtualNetwork"]["id"].as_str().is_some_and(leads_here))
+            .map(|link| link.id.to_ascii_lowercase())
+            .collect();
+        for link in gone {
+            engine.resources.remove(&link);
+        }
     }
+    update_peerings(engine, key);
 }
 
 fn put_peering(put: &mut Put<'_>) -> Result<(), Fault> {

@@ -73,6 +73,10 @@ fn the_database_stack_peers_both_ways_and_its_end_leaves_base() {
     assert!(!cloud.everything_readable().contains("Pa55word!x"), "no answer holds the password");
     cloud.delete_stack("base");
     assert_eq!(cloud.get(&near)["properties"]["peeringState"], "Disconnected");
+    let link = format!(
+        "/subscriptions/{SUBSCRIPTION}/resourceGroups/marea-db/providers/Microsoft.Network/privateDnsZones/marea.private.postgres.database.azure.com/virtualNetworkLinks/cluster"
+    );
+    assert_eq!(cloud.status("GET", &link), 404, "the link goes with the network that it leads to");
     cloud.apply_stack("base", stack_body(base_template(3)));
     cloud.apply_stack("db", stack_body(db_template()));
     assert_eq!(cloud.get(&near)["properties"]["peeringState"], "Connected");
