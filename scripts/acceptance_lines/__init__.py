@@ -1,0 +1,1 @@
+"""The lines of scripts/acceptance, each a function that returns its figure."""
