@@ -33,6 +33,15 @@ impl Line {
     pub fn units(&self) -> f64 {
         self.amount as f64 / self.unit.size() as f64
     }
+
+    /// How many there were on average in the period: nodes, disks, addresses, GiB; of traffic, whole units. Rounded.
+    pub fn mean(&self, period: Millis) -> u64 {
+        let divisor = match self.unit {
+            Unit::Hour | Unit::Month | Unit::GibMonth => u128::from(period.0.max(1).unsigned_abs()),
+            Unit::Gb | Unit::Million => self.unit.size(),
+        };
+        u64::try_from((self.amount + divisor / 2) / divisor).unwrap_or(u64::MAX)
+    }
 }
 
 #[derive(Clone, Debug, PartialEq)]

@@ -29,12 +29,15 @@
 mod bill;
 mod disk;
 mod meter;
+pub mod retail;
+mod seed;
 mod sheet;
 mod unit_price;
 mod usage;
 
 pub use bill::{Bill, BillError, Line, bill};
 pub use meter::{MONTH, Meter, Unit};
+pub use seed::{SeedLine, SeedTable, Span};
 pub use sheet::{Confidence, Entry, GLOBAL, Price, PriceError, PriceSheet, SheetError, SheetFile, Step};
 pub use unit_price::UnitPrice;
 pub use usage::{Consumption, Item, NodeTime, Stack, Traffic, Usage, UsageError};
