@@ -54,7 +54,21 @@ pub struct Workload {
     pub liveness_path: String,
     #[serde(default = "default_readiness")]
     pub readiness_path: String,
+    /// What must answer through the ingress before `up` is done. Without it `/` of the frontend and `/api/v1/overview` of
+    /// the backend.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub public_path: Option<String>,
     pub replicas: Scaling,
+}
+
+impl Config {
+    /// The paths that must answer through the ingress once everything is rolled out.
+    pub fn public_paths(&self) -> [&str; 2] {
+        [
+            self.frontend.public_path.as_deref().unwrap_or("/"),
+            self.backend.public_path.as_deref().unwrap_or("/api/v1/overview"),
+        ]
+    }
 }
 
 fn default_port() -> u16 {
