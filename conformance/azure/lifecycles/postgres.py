@@ -53,6 +53,8 @@ def databases_and_configurations():
     settings.begin_put(GROUP, "lc-public", "log_min_duration_statement", {"properties": {"value": "500", "source": "user-override"}})
     changed = settings.begin_update(GROUP, "lc-public", "log_min_duration_statement", {"properties": {"value": "250", "source": "user-override"}})
     equal((changed.value, changed.source, changed.default_value), ("250", "user-override", "-1"))
+    # A parameter that still has its default is changed by PATCH as well.
+    equal(settings.begin_update(GROUP, "lc-public", "lock_timeout", {"properties": {"value": "100", "source": "user-override"}}).value, "100")
     assert len(settings.list_by_server(GROUP, "lc-public")) >= 20
     refuses(400, "InvalidParameterValue", settings.begin_put, GROUP, "lc-public", "log_min_duration_statement", {"properties": {"value": "soon"}})
 

@@ -3,11 +3,12 @@
 use std::sync::Arc;
 
 use arm_model::{ArmError, ErrorBody};
+use azure_core::credentials::TokenCredential;
 use azure_core::http::headers::Headers;
 use azure_core::http::policies::auth::BearerTokenAuthorizationPolicy;
 use azure_core::http::{
-    ClientOptions, Context, ExponentialRetryOptions, Method, Pipeline, PipelineSendOptions, Request, RetryOptions,
-    Transport, Url,
+    ClientOptions, Context, ExponentialRetryOptions, HttpClient, Method, Pipeline, PipelineSendOptions, Request,
+    RetryOptions, Transport, Url,
 };
 use azure_core::time::Duration;
 use serde_json::Value;
@@ -39,15 +40,35 @@ impl ArmClient {
     pub fn new(connection: &Connection) -> Result<ArmClient, ArmClientError> {
         let options = client_options(connection)?;
         let credential = credential::build(connection, options.clone())?;
-        let scope = format!("{}/.default", connection.endpoint.trim_end_matches('/'));
-        let bearer = Arc::new(BearerTokenAuthorizationPolicy::new(credential, [scope]));
+        Ok(ArmClient::over(&connection.endpoint, &connection.subscription_id, options, credential))
+    }
+
+    /// A client whose requests go over `transport` and carry tokens of `credential`: for whoever brings both.
+    pub fn with_transport(
+        endpoint: &str,
+        subscription_id: &str,
+        transport: Arc<dyn HttpClient>,
+        credential: Arc<dyn TokenCredential>,
+    ) -> ArmClient {
+        let options = ClientOptions {
+            transport: Some(Transport::new(transport)),
+            retry: retries(false),
+            ..ClientOptions::default()
+        };
+        ArmClient::over(endpoint, subscription_id, options, credential)
+    }
+
+    fn over(
+        endpoint: &str,
+        subscription_id: &str,
+        options: ClientOptions,
+        credential: Arc<dyn TokenCredential>,
+    ) -> ArmClient {
+        let endpoint = endpoint.trim_end_matches('/');
+        let bearer = Arc::new(BearerTokenAuthorizationPolicy::new(credential, [format!("{endpoint}/.default")]));
         let pipeline =
             Pipeline::new(Some("marea"), option_env!("CARGO_PKG_VERSION"), options, Vec::new(), vec![bearer], None);
-        Ok(ArmClient {
-            pipeline,
-            endpoint: connection.endpoint.trim_end_matches('/').into(),
-            subscription_id: connection.subscription_id.as_str().into(),
-        })
+        ArmClient { pipeline, endpoint: endpoint.into(), subscription_id: subscription_id.into() }
     }
 
     pub fn subscription_id(&self) -> &str {

@@ -55,6 +55,12 @@ impl ArmClientError {
         matches!(self, ArmClientError::Refused { status: 404, .. })
     }
 
+    /// An earlier operation is still at work on what was asked for. Repeating the request later helps; nothing was changed.
+    pub fn is_busy(&self) -> bool {
+        matches!(self, ArmClientError::Refused { status: 409, body, .. }
+            if ["DeploymentActive", "AnotherOperationInProgress", "RetryableErrorDueToAnotherOperation"].contains(&body.code.as_str()))
+    }
+
     /// What to do next, in one sentence.
     pub fn advice(&self) -> String {
         match self {

@@ -24,6 +24,12 @@ const DEFAULT_INTERVAL: Duration = Duration::from_secs(10);
 const SHORTEST_INTERVAL: Duration = Duration::from_millis(8);
 const LONGEST_SHORT_INTERVAL: Duration = Duration::from_millis(100);
 
+/// Conflicts with an earlier operation are waited for this often: about half an hour with these pauses, which is longer than
+/// the longest creation of a cluster that was recorded.
+const BUSY_ATTEMPTS: u32 = 70;
+const FIRST_BUSY_PAUSE: Duration = Duration::from_millis(100);
+const LONGEST_BUSY_PAUSE: Duration = Duration::from_secs(30);
+
 /// What is known while it runs.
 #[derive(Clone, Debug, Default)]
 pub struct Progress {
@@ -119,7 +125,7 @@ impl ArmClient {
         body: Option<&Value>,
     ) -> Result<Operation, ArmClientError> {
         let url = self.url(path, api_version)?;
-        let answer = self.send(method, url.clone(), body).await?;
+        let answer = self.send_when_free(method, &url, body).await?;
         let monitor = self.monitor(method, &url, &answer)?;
         let resource = matches!(method, Method::Put | Method::Patch).then_some(url);
         let pause = Pause::from(&answer.headers);
@@ -132,6 +138,24 @@ impl ArmClient {
             pause,
             body: answer.body,
         })
+    }
+
+    /// A deployment of the same name, or another operation on the same resource, may still run: after a killed run it
+    /// does. It is waited for, because ARM takes the next one only after it.
+    async fn send_when_free(&self, method: Method, url: &Url, body: Option<&Value>) -> Result<Answer, ArmClientError> {
+        let mut left = BUSY_ATTEMPTS;
+        let mut pause = FIRST_BUSY_PAUSE;
+        loop {
+            match self.send(method, url.clone(), body).await {
+                Err(error) if left > 0 && error.is_busy() => {
+                    tracing::debug!(%error, "waiting for an earlier operation");
+                    left -= 1;
+                    tokio::time::sleep(pause).await;
+                    pause = (pause * 2).min(LONGEST_BUSY_PAUSE);
+                }
+                other => return other,
+            }
+        }
     }
 
     fn monitor(&self, method: Method, url: &Url, answer: &Answer) -> Result<Monitor, ArmClientError> {

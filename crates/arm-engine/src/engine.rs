@@ -5,6 +5,7 @@ use std::collections::BTreeSet;
 use units::{Millis, Timestamp};
 
 use crate::activity::Event;
+use crate::directory::Application;
 use crate::effect::{Effect, EffectId, Outcome};
 use crate::ids::Ids;
 use crate::request::{Method, Request, Response};
@@ -37,6 +38,7 @@ pub struct Engine {
     pub(crate) group_deletions: Table<GroupDeletion>,
     pub(crate) metas: Table<Meta>,
     pub(crate) events: Table<Event>,
+    pub(crate) applications: Table<Application>,
     /// Effects that the shell is running. Not stored: after a crash none is.
     handed_out: BTreeSet<String>,
     pub(crate) now: Timestamp,
@@ -61,6 +63,7 @@ impl Engine {
             group_deletions: Table::new("groupDeletions"),
             metas: Table::new("meta"),
             events: Table::new("events"),
+            applications: Table::new("applications"),
             handed_out: BTreeSet::new(),
             now: Timestamp::default(),
         };
@@ -98,7 +101,8 @@ impl Engine {
             || self.stacks.restore(record)?
             || self.group_deletions.restore(record)?
             || self.metas.restore(record)?
-            || self.events.restore(record)?)
+            || self.events.restore(record)?
+            || self.applications.restore(record)?)
     }
 
     /// Answers a request. State may have changed and effects may be waiting afterwards, whatever the status.
@@ -175,6 +179,7 @@ impl Engine {
         self.group_deletions.take_changes(&mut changes);
         self.metas.take_changes(&mut changes);
         self.events.take_changes(&mut changes);
+        self.applications.take_changes(&mut changes);
         changes
     }
 

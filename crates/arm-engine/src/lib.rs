@@ -9,6 +9,7 @@ mod cidr;
 mod computed;
 mod deletion;
 mod deployment;
+mod directory;
 pub mod effect;
 mod engine;
 mod expression;

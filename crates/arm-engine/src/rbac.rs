@@ -93,6 +93,12 @@ impl Engine {
         if access.list && self.has_role_below(principal, &access.scope) {
             return Ok(false);
         }
+        // Whoever has a role anywhere in the subscription sees the subscription itself.
+        let general = ["subscriptions/read", "subscriptions/locations/read", "subscriptions/providers/read"];
+        let wanted = access.action.strip_prefix("Microsoft.Resources/").unwrap_or_default();
+        if general.contains(&wanted) && self.has_role_below(principal, &access.scope) {
+            return Ok(true);
+        }
         Err(Fault::new(
             403,
             "AuthorizationFailed",

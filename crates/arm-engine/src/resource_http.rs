@@ -92,7 +92,9 @@ impl Engine {
             return Err(Fault::not_allowed());
         }
         let Some(existing) = self.resources.get(id.key()) else {
-            return self.get_resource(id, request);
+            let found = self.get_resource(id, request)?;
+            // A server's parameter with its default value is there without being stored.
+            return if found.status == 200 { self.put_request(id, request) } else { Ok(found) };
         };
         let mut body = existing.body.clone();
         if kind.patching == Patching::Merge {

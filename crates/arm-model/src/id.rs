@@ -321,6 +321,40 @@ mod tests {
     }
 
     #[test]
+    fn no_text_makes_it_panic_and_what_it_accepts_it_prints_back() {
+        const PARTS: [&str; 14] = [
+            "",
+            "/",
+            "subscriptions",
+            "resourceGroups",
+            "providers",
+            "A.B",
+            "x",
+            "..",
+            "é",
+            "🜚",
+            "\0",
+            " ",
+            "%2f",
+            "PROVIDERS",
+        ];
+        let mut state = 1_u64;
+        for _ in 0..200_000 {
+            let mut text = String::new();
+            for _ in 0..state % 12 {
+                state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+                text.push_str(if state >> 63 == 0 { "/" } else { "" });
+                text.push_str(PARTS[(state >> 33) as usize % PARTS.len()]);
+            }
+            state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+            let Ok(id) = ResourceId::parse(&text) else { continue };
+            let again = ResourceId::parse(&id.to_string()).expect("what was printed");
+            assert_eq!((&again, again.resource_type()), (&id, id.resource_type()), "{text:?}");
+            let (_, _, _, _) = (id.parent(), id.scope(), id.name(), id.child("kind", "name"));
+        }
+    }
+
+    #[test]
     fn compares_without_case_and_knows_parents() {
         let subnet = ResourceId::in_group("s", "G", "Microsoft.Network/virtualNetworks/subnets", &["v", "n"]);
         let lower = ResourceId::parse(&subnet.to_string().to_lowercase()).expect("lower");

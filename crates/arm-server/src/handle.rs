@@ -79,6 +79,16 @@ impl EngineHandle {
         self.commit(|state| state.engine.handle(request, clock::now(), &mut state.ids)).await
     }
 
+    /// Answers a request to the directory.
+    pub(crate) async fn directory(&self, request: &Request) -> Result<Response, StorageFailed> {
+        self.commit(|state| state.engine.directory(request, clock::now(), &mut state.ids)).await
+    }
+
+    /// The object id of a service principal, and its valid secrets.
+    pub(crate) fn sign_in_of(&self, app_id: &str) -> Option<(String, Vec<String>)> {
+        self.shared.state.lock().engine.sign_in_of(app_id, clock::now())
+    }
+
     /// As [`EngineHandle::handle`], for a question about an operation: the answer is held back for a moment while the
     /// operation runs, so that clients which wait at least a second between two questions do not wait for work of milliseconds.
     pub(crate) async fn handle_poll(&self, request: &Request) -> Result<Response, StorageFailed> {

@@ -6,6 +6,7 @@ mod clock;
 pub mod effects;
 mod handle;
 mod identity;
+mod seal;
 mod serve;
 mod storage;
 
@@ -34,7 +35,8 @@ pub struct Config {
     /// The service principal that may sign in.
     pub client_id: String,
     pub client_secret: String,
-    /// Signs bearer tokens; at least 32 bytes. A new key ends every token.
+    /// Signs bearer tokens and, by a key derived from it, encrypts the store; at least 32 bytes. A store opens only with the
+    /// key that it was written with.
     pub signing_key: Vec<u8>,
 }
 
@@ -71,7 +73,9 @@ pub async fn start(config: Config, effects: Arc<dyn Effects>) -> Result<ArmServe
     }
     let acceptor = serve::tls(&config.certificate_pem, &config.key_pem).map_err(StartError::Tls)?;
     let path = config.data_dir.join("arm.redb");
-    let (committer, records) = Committer::open(&path).map_err(|error| StartError::Store(path.clone(), error))?;
+    let seal = seal::Seal::derived_from(&config.signing_key)
+        .map_err(|error| StartError::Store(path.clone(), Box::new(error)))?;
+    let (committer, records) = Committer::open(&path, seal).map_err(|error| StartError::Store(path.clone(), error))?;
     let mut engine = arm_engine::Engine::new(&config.tenant_id, &config.subscription_id);
     engine.restore(&records).map_err(|message| StartError::Restore(path, message))?;
     let identity = Arc::new(Identity::new(&config));

@@ -158,7 +158,7 @@ async fn respond(
     if let (Method::Post, [tenant, "oauth2", "v2.0", "token"] | [tenant, "oauth2", "token"]) =
         (method, segments.as_slice())
     {
-        let (status, body) = identity.token(tenant, &body, &base_url);
+        let (status, body) = identity.token(tenant, &body, &base_url, |app| engine.sign_in_of(app));
         return Response::json(status, body);
     }
     if let (Method::Get, Some(document)) = (method, identity.document(&segments, &base_url)) {
@@ -171,9 +171,16 @@ async fn respond(
                 .header("WWW-Authenticate", identity.challenge(&base_url, refusal));
         }
     };
+    let is_directory = segments.first().is_some_and(|first| *first == "v1.0");
     let request = Request { method, path, query, headers, body: body.to_vec(), principal, base_url };
     let is_poll = request.method == Method::Get && arm_engine::is_poll(&request.path);
-    let answer = if is_poll { engine.handle_poll(&request).await } else { engine.handle(&request).await };
+    let answer = if is_directory {
+        engine.directory(&request).await
+    } else if is_poll {
+        engine.handle_poll(&request).await
+    } else {
+        engine.handle(&request).await
+    };
     answer.unwrap_or_else(|error| Fault::new(500, "InternalServerError", error.to_string()).into())
 }
 

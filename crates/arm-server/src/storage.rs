@@ -9,10 +9,15 @@ use redb::backends::FileBackend;
 use redb::{Database, ReadableDatabase, ReadableTable, TableDefinition};
 use tokio::sync::oneshot;
 
-/// `table\0key` → JSON of the row.
+use crate::seal::Seal;
+
+/// `table\0key` → the row's JSON, sealed: rows hold passwords, kubeconfigs and secure parameters.
 const RECORDS: TableDefinition<'_, &str, &[u8]> = TableDefinition::new("records");
 
 type Failure = Box<dyn Error + Send + Sync>;
+
+/// Opens the file; again after a failure, since redb does no more once a write has failed.
+type Opener = Box<dyn Fn() -> Result<Database, Failure> + Send>;
 
 struct Batch {
     records: Vec<Record>,
@@ -28,20 +33,25 @@ pub(crate) struct Committer {
 
 impl Committer {
     /// Opens or makes the store, readable by its owner only, and reads every record.
-    pub fn open(path: &Path) -> Result<(Committer, Vec<Record>), Failure> {
+    pub fn open(path: &Path, seal: Seal) -> Result<(Committer, Vec<Record>), Failure> {
         if let Some(folder) = path.parent() {
             std::fs::create_dir_all(folder)?;
         }
-        let file = private_file(path)?;
-        let database = Database::builder().create_with_backend(FileBackend::new(file)?)?;
+        let path = path.to_owned();
+        let open = move || Ok(Database::builder().create_with_backend(FileBackend::new(private_file(&path)?)?)?);
+        Committer::over(Box::new(open), seal)
+    }
+
+    fn over(open: Opener, seal: Seal) -> Result<(Committer, Vec<Record>), Failure> {
+        let database = open()?;
         let setup = database.begin_write()?;
         setup.open_table(RECORDS)?;
         setup.commit()?;
-        let records = read_all(&database)?;
+        let records = read_all(&database, &seal)?;
         let (batches, waiting) = mpsc::channel();
         let writer = std::thread::Builder::new()
             .name("arm-store".to_owned())
-            .spawn(move || write_batches(&database, &waiting))?;
+            .spawn(move || write_batches(&database, &seal, &waiting))?;
         Ok((Committer { batches: Some(batches), writer: Some(writer) }, records))
     }
 
@@ -67,17 +77,19 @@ fn private_file(path: &Path) -> std::io::Result<std::fs::File> {
     std::fs::OpenOptions::new().read(true).write(true).create(true).truncate(false).mode(0o600).open(path)
 }
 
-fn read_all(database: &Database) -> Result<Vec<Record>, Failure> {
+fn read_all(database: &Database, seal: &Seal) -> Result<Vec<Record>, Failure> {
     let transaction = database.begin_read()?;
     let table = transaction.open_table(RECORDS)?;
     let mut records = Vec::new();
     for row in table.iter()? {
         let (key, value) = row?;
-        let (name, key) = key.value().split_once('\0').ok_or("a key of the store has no table")?;
+        let place = key.value();
+        let (name, key) = place.split_once('\0').ok_or("a key of the store has no table")?;
+        let opened = seal.open(place, value.value())?;
         records.push(Record {
             table: name.to_owned(),
             key: key.to_owned(),
-            value: Some(serde_json::from_slice(value.value())?),
+            value: Some(serde_json::from_slice(&opened)?),
         });
     }
     Ok(records)
@@ -85,7 +97,7 @@ fn read_all(database: &Database) -> Result<Vec<Record>, Failure> {
 
 /// Writes until every sender is gone. Records that could not be written (a full disk) are kept and tried again with
 /// the next batch, so that the order on disk is the order of the engine.
-fn write_batches(database: &Database, batches: &mpsc::Receiver<Batch>) {
+fn write_batches(database: &Database, seal: &Seal, batches: &mpsc::Receiver<Batch>) {
     let mut owed: Vec<Record> = Vec::new();
     while let Ok(first) = batches.recv() {
         let mut waiting = vec![first.done];
@@ -94,7 +106,8 @@ fn write_batches(database: &Database, batches: &mpsc::Receiver<Batch>) {
             owed.extend(next.records);
             waiting.push(next.done);
         }
-        let result = if owed.is_empty() { Ok(()) } else { write(database, &owed).map_err(|error| error.to_string()) };
+        let result =
+            if owed.is_empty() { Ok(()) } else { write(database, seal, &owed).map_err(|error| error.to_string()) };
         if result.is_ok() {
             owed.clear();
         }
@@ -105,14 +118,14 @@ fn write_batches(database: &Database, batches: &mpsc::Receiver<Batch>) {
     }
 }
 
-fn write(database: &Database, records: &[Record]) -> Result<(), Failure> {
+fn write(database: &Database, seal: &Seal, records: &[Record]) -> Result<(), Failure> {
     let transaction = database.begin_write()?;
     {
         let mut table = transaction.open_table(RECORDS)?;
         for record in records {
             let key = format!("{}\0{}", record.table, record.key);
             match &record.value {
-                Some(value) => table.insert(key.as_str(), serde_json::to_vec(value)?.as_slice())?,
+                Some(value) => table.insert(key.as_str(), seal.close(&key, serde_json::to_vec(value)?)?.as_slice())?,
                 None => table.remove(key.as_str())?,
             };
         }
@@ -121,3 +134,7 @@ fn write(database: &Database, records: &[Record]) -> Result<(), Failure> {
     transaction.commit()?;
     Ok(())
 }
+
+#[cfg(test)]
+#[path = "storage_tests.rs"]
+mod tests;

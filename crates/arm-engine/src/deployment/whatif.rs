@@ -220,7 +220,12 @@ pub(crate) fn differences(path: &str, before: &Value, after: &Value) -> Vec<Valu
             let names: BTreeSet<&String> = old.keys().chain(new.keys()).collect();
             let mut found = Vec::new();
             for name in names {
-                match (old.get(name), new.get(name)) {
+                // A side that has no properties at all differs in each of them, not in the word.
+                let nothing = Value::Object(Map::new());
+                let whole = path.is_empty() && name == "properties";
+                let of =
+                    |side: &'_ Map<String, Value>| side.get(name).cloned().or_else(|| whole.then(|| nothing.clone()));
+                match (of(old).as_ref(), of(new).as_ref()) {
                     (Some(one), Some(other)) => found.extend(differences(&joined(name), one, other)),
                     (Some(one), None) if !one.is_null() => {
                         found.push(changed(&joined(name), "Delete", one, &Value::Null))

@@ -19,6 +19,7 @@ pub(crate) enum Expr {
 /// Limits of Azure's parser: an expression has at most 24,576 characters. The depth bounds our own recursion.
 const MAX_LENGTH: usize = 24_576;
 const MAX_DEPTH: usize = 64;
+const MAX_ACCESSES: usize = 128;
 
 /// The expression inside a string, if it is one: `[…]` but not `[[…`.
 pub(crate) fn expression_in(text: &str) -> Option<&str> {
@@ -93,8 +94,16 @@ impl Parser<'_> {
             Some(c) if c.is_ascii_alphabetic() || c == '_' => self.call()?,
             _ => return Err(self.unexpected()),
         };
+        let mut accesses = 0;
         loop {
             self.skip_space();
+            // Each access is a level of the tree, whose evaluation is recursive.
+            accesses += 1;
+            if accesses > MAX_ACCESSES {
+                return Err(ExpressionError::new(format!(
+                    "The expression has more than {MAX_ACCESSES} accesses in a row."
+                )));
+            }
             if self.accept('.') {
                 let safe = self.accept('?');
                 let name = self.identifier()?;
@@ -193,6 +202,7 @@ mod tests {
             assert!(parse(text).is_err(), "{text}");
         }
         assert!(parse(&"a(".repeat(5000)).is_err());
+        assert!(parse(&format!("a(){}", ".b".repeat(10_000))).is_err());
         assert_eq!((expression_in("[a()]"), expression_in("[[a()]"), expression_in("a")), (Some("a()"), None, None));
     }
 }

@@ -120,7 +120,7 @@ fn put_definition(put: &mut Put<'_>) -> Result<(), Fault> {
     let same_name = |other: &&crate::state::StoredResource| {
         !other.id.eq_ignore_ascii_case(put.id.as_str()) && other.body["properties"]["roleName"] == name.as_str()
     };
-    if put.world.of_type(ROLE_DEFINITION.resource_type).iter().any(|other| same_name(other)) {
+    if put.world.of_type(ROLE_DEFINITION.resource_type).iter().any(same_name) {
         return Err(Fault::conflict(
             "RoleDefinitionWithSameNameExists",
             format!("A custom role with the same name '{name}' already exists in this directory."),

@@ -38,7 +38,17 @@ impl Cloud {
         }
     }
 
+    /// The same cloud, to try something on.
+    pub fn copy(&self) -> Cloud {
+        Cloud { engine: self.engine.clone(), ..Cloud::new() }
+    }
+
     pub fn request(&mut self, method: &str, target: &str, body: Value) -> Response {
+        self.request_as("", method, target, body)
+    }
+
+    /// As somebody: the owner's object id is empty here.
+    pub fn request_as(&mut self, object_id: &str, method: &str, target: &str, body: Value) -> Response {
         let (path, query) = target.split_once('?').unwrap_or((target, ""));
         let mut query: Vec<(String, String)> = query
             .split('&')
@@ -62,7 +72,7 @@ impl Cloud {
             query,
             headers: Vec::new(),
             body: if body.is_null() { Vec::new() } else { body.to_string().into_bytes() },
-            principal: Principal::default(),
+            principal: Principal { object_id: object_id.to_owned(), app_id: object_id.to_owned() },
             base_url: "https://arm".to_owned(),
         };
         self.now = self.now + Millis(10);
@@ -339,6 +349,8 @@ pub fn db_template() -> Value {
                     "zone": { "type": "Microsoft.Network/privateDnsZones", "apiVersion": "2024-06-01", "name": "marea.private.postgres.database.azure.com", "location": "global" },
                     "link": { "type": "Microsoft.Network/privateDnsZones/virtualNetworkLinks", "apiVersion": "2024-06-01", "name": "marea.private.postgres.database.azure.com/db", "location": "global", "dependsOn": ["zone", "network"],
                         "properties": { "registrationEnabled": false, "virtualNetwork": { "id": "[resourceId('Microsoft.Network/virtualNetworks', 'db')]" } } },
+                    "clusterLink": { "type": "Microsoft.Network/privateDnsZones/virtualNetworkLinks", "apiVersion": "2024-06-01", "name": "marea.private.postgres.database.azure.com/cluster", "location": "global", "dependsOn": ["zone"],
+                        "properties": { "registrationEnabled": false, "virtualNetwork": { "id": network("marea-base", "base") } } },
                     "server": { "type": "Microsoft.DBforPostgreSQL/flexibleServers", "apiVersion": "2025-08-01", "name": "marea-db-x", "location": "eastus", "dependsOn": ["link", "network"],
                         "sku": { "name": "Standard_B1ms", "tier": "Burstable" },
                         "properties": { "version": "15", "administratorLogin": "marea", "administratorLoginPassword": "[parameters('password')]", "storage": { "storageSizeGB": 32 },
