@@ -70,11 +70,6 @@ impl Sources {
         })
     }
 
-    /// The manifests as they are in their folder, before deploy's configuration.
-    pub fn manifests(&self) -> &[Manifest] {
-        &self.manifests
-    }
-
     /// What may be overridden, with the values that the files give.
     pub fn settings(&self) -> &Settings {
         &self.settings
@@ -216,7 +211,7 @@ mod tests {
             ("frontend.hpa.memory", json!(75)),
             ("backend.hpa.behavior.scaleDown.stabilizationWindowSeconds", json!(30)),
             ("backend.requests.cpu", json!("250m")),
-            ("prometheus.limits.memory", json!("1Gi")),
+            ("traefik.limits.memory", json!("1Gi")),
             ("database.size", json!("Standard_B2s")),
             ("db.parameters.work_mem", json!("4096")),
         ])
@@ -243,7 +238,8 @@ mod tests {
         check_refused("base.network.somethingElseEntirely", json!(4), "there are `base.network.");
         check_refused("nonsense", json!(4), "paths begin with");
         check_refused("base.nodePools.backend.max", json!("many"), "`base.nodePools.backend.max: \"many\"`");
-        check_refused("backend.hpa.gpu", json!(4), "unknown variant `gpu`");
+        check_refused("backend.hpa.gpu", json!(4), "`backend.hpa.gpu` is not a setting; did you mean");
+        check_refused("deploy.backend.replicas.targets.gpu", json!(4), "did you mean `deploy.backend.replicas.targets.cpu`?");
         check_refused("base.nodePools.backend.max", json!(0), "min 1 and max 0 leave no number of nodes");
         check_refused("backend.hpa.max", json!(100), "leave none of the database's 35 connections");
         check_refused("", json!(4), "`` is not a setting");
