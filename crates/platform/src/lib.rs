@@ -19,7 +19,7 @@ mod services;
 mod sizes;
 mod workloads;
 
-pub use addons::addons;
+pub use addons::{ADD_ONS, AddOn, addons};
 pub use autoscalers::Autoscaler;
 pub use check::{Problem, check};
 pub use cluster::Cluster;

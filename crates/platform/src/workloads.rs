@@ -45,7 +45,8 @@ impl Workload {
         let kind =
             manifest["kind"].as_str().filter(|kind| ["Deployment", "StatefulSet", "DaemonSet"].contains(kind))?;
         let spec = &manifest["spec"];
-        let template = PodTemplateSpec::deserialize(&spec["template"]).ok()?;
+        let mut template = PodTemplateSpec::deserialize(&spec["template"]).ok()?;
+        default_requests(template.spec.as_mut()?);
         let pod = template.spec.as_ref()?;
         let (cpu, memory) = requests(pod);
         let (namespace, name) = objects::identity(manifest)?;
@@ -109,6 +110,16 @@ impl Workload {
             ..ObjectMeta::default()
         };
         Pod { metadata, spec: self.template.spec.clone(), status: None }
+    }
+}
+
+/// A limit is the request too where there is none, as the API server has it (`SetDefaults_Pod` of pkg/apis/core/v1, v1.36).
+fn default_requests(pod: &mut PodSpec) {
+    let init = pod.init_containers.iter_mut().flatten();
+    for resources in pod.containers.iter_mut().chain(init).filter_map(|container| container.resources.as_mut()) {
+        for (name, limit) in resources.limits.clone().into_iter().flatten() {
+            resources.requests.get_or_insert_default().entry(name).or_insert(limit);
+        }
     }
 }
 

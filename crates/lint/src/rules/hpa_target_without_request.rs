@@ -41,12 +41,7 @@ fn check(context: &Context<'_>, report: &mut Report<'_>) {
     }
 }
 
-/// The API server takes a limit as the request where only the limit is given.
 fn requests(container: &Container, resource: &str) -> bool {
-    let Some(resources) = &container.resources else { return false };
-    let positive = |quantity: &k8s_openapi::apimachinery::pkg::api::resource::Quantity| {
-        quantity.0.parse::<units::Quantity>().is_ok_and(|quantity| quantity.millis() > 0)
-    };
-    let requested = resources.requests.as_ref().and_then(|requests| requests.get(resource));
-    requested.or_else(|| resources.limits.as_ref()?.get(resource)).is_some_and(positive)
+    let requested = container.resources.as_ref().and_then(|resources| resources.requests.as_ref()?.get(resource));
+    requested.is_some_and(|quantity| quantity.0.parse::<units::Quantity>().is_ok_and(|quantity| quantity.millis() > 0))
 }

@@ -18,9 +18,8 @@ fn check(context: &Context<'_>, report: &mut Report<'_>) {
         let ruled = context.platform.hpa_of(workload);
         for (pointer, container) in running(workload) {
             let of = |resource: &str| {
-                let resources = container.resources.as_ref();
-                let requested = resources.and_then(|r| r.requests.as_ref()).is_some_and(|r| r.contains_key(resource));
-                requested || resources.and_then(|r| r.limits.as_ref()).is_some_and(|l| l.contains_key(resource))
+                let requests = container.resources.as_ref().and_then(|resources| resources.requests.as_ref());
+                requests.is_some_and(|requests| requests.contains_key(resource))
             };
             let missing: Vec<&str> = ["cpu", "memory"]
                 .into_iter()
