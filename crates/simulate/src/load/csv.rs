@@ -23,7 +23,8 @@ struct Table {
 /// Names that say that a value is a rate.
 const RATES: [&str; 7] = ["per_second", "persecond", "per second", "rps", "rate", "/s", "qps"];
 /// Names that are likely requests, best first.
-const LIKELY: [&str; 8] = ["requests_per_second", "rps", "requests", "request", "count", "hits", "invocations", "value"];
+const LIKELY: [&str; 8] =
+    ["requests_per_second", "rps", "requests", "request", "count", "hits", "invocations", "value"];
 
 /// Reads a trace.
 ///
@@ -33,7 +34,9 @@ pub fn read_csv(text: &str, options: &CsvOptions) -> Result<Source, String> {
     let table = Table::read(text)?;
     let mut notes = Vec::new();
     let offset = match &options.timezone {
-        Some(zone) => clock::offset(zone).ok_or_else(|| format!("timezone: `{zone}` is not an offset such as +02:00"))?,
+        Some(zone) => {
+            clock::offset(zone).ok_or_else(|| format!("timezone: `{zone}` is not an offset such as +02:00"))?
+        }
         None => 0,
     };
     let time = table.time_column(options, offset)?;
@@ -45,7 +48,9 @@ pub fn read_csv(text: &str, options: &CsvOptions) -> Result<Source, String> {
         None => {
             let interval = options.interval.unwrap_or(Millis::from_secs(60)).0;
             if options.interval.is_none() {
-                notes.push("no column holds times; rows are taken as one minute each (`interval` says otherwise)".to_owned());
+                notes.push(
+                    "no column holds times; rows are taken as one minute each (`interval` says otherwise)".to_owned(),
+                );
             }
             rows.iter().enumerate().map(|(index, value)| (index as i64 * interval, *value)).collect()
         }
@@ -87,7 +92,8 @@ impl Table {
         if rows.is_empty() {
             return Err("there is no row in it".to_owned());
         }
-        let commas = rows.iter().flat_map(|row| &row.fields).any(|field| field.contains(',') && number(field, true).is_some());
+        let commas =
+            rows.iter().flat_map(|row| &row.fields).any(|field| field.contains(',') && number(field, true).is_some());
         Ok(Table { header, rows, decimal_comma: separator != ',' && commas })
     }
 
@@ -106,7 +112,8 @@ impl Table {
         let by_name = self.header.as_ref().and_then(|header| header.iter().position(|known| known == name));
         let by_number = name.parse::<usize>().ok().filter(|number| (1..=self.width()).contains(number));
         by_name.or(by_number.map(|number| number - 1)).ok_or_else(|| {
-            let known = self.header.as_ref().map_or_else(|| format!("1 to {}", self.width()), |header| header.join(", "));
+            let known =
+                self.header.as_ref().map_or_else(|| format!("1 to {}", self.width()), |header| header.join(", "));
             format!("line 1: there is no column `{name}`; there are {known}")
         })
     }
@@ -118,7 +125,9 @@ impl Table {
         let value = options.column.as_ref().map(|name| self.find(name)).transpose()?;
         let named = |column: usize| {
             let name = self.header.as_ref().map_or("", |header| header[column].as_str()).to_lowercase();
-            ["time", "date", "timestamp", "minute", "period", "hour", "ts", "t"].iter().any(|word| name == *word || (word.len() > 2 && name.contains(word)))
+            ["time", "date", "timestamp", "minute", "period", "hour", "ts", "t"]
+                .iter()
+                .any(|word| name == *word || (word.len() > 2 && name.contains(word)))
         };
         let first = &self.rows[0].fields;
         let is_plain = |column: usize| number(&first[column], true).is_some();
@@ -126,17 +135,26 @@ impl Table {
             let text = &first[column];
             // A plain number is a time only where the name says so or where it can hardly be anything else.
             clock::instant(text, offset).is_some()
-                && (!is_plain(column) || named(column) || number(text, true).is_some_and(|n| (1e9..3e9).contains(&n) || n > 1e12))
+                && (!is_plain(column)
+                    || named(column)
+                    || number(text, true).is_some_and(|n| (1e9..3e9).contains(&n) || n > 1e12))
         };
         Ok((0..self.width()).find(|column| Some(*column) != value && is_time(*column)))
     }
 
-    fn value_column(&self, options: &CsvOptions, time: Option<usize>, notes: &mut Vec<String>) -> Result<usize, String> {
+    fn value_column(
+        &self,
+        options: &CsvOptions,
+        time: Option<usize>,
+        notes: &mut Vec<String>,
+    ) -> Result<usize, String> {
         if let Some(name) = &options.column {
             return self.find(name);
         }
         let numeric: Vec<usize> = (0..self.width())
-            .filter(|column| Some(*column) != time && number(&self.rows[0].fields[*column], self.decimal_comma).is_some())
+            .filter(|column| {
+                Some(*column) != time && number(&self.rows[0].fields[*column], self.decimal_comma).is_some()
+            })
             .collect();
         let likely = |word: &&str| {
             let header = self.header.as_ref()?;
@@ -175,7 +193,13 @@ impl Table {
     }
 
     /// Rows by time, from nought. Rows that are out of order are sorted, equal ones dropped; both are told.
-    fn timed(&self, column: usize, values: &[f64], offset: i32, notes: &mut Vec<String>) -> Result<Vec<(i64, f64)>, String> {
+    fn timed(
+        &self,
+        column: usize,
+        values: &[f64],
+        offset: i32,
+        notes: &mut Vec<String>,
+    ) -> Result<Vec<(i64, f64)>, String> {
         let (mut seen, mut disordered, mut doubled) = (BTreeMap::<i64, (f64, usize)>::new(), 0, 0);
         for (row, value) in self.rows.iter().zip(values) {
             let text = &row.fields[column];
@@ -186,7 +210,10 @@ impl Table {
             }
             match seen.get(&at) {
                 Some((known, line)) if known.to_bits() != value.to_bits() => {
-                    return Err(format!("line {}: the time {text} stands in line {line} too, with another value", row.line));
+                    return Err(format!(
+                        "line {}: the time {text} stands in line {line} too, with another value",
+                        row.line
+                    ));
                 }
                 Some(_) => doubled += 1,
                 None => drop(seen.insert(at, (*value, row.line))),
@@ -246,7 +273,10 @@ fn filled(
                 GapFill::Hold => *value,
                 GapFill::Interpolate => value + (next_value - value) * share,
                 GapFill::Error => {
-                    return Err(format!("{holes} rows are missing {} s after the start (`gaps` may fill them)", at / 1000));
+                    return Err(format!(
+                        "{holes} rows are missing {} s after the start (`gaps` may fill them)",
+                        at / 1000
+                    ));
                 }
             };
             steps.push((at + hole * interval, filled * factor));
@@ -354,18 +384,32 @@ mod tests {
         check("minute,requests,tokens\n2023-11-16 18:15,60,13563\n2023-11-16 18:16,120,28162\n", &plain, Ok(two));
         check("a|b|c\n2023-11-16T18:15:00+02:00|60|\"x\"\n2023-11-16T16:16:00Z|120|y\n", &column("b"), Ok(two));
         check("1\n2\n", &plain, Ok(two));
-        check("timestamp,value\n2014-04-10 00:04:00,300.0\n2014-04-10 00:09:00,600.0\n", &plain, Ok(&[(0, 1.0), (300_000, 2.0)]));
+        check(
+            "timestamp,value\n2014-04-10 00:04:00,300.0\n2014-04-10 00:09:00,600.0\n",
+            &plain,
+            Ok(&[(0, 1.0), (300_000, 2.0)]),
+        );
     }
 
     #[test]
     fn repairs_are_told_with_their_count() {
         let rows = "t,count\n2023-11-15 12:00,60\n2023-11-15 12:03,60\n2023-11-15 12:01,120\n2023-11-15 12:01,120\n2023-11-15 12:04,60\n";
-        let notes = check(rows, &CsvOptions::default(), Ok(&[(0, 1.0), (60_000, 2.0), (120_000, 0.0), (180_000, 1.0)])).join("\n");
-        for words in ["2 rows were out of order", "1 rows stood there twice", "1 missing rows were filled with nothing", "taken as requests in 60 s"] {
+        let notes = check(rows, &CsvOptions::default(), Ok(&[(0, 1.0), (60_000, 2.0), (120_000, 0.0), (180_000, 1.0)]))
+            .join("\n");
+        for words in [
+            "2 rows were out of order",
+            "1 rows stood there twice",
+            "1 missing rows were filled with nothing",
+            "taken as requests in 60 s",
+        ] {
             assert!(notes.contains(words), "{notes}");
         }
         let hold = CsvOptions { gaps: Some(GapFill::Hold), ..CsvOptions::default() };
-        check("t,rps\n2023-11-15 12:00,1\n2023-11-15 12:01,2\n2023-11-15 12:04,3\n2023-11-15 12:05,3\n", &hold, Ok(&[(0, 1.0), (60_000, 2.0), (240_000, 3.0)]));
+        check(
+            "t,rps\n2023-11-15 12:00,1\n2023-11-15 12:01,2\n2023-11-15 12:04,3\n2023-11-15 12:05,3\n",
+            &hold,
+            Ok(&[(0, 1.0), (60_000, 2.0), (240_000, 3.0)]),
+        );
     }
 
     #[test]
@@ -373,16 +417,32 @@ mod tests {
         let plain = CsvOptions::default();
         check("", &plain, Err("the file is empty"));
         check("time,rps\n", &plain, Err("no row"));
-        check("time,rps\n2023-11-15 12:00,1\n2023-11-15 12:01,-2\n", &plain, Err("line 3, column `rps`: `-2` is less than nothing"));
-        check("time,rps\n2023-11-15 12:00,1\n2023-11-15 12:01,many\n", &plain, Err("line 3, column `rps`: `many` is not a number"));
+        check(
+            "time,rps\n2023-11-15 12:00,1\n2023-11-15 12:01,-2\n",
+            &plain,
+            Err("line 3, column `rps`: `-2` is less than nothing"),
+        );
+        check(
+            "time,rps\n2023-11-15 12:00,1\n2023-11-15 12:01,many\n",
+            &plain,
+            Err("line 3, column `rps`: `many` is not a number"),
+        );
         check("time,rps\n2023-11-15 12:00,1\nsoon,2\n", &plain, Err("line 3, column `time`: `soon` is not a time"));
-        check("time,rps\n2023-11-15 12:00,1\n2023-11-15 12:00,2\n", &plain, Err("line 3: the time 2023-11-15 12:00 stands in line 2 too"));
+        check(
+            "time,rps\n2023-11-15 12:00,1\n2023-11-15 12:00,2\n",
+            &plain,
+            Err("line 3: the time 2023-11-15 12:00 stands in line 2 too"),
+        );
         check("time,rps\n2023-11-15 12:00,1\n2023-11-15 12:01\n", &plain, Err("line 3: it has 1 fields"));
         check("time,rps\n2023-11-15 12:00,1e99\n", &plain, Err("line 2, column `rps`: `1e99` is more"));
         check("time,rps\n2023-11-15 12:00,inf\n", &plain, Err("line 2"));
         check("time,rps\n2023-11-15 12:00,0\n", &plain, Err("no traffic"));
         check("time,rps\n2023-11-15 12:00,\"1\n", &plain, Err("line 2: a quote is not closed"));
-        check("time,rps\n2023-11-15 12:00,1\n", &column("requests"), Err("there is no column `requests`; there are time, rps"));
+        check(
+            "time,rps\n2023-11-15 12:00,1\n",
+            &column("requests"),
+            Err("there is no column `requests`; there are time, rps"),
+        );
         let zone = CsvOptions { timezone: Some("Europe/Madrid".to_owned()), ..plain };
         check("time,rps\n2023-11-15 12:00,1\n", &zone, Err("timezone: `Europe/Madrid`"));
     }

@@ -84,7 +84,12 @@ impl LoadDocument {
     ///
     /// # Errors
     /// With the field, and for traces the line, that cannot be used.
-    pub fn load(&self, duration: Option<Millis>, platform: &Platform, read: ReadFile<'_>) -> Result<Load, ScenarioError> {
+    pub fn load(
+        &self,
+        duration: Option<Millis>,
+        platform: &Platform,
+        read: ReadFile<'_>,
+    ) -> Result<Load, ScenarioError> {
         if self.workload.is_some() {
             return Err(problem("load.workload", "belongs into one of load.routes"));
         }
@@ -118,7 +123,8 @@ impl LoadDocument {
             (Some(path), None) => self.trace(field, path, read)?,
             (None, Some(shape)) => {
                 let duration = duration.unwrap_or(Millis::from_secs(86_400));
-                let curve = shape.curve(duration).map_err(|(part, text)| problem(format!("{field}.shape.{part}"), text))?;
+                let curve =
+                    shape.curve(duration).map_err(|(part, text)| problem(format!("{field}.shape.{part}"), text))?;
                 Source { curve, notes: Vec::new() }
             }
             (Some(_), Some(_)) => return Err(problem(field, "give either a trace or a shape")),
@@ -137,7 +143,10 @@ impl LoadDocument {
             (None, None) => 1.0,
         };
         if !(factor.is_finite() && factor >= 0.0 && source.curve.peak() * factor <= super::MOST_PER_SECOND) {
-            return Err(problem(field, format!("its highest rate is more than {:.0} a second", super::MOST_PER_SECOND)));
+            return Err(problem(
+                field,
+                format!("its highest rate is more than {:.0} a second", super::MOST_PER_SECOND),
+            ));
         }
         source.curve = source.curve.scaled(factor);
         if let (Some(length), Some(duration)) = (source.curve.length().filter(|_| self.trace.is_some()), duration)
@@ -174,7 +183,8 @@ fn served_by(platform: &Platform, path: &str) -> Option<String> {
         for rule in ingress["spec"]["rules"].as_array().into_iter().flatten() {
             for entry in rule["http"]["paths"].as_array().into_iter().flatten() {
                 let prefix = entry["path"].as_str().unwrap_or("/");
-                let covers = prefix == "/" || path == prefix || path.starts_with(&format!("{}/", prefix.trim_end_matches('/')));
+                let covers =
+                    prefix == "/" || path == prefix || path.starts_with(&format!("{}/", prefix.trim_end_matches('/')));
                 let service = entry["backend"]["service"]["name"].as_str();
                 let better = best.as_ref().is_none_or(|known| prefix.len() > known.0);
                 if let Some(service) = service.filter(|_| covers && better) {

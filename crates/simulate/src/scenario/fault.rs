@@ -87,7 +87,10 @@ impl Fault {
                 return Err(problem(format!("{field}.{name}"), format!("a fault of kind {:?} needs it", self.kind)));
             }
             if is_given && !needed.contains(&name) && !admitted.contains(&name) {
-                return Err(problem(format!("{field}.{name}"), format!("means nothing to a fault of kind {:?}", self.kind)));
+                return Err(problem(
+                    format!("{field}.{name}"),
+                    format!("means nothing to a fault of kind {:?}", self.kind),
+                ));
             }
         }
         if self.at > scenario.duration {

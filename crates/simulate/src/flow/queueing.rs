@@ -1,0 +1,38 @@
+//! Closed forms of queueing theory; `tests/queueing.rs` holds them against an event-by-event simulation.
+
+/// Erlang's C: the share of arrivals that wait, with `servers` that are busy to the share `load`, between 0 and 1.
+pub fn erlang_c(servers: u32, load: f64) -> f64 {
+    if servers == 1 {
+        return load;
+    }
+    let offered = load * f64::from(servers);
+    // Erlang's B by its recursion, which neither overflows nor needs factorials.
+    let mut blocked = 1.0;
+    for server in 1..=servers {
+        blocked = offered * blocked / (f64::from(server) + offered * blocked);
+    }
+    blocked / (1.0 - load * (1.0 - blocked))
+}
+
+/// M/M/c: the mean wait, in service times.
+pub fn mean_wait(servers: u32, load: f64) -> f64 {
+    erlang_c(servers, load) / (f64::from(servers) * (1.0 - load))
+}
+
+/// M/M/c with first come, first served: the share of arrivals that wait longer than `wait`, in service times.
+pub fn waits_longer(servers: u32, load: f64, wait: f64) -> f64 {
+    erlang_c(servers, load) * libm::exp(-f64::from(servers) * (1.0 - load) * wait)
+}
+
+/// M/G/c with processor sharing: the mean time in the system, in service times. With one server it is exact for every
+/// distribution of the service time, with more it is M/M/c's.
+pub fn mean_sojourn(servers: u32, load: f64) -> f64 {
+    1.0 + mean_wait(servers, load)
+}
+
+/// Squared coefficient of variation of the time in an M/M/c system with processor sharing: exact for one server
+/// (Coffman, Muntz and Trotter, 1970); with more, what makes others share counts in the place of the load.
+pub fn sojourn_scv(servers: u32, load: f64) -> f64 {
+    let sharing = erlang_c(servers, load);
+    (2.0 + sharing) / (2.0 - sharing)
+}

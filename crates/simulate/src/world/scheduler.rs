@@ -1,0 +1,76 @@
+//! The scheduler's loop over its queue.
+
+use std::sync::Arc;
+
+use decide::scheduling::queue::Event as QueueEvent;
+use decide::scheduling::view::{PodKey, PodView};
+use decide::scheduling::{Placement, Profile, place, schedule};
+
+use super::event::Event;
+use super::{PodId, World};
+
+impl World<'_> {
+    /// Binds what fits; whether anything was bound or evicted.
+    pub(super) fn schedule(&mut self) -> bool {
+        let now = self.timestamp();
+        let mut acted = false;
+        while let Some(pod) = self.queue.pop(now) {
+            let Some(id) = self.by_key.get(&pod.key()).copied() else {
+                self.queue.remove(&pod.namespace, &pod.name);
+                continue;
+            };
+            acted |= self.attempt(id, &pod);
+        }
+        if let Some(at) = self.queue.next_deadline().filter(|at| *at > now)
+            && self.autoscaler.retry != Some(at.0)
+        {
+            self.autoscaler.retry = Some(at.0);
+            self.events.plan(at.0, Event::Retry);
+        }
+        acted
+    }
+
+    fn attempt(&mut self, id: PodId, pod: &Arc<PodView>) -> bool {
+        let profile = Profile::default();
+        let before = self.options.timeline.then(|| self.tie.clone());
+        let node = place(&self.cluster, pod, &profile, &mut self.tie).map(ToOwned::to_owned);
+        if let Some(node) = node {
+            if let Some(mut tie) = before {
+                let outcome = schedule(&self.cluster, pod, &profile, &mut tie);
+                self.record.placed(self.now, pod, outcome);
+            } else {
+                self.record.count_placement(self.now);
+            }
+            self.bind(id, &node);
+            self.queue.remove(&pod.namespace, &pod.name);
+            let now = self.timestamp();
+            self.queue.on_event(QueueEvent::PodBound, now);
+            return true;
+        }
+        self.unschedulable(id, pod, &profile)
+    }
+
+    fn unschedulable(&mut self, id: PodId, pod: &Arc<PodView>, profile: &Profile) -> bool {
+        let now = self.timestamp();
+        let Placement::Unschedulable { filters, preemption, .. } =
+            schedule(&self.cluster, pod, profile, &mut self.tie).placement
+        else {
+            self.queue.errored(&pod.key(), now);
+            return false;
+        };
+        self.queue.failed(&pod.key(), filters, now);
+        if pod.unschedulable_since.is_none() {
+            self.mark_unschedulable(id);
+            // A pod that nobody knew of starts a loop of the node autoscaler of its own.
+            self.autoscaler.wake(self.now);
+        }
+        let Some(preemption) = preemption else { return false };
+        let victims: Vec<PodKey> = preemption.victims;
+        for victim in &victims {
+            if let Some(victim) = self.by_key.get(victim).copied() {
+                self.delete_pod(victim);
+            }
+        }
+        !victims.is_empty()
+    }
+}
