@@ -130,10 +130,17 @@ impl Engine {
         self.check_place(id, kind)?;
         self.check_running(id, kind)?;
         self.check_locks(id.key(), LockedAction::Write)?;
-        let before = (!kind.inline.is_empty()).then(|| self.resources.clone());
+        // A child that is refused takes the parent and the other children back with it.
+        let with_children = !kind.inline.is_empty();
+        if with_children {
+            self.resources.begin();
+        }
         let result = self.put_checked(id, kind, body, conditions);
-        if let (Err(_), Some(before)) = (&result, before) {
-            self.resources = before;
+        if with_children && result.is_err() {
+            self.resources.take_back();
+        }
+        if with_children {
+            self.resources.keep();
         }
         let (created, changed) = result?;
         Ok(Written { created, operation: self.start_work(id, kind, created, changed) })

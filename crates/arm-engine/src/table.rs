@@ -19,11 +19,13 @@ pub(crate) struct Table<T> {
     name: &'static str,
     rows: BTreeMap<String, T>,
     dirty: BTreeSet<String>,
+    /// Rows as they were before each change since [`Table::begin`], oldest first.
+    undo: Option<Vec<(String, Option<T>)>>,
 }
 
-impl<T: Serialize + DeserializeOwned> Table<T> {
+impl<T: Serialize + DeserializeOwned + Clone> Table<T> {
     pub fn new(name: &'static str) -> Table<T> {
-        Table { name, rows: BTreeMap::new(), dirty: BTreeSet::new() }
+        Table { name, rows: BTreeMap::new(), dirty: BTreeSet::new(), undo: None }
     }
 
     pub fn get(&self, key: &str) -> Option<&T> {
@@ -36,20 +38,49 @@ impl<T: Serialize + DeserializeOwned> Table<T> {
 
     /// Mutable access counts as a change.
     pub fn get_mut(&mut self, key: &str) -> Option<&mut T> {
+        self.remember(key);
         let row = self.rows.get_mut(key)?;
         self.dirty.insert(key.to_owned());
         Some(row)
     }
 
     pub fn insert(&mut self, key: String, row: T) {
+        self.remember(&key);
         self.dirty.insert(key.clone());
         self.rows.insert(key, row);
     }
 
     pub fn remove(&mut self, key: &str) -> Option<T> {
+        self.remember(key);
         let row = self.rows.remove(key)?;
         self.dirty.insert(key.to_owned());
         Some(row)
+    }
+
+    /// From here on changes can be taken back. Not nested: a second call before the end is part of the first.
+    pub fn begin(&mut self) {
+        self.undo.get_or_insert_default();
+    }
+
+    /// Keeps the changes since [`Table::begin`].
+    pub fn keep(&mut self) {
+        self.undo = None;
+    }
+
+    /// Takes the changes since [`Table::begin`] back. Their rows count as changed, which stores them once more as they are.
+    pub fn take_back(&mut self) {
+        for (key, row) in self.undo.take().unwrap_or_default().into_iter().rev() {
+            match row {
+                Some(row) => drop(self.rows.insert(key, row)),
+                None => drop(self.rows.remove(&key)),
+            }
+        }
+    }
+
+    fn remember(&mut self, key: &str) {
+        if let Some(undo) = &mut self.undo {
+            undo.push((key.to_owned(), self.rows.get(key).cloned()));
+        }
     }
 
     pub fn iter(&self) -> impl Iterator<Item = (&String, &T)> {
@@ -91,5 +122,28 @@ impl<T: Serialize + DeserializeOwned> Table<T> {
             }
         }
         Ok(true)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn changes_are_taken_back_in_order() {
+        let mut table: Table<u32> = Table::new("numbers");
+        table.insert("a".to_owned(), 1);
+        table.begin();
+        table.insert("a".to_owned(), 2);
+        *table.get_mut("a").expect("there") = 3;
+        table.insert("b".to_owned(), 4);
+        table.remove("a");
+        table.take_back();
+        assert_eq!(table.iter().map(|(key, row)| (key.as_str(), *row)).collect::<Vec<_>>(), [("a", 1)]);
+        table.begin();
+        table.insert("c".to_owned(), 5);
+        table.keep();
+        table.take_back();
+        assert!(table.contains("c"));
     }
 }
