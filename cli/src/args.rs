@@ -5,7 +5,7 @@ use clap_complete::Shell;
 use local_cloud::isolation::Choice as Isolation;
 
 const EXIT_CODES: &str = "Exit codes:
-  0 done · 1 failed · 2 bad usage or input · 3 would change (preview, drift) · 4 interrupted · 5 not allowed";
+  0 done · 1 failed · 2 bad usage or input · 3 would change (preview, drift) or findings (check) · 4 interrupted · 5 not allowed";
 
 #[derive(Parser, Debug)]
 #[command(
@@ -25,14 +25,23 @@ pub enum Command {
     #[command(after_help = "Examples:\n  marea up\n  marea up db --env production\n  marea up --atomic --json")]
     Up(Up),
     /// Show what `up` would change. Exit code 3 if anything.
+    #[command(
+        after_help = "Examples:\n  marea preview\n  marea preview db --env production\n  marea preview --json || test $? -eq 3"
+    )]
     Preview(Preview),
     /// Show what differs from what was declared, because somebody changed it. Exit code 3 if anything.
+    #[command(after_help = "Examples:\n  marea drift\n  marea drift deploy && echo nobody touched it")]
     Drift(StackArgs),
     /// Print the stacks' outputs.
+    #[command(after_help = "Examples:\n  marea outputs\n  marea outputs db --json")]
     Outputs(StackArgs),
     /// Print what was deployed, when, from which commit.
+    #[command(after_help = "Examples:\n  marea history\n  marea history deploy --json")]
     History(StackArgs),
     /// Delete the stacks, the last first. Refuses to delete the database without --delete-data.
+    #[command(
+        after_help = "Examples:\n  marea destroy base             the cluster; the database and its rows stay\n  marea destroy --delete-data    everything, for good"
+    )]
     Destroy(Destroy),
     /// Encrypted values in the stacks' files.
     #[command(subcommand)]
@@ -41,24 +50,42 @@ pub enum Command {
     #[command(subcommand)]
     Local(Local),
     /// Pools, autoscalers and stacks as they are.
+    #[command(after_help = "Examples:\n  marea status\n  marea status --watch\n  marea status --json")]
     Status(Status),
     /// Why an autoscaler, a pod or a pool is as it is.
     #[command(
         after_help = "Examples:\n  marea explain hpa/backend\n  marea explain pod/backend-6d5f9c7b4-x2x8z\n  marea explain pool/backend --last 20"
     )]
     Explain(Explain),
+    /// Faults of the platform, or of any folder of manifests, before anything is deployed. Exit code 3 if any.
+    Check(crate::commands::check::CheckArgs),
     /// Decide from JSON of real Kubernetes objects on standard input; JSON lines on standard output.
     #[command(
         after_help = "Examples:\n  marea decide hpa < scenario.json\n  kubectl get nodes,pods -A -o json | jq … | marea decide schedule"
     )]
     Decide(Decide),
+    /// What the platform costs in a month, beside what its specification says.
+    Cost(crate::commands::cost::CostArgs),
+    /// The prices behind `marea cost`.
+    #[command(subcommand)]
+    Price(crate::commands::price::PriceCommand),
     /// Print the stacks in another tool's format.
+    #[command(
+        after_help = "Examples:\n  marea export arm base > base.json\n  marea export pulumi --write    into the stacks' folders"
+    )]
     Export(Export),
+    /// What the platform would do under a load: a month in a moment, with the decisions of the live controllers.
+    #[command(
+        after_help = "Examples:\n  marea simulate --trace requests.csv --report plan.html\n  marea simulate --scenario shop.yaml --json\n  marea simulate --scenario shop.yaml --set backend.hpa.cpu=60 --set base.nodePools.backend.max=4 --timeline decisions.jsonl\n\nThe fields of a scenario: docs/guides/simulate.md"
+    )]
+    Simulate(crate::commands::simulate::Simulate),
     /// Put load on the platform of this machine.
     Load(crate::load::Args),
     /// Print the versions of marea and of what it emulates.
+    #[command(after_help = "Examples:\n  marea version\n  marea version --json")]
     Version(Json),
     /// Print the completion script of a shell.
+    #[command(after_help = "Examples:\n  marea completion bash > ~/.local/share/bash-completion/completions/marea")]
     Completion {
         #[arg(value_enum)]
         shell: Shell,
@@ -114,6 +141,10 @@ pub struct Up {
     /// Return to the last release if the rollout fails.
     #[arg(long)]
     pub atomic: bool,
+    /// How a local cloud that is not there yet runs pods: `sandbox` as containers in networks of their own, `none` as plain
+    /// processes, `auto` as a sandbox where this machine allows one.
+    #[arg(long, env = "MAREA_ISOLATION")]
+    pub isolation: Option<Isolation>,
     /// Deploy what Azure documents as unsupported.
     #[arg(long)]
     pub allow_unsupported: bool,
@@ -136,10 +167,6 @@ pub struct Destroy {
     #[arg(long, short)]
     pub yes: bool,
     /// Delete the database and its data too.
-    /// How a local cloud that is not there yet runs pods: `sandbox` as containers in networks of their own, `none` as plain
-    /// processes, `auto` as a sandbox where this machine allows one.
-    #[arg(long, env = "MAREA_ISOLATION")]
-    pub isolation: Option<Isolation>,
     #[arg(long)]
     pub delete_data: bool,
 }
@@ -154,14 +181,21 @@ pub struct Json {
 #[derive(Subcommand, Debug)]
 pub enum Secret {
     /// Encrypt a value, read from standard input, into the stack's file.
+    #[command(
+        after_help = "Examples:\n  printf %s VALUE | marea secret set apiToken --stack deploy\n  marea secret set databasePassword --env production < password.txt"
+    )]
     Set(SecretName),
     /// Print a decrypted value.
+    #[command(after_help = "Examples:\n  marea secret get databasePassword")]
     Get(SecretName),
     /// Names and recipients; no values.
+    #[command(after_help = "Examples:\n  marea secret list\n  marea secret list db --env production --json")]
     List(StackArgs),
     /// Make a new database password and apply it.
+    #[command(after_help = "Examples:\n  marea secret rotate\n  marea secret rotate --env production --no-apply")]
     Rotate(Rotate),
     /// Print this machine's recipient, for `secrets.recipients`.
+    #[command(after_help = "Examples:\n  marea secret recipient")]
     Recipient,
 }
 
@@ -187,30 +221,42 @@ pub struct Rotate {
 #[derive(Subcommand, Debug)]
 pub enum Local {
     /// Start the local cloud in the background.
+    #[command(after_help = "Examples:\n  marea local start\n  marea local start --realistic")]
     Start {
         /// Machines take as long to boot as AKS's, about two minutes.
         #[arg(long)]
         realistic: bool,
+        /// `sandbox`, `none` or `auto`; a cloud keeps what it was made with.
+        #[arg(long, env = "MAREA_ISOLATION")]
+        isolation: Option<Isolation>,
     },
     /// Stop it; what it holds stays.
+    #[command(after_help = "Examples:\n  marea local stop")]
     Stop,
     /// Whether it runs, and where.
+    #[command(after_help = "Examples:\n  marea local status\n  marea local status --json")]
     Status(Json),
     /// Print its log.
+    #[command(after_help = "Examples:\n  marea local logs\n  marea local logs --follow")]
     Logs {
         /// Go on printing.
         #[arg(long, short)]
         follow: bool,
     },
     /// Print a kubeconfig for kubectl.
+    #[command(
+        after_help = "Examples:\n  export KUBECONFIG=$(marea local kubeconfig --path)\n  marea local kubeconfig > kubeconfig.yaml"
+    )]
     Kubeconfig {
         /// Print the path of the file instead.
         #[arg(long)]
         path: bool,
     },
-    /// Print shell exports for Azure's own clients: `eval "$(marea local azure-env)"`.
+    /// Print shell exports for Azure's own clients.
+    #[command(after_help = "Examples:\n  eval \"$(marea local azure-env)\"")]
     AzureEnv,
     /// Stop it and delete everything it holds.
+    #[command(after_help = "Examples:\n  marea local reset\n  marea local reset --yes")]
     Reset {
         /// Go ahead without asking.
         #[arg(long, short)]
@@ -221,11 +267,10 @@ pub enum Local {
     Serve {
         #[arg(long)]
         root: std::path::PathBuf,
-        /// `sandbox`, `none` or `auto`; a cloud keeps what it was made with.
-        #[arg(long, env = "MAREA_ISOLATION")]
-        isolation: Option<Isolation>,
         #[arg(long)]
         realistic: bool,
+        #[arg(long)]
+        isolation: Option<Isolation>,
     },
     /// Watch over one program of a pod; started by the local cloud.
     #[command(hide = true)]
@@ -240,7 +285,7 @@ pub struct Status {
     /// Which stack.<ENV>.yaml.
     #[arg(long, default_value = "local", env = "MAREA_ENV")]
     pub env: String,
-    /// Print again every second until interrupted.
+    /// A dashboard until `q`; in a pipe the same text again every second until interrupted.
     #[arg(long, short)]
     pub watch: bool,
     /// One JSON document (with --watch one a line).
@@ -264,8 +309,6 @@ pub struct Explain {
     pub json: bool,
 }
 
-        #[arg(long)]
-        isolation: Option<Isolation>,
 #[derive(Args, Debug)]
 pub struct Decide {
     #[arg(value_enum)]
@@ -301,4 +344,29 @@ pub enum ExportFormat {
     Arm,
     /// Pulumi's YAML runtime.
     Pulumi,
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::CommandFactory;
+
+    use super::*;
+
+    fn check(command: &clap::Command, path: &str) {
+        let visible: Vec<_> =
+            command.get_subcommands().filter(|one| !one.is_hide_set() && one.get_name() != "help").collect();
+        if visible.is_empty() {
+            let help = command.get_after_help().map(ToString::to_string).unwrap_or_default();
+            assert!(help.contains("Examples:") && help.contains(path), "`{path} --help` has no example: {help}");
+        }
+        for one in visible {
+            assert!(one.get_about().is_some(), "`{path} {}` has no description", one.get_name());
+            check(one, &format!("{path} {}", one.get_name()));
+        }
+    }
+
+    #[test]
+    fn every_verb_has_a_description_and_an_example_of_itself() {
+        check(&Cli::command(), "marea");
+    }
 }

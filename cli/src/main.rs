@@ -6,14 +6,15 @@ mod commands;
 mod error;
 mod load;
 mod planned;
+mod pricing;
 mod project;
 mod session;
 mod stacks;
 mod terminal;
 mod vault;
 
-use std::process::ExitCode;
 use std::path::Path;
+use std::process::ExitCode;
 
 use clap::error::ErrorKind;
 use clap::{CommandFactory, Parser};
@@ -105,9 +106,13 @@ async fn run(command: Command) -> Result<Exit> {
         Command::Local(command) => commands::local::run(&command).await,
         Command::Status(args) => commands::status::run(&args).await.map(done),
         Command::Explain(args) => commands::explain::run(&args).await.map(done),
+        Command::Check(args) => commands::check::run(&args),
         Command::Decide(args) => commands::decide::run(args.what).map(done),
+        Command::Cost(args) => commands::cost::run(&args).map(done),
+        Command::Price(command) => commands::price::run(&command).await.map(done),
         Command::Export(args) => commands::export::run(&args).map(done),
         Command::Load(args) => commands::load::run(&args).await,
+        Command::Simulate(args) => commands::simulate::run(&args),
         Command::Version(args) => {
             commands::version::run(args.json);
             Ok(Exit::Done)

@@ -1,10 +1,14 @@
 //! The verbs that are not about applying stacks.
 
+pub mod check;
+pub mod cost;
 pub mod decide;
 pub mod explain;
 pub mod export;
 pub mod load;
 pub mod local;
+pub mod price;
 pub mod secret;
+pub mod simulate;
 pub mod status;
 pub mod version;

@@ -1,7 +1,13 @@
 //! `marea status`: what there is, now.
 
+mod dashboard;
+mod detail;
+mod rate;
+mod screen;
+
 use std::collections::BTreeMap;
-use std::time::Duration;
+use std::io::IsTerminal;
+use std::time::{Duration, Instant};
 
 use futures::future::try_join4;
 use serde_json::{Value, json};
@@ -13,24 +19,30 @@ use crate::cloud;
 use crate::error::Result;
 use crate::project::Project;
 use crate::session::Session;
-use crate::stacks::{serving, up};
+use crate::stacks::{Known, serving, up};
 use crate::terminal::{Terminal, print, print_json};
 
 const INTERVAL: Duration = Duration::from_secs(1);
+
+/// What is deployed changes rarely; it is priced anew this often.
+const RATE_AGE: Duration = Duration::from_secs(30);
 
 pub async fn run(args: &Status) -> Result<()> {
     let terminal = Terminal::new();
     let session = Session::open(Project::find()?, &args.env, false, &terminal).await?;
     terminal.clear();
-    let clears = args.watch && !args.json && std::io::IsTerminal::is_terminal(&std::io::stdout());
+    let rates = Rates::default();
+    if args.watch && !args.json && can_draw() {
+        // The first reading's error is told as such; later ones are shown and tried again.
+        read(&session, &rates, true).await?;
+        return dashboard::run(|| read(&session, &rates, true)).await;
+    }
     loop {
-        let status = read(&session).await?;
+        let status = read(&session, &rates, false).await?;
         if args.json {
             print_json(&status);
         } else {
-            // Home and clear to the end: the screen does not flicker as with a whole clear.
-            let prefix = if clears { "\x1b[H\x1b[J" } else { "" };
-            print(&format!("{prefix}{}", render(&status)));
+            print(&render(&status));
         }
         if !args.watch {
             return Ok(());
@@ -39,14 +51,40 @@ pub async fn run(args: &Status) -> Result<()> {
     }
 }
 
-async fn read(session: &Session) -> Result<Value> {
+/// A terminal on both sides, and one that can move its cursor.
+fn can_draw() -> bool {
+    let dumb = std::env::var("TERM").is_ok_and(|term| term == "dumb");
+    std::io::stdout().is_terminal() && std::io::stdin().is_terminal() && !dumb
+}
+
+/// The price of what is deployed, and when it was looked up.
+#[derive(Default)]
+struct Rates(tokio::sync::Mutex<Option<(Instant, rate::Rate)>>);
+
+impl Rates {
+    async fn now(&self, session: &Session, known: &Known, pools: &Value) -> Value {
+        let mut cached = self.0.lock().await;
+        if cached.as_ref().is_none_or(|(at, _)| at.elapsed() > RATE_AGE) {
+            match rate::Rate::new(session, known).await {
+                Ok(rate) => *cached = Some((Instant::now(), rate)),
+                Err(error) => return json!({"unknown": error.message}),
+            }
+        }
+        cached.as_ref().map(|(_, rate)| rate.now(pools)).unwrap_or_default()
+    }
+}
+
+/// With `detail` also nodes, pods and events.
+async fn read(session: &Session, rates: &Rates, detail: bool) -> Result<Value> {
     let known = up::read_known(session).await?;
+    let problems = if session.is_local() { cloud::problems().await? } else { Vec::new() };
     let mut status = json!({
         "console": session.console_url,
         "environment": session.environment,
         "stacks": [stack_status(StackName::Base, known.base.as_ref()), stack_status(StackName::Db, known.db.as_ref())],
         "pools": [],
         "hpas": [],
+        "problems": problems,
         "isolation": if session.is_local() { cloud::running()?.isolation } else { None },
     });
     let Some(base) = known.base_outputs() else { return Ok(status) };
@@ -75,6 +113,14 @@ async fn read(session: &Session) -> Result<Value> {
     }
     status["pools"] = pools(&cluster_resource, &nodes, &pods);
     status["hpas"] = hpas.iter().map(hpa_status).collect();
+    status["cost"] = rates.now(session, &known, &status["pools"]).await;
+    if detail {
+        // Metrics come a while after the nodes, and some clusters serve none.
+        let usage = list_path(&cluster, "/apis/metrics.k8s.io/v1beta1/nodes").await.unwrap_or_default();
+        status["nodes"] = detail::nodes(&nodes, &pods, &usage);
+        status["pods"] = detail::pods(&pods);
+        status["events"] = detail::events(&list_path(&cluster, "/api/v1/events").await?);
+    }
     status["console"] = json!(serving::address(session, &cluster).await?);
     Ok(status)
 }
@@ -113,14 +159,16 @@ fn is_ready(node: &Value) -> bool {
     })
 }
 
+fn pool_of(node: &Value) -> Option<&str> {
+    let labels = &node["metadata"]["labels"];
+    labels["kubernetes.azure.com/agentpool"].as_str().or_else(|| labels["marea.dev/pool"].as_str())
+}
+
 /// Pools as ARM declares them, with the nodes that the cluster has of each.
 fn pools(cluster: &Value, nodes: &[Value], pods: &[Value]) -> Value {
     let mut by_pool: BTreeMap<&str, Vec<&Value>> = BTreeMap::new();
     for node in nodes {
-        let labels = &node["metadata"]["labels"];
-        if let Some(pool) =
-            labels["kubernetes.azure.com/agentpool"].as_str().or_else(|| labels["marea.dev/pool"].as_str())
-        {
+        if let Some(pool) = pool_of(node) {
             by_pool.entry(pool).or_default().push(node);
         }
     }
@@ -181,6 +229,7 @@ fn hpa_status(hpa: &Value) -> Value {
         "desired": status["desiredReplicas"],
         "metrics": metrics,
         "conditions": conditions,
+        "reason": detail::hpa_reason(hpa),
     })
 }
 
@@ -190,8 +239,14 @@ fn render(status: &Value) -> String {
     };
     let rows = |name: &str| status[name].as_array().cloned().unwrap_or_default();
     let mut out = format!("Console: {}\n", text(&status["console"]));
+    if let Some(cost) = rate::text(&status["cost"]) {
+        out.push_str(&format!("Cost: {cost}\n"));
+    }
     if status["isolation"] == "none" {
         out.push_str("Isolation: none: pods are plain processes; network policies, security groups and CPU limits are not enforced\n");
+    }
+    for problem in rows("problems") {
+        out.push_str(&format!("Note: {}\n", text(&problem)));
     }
     out.push_str("\nSTACK    STATE         RESOURCES\n");
     for stack in rows("stacks") {
@@ -258,8 +313,10 @@ mod tests {
         let found = hpa_status(&hpa);
         assert_eq!(found["metrics"], json!([{"name": "cpu", "utilization": 88, "target": 70}]));
         assert_eq!(found["conditions"]["AbleToScale"], "True/ReadyForNewScale");
-        let text =
-            render(&json!({"console": "http://x", "stacks": [], "pools": [], "hpas": [found], "isolation": "none"}));
+        let text = render(
+            &json!({"console": "http://x", "stacks": [], "pools": [], "hpas": [found], "isolation": "none", "problems": ["no port"]}),
+        );
+        assert!(text.contains("\nNote: no port\n"), "{text}");
         assert!(text.contains("platform/backend              3     2-10  cpu 88%/70%"), "{text}");
     }
 }

@@ -1,6 +1,7 @@
 //! What the verbs do with the three stacks.
 
 pub mod base;
+pub mod cost;
 pub mod db;
 pub mod deploy;
 pub mod destroy;

@@ -7,7 +7,7 @@ use serde_json::json;
 use stack::cluster::Plan;
 use stack::{Change, ChangeKind};
 
-use super::{Declared, Known, base, db, up};
+use super::{Declared, Known, base, cost, db, up};
 use crate::args::{Preview, StackArgs, StackName};
 use crate::error::{Exit, Result};
 use crate::project::Project;
@@ -30,7 +30,7 @@ async fn run(args: &StackArgs, allow_unsupported: bool, deployed_only: bool) -> 
     let session = Session::open(project, &args.env, !deployed_only, &terminal).await?;
     let known = up::read_known(&session).await?;
     let mut found: Vec<(StackName, Vec<Change>)> = Vec::new();
-    for stack in selection {
+    for &stack in &selection {
         let changes = match stack {
             StackName::Base => of_base(&session, &declared, &known, deployed_only).await?,
             StackName::Db => of_db(&session, &declared, &known, deployed_only).await?,
@@ -38,8 +38,9 @@ async fn run(args: &StackArgs, allow_unsupported: bool, deployed_only: bool) -> 
         };
         found.push((stack, changes));
     }
+    let cost = if deployed_only { None } else { Some(cost::change(&session, &known, &selection).await) };
     terminal.clear();
-    show(args.json, deployed_only, &found);
+    show(args.json, deployed_only, &found, cost.as_ref());
     let any = found.iter().any(|(_, changes)| !changes.is_empty());
     Ok(if any { Exit::WouldChange } else { Exit::Done })
 }
@@ -116,11 +117,18 @@ async fn of_deploy(session: &Session, declared: &Declared, known: &Known, deploy
     Ok(if deployed_only { Vec::new() } else { Plan::for_no_cluster(before).changes })
 }
 
-fn show(as_json: bool, drift: bool, found: &[(StackName, Vec<Change>)]) {
+/// A price that is not known hinders no preview; it is told in the cost's place.
+fn show(as_json: bool, drift: bool, found: &[(StackName, Vec<Change>)], cost: Option<&Result<cost::Change>>) {
     if as_json {
         let stacks: Vec<_> =
             found.iter().map(|(stack, changes)| json!({"stack": stack.name(), "changes": changes})).collect();
-        print_json(&json!({"stacks": stacks, "changed": found.iter().any(|(_, changes)| !changes.is_empty())}));
+        let mut document = json!({"stacks": stacks, "changed": found.iter().any(|(_, changes)| !changes.is_empty())});
+        match cost {
+            Some(Ok(cost)) => document["monthlyCost"] = cost.json(),
+            Some(Err(error)) => document["monthlyCost"] = json!({"error": error.message}),
+            None => {}
+        }
+        print_json(&document);
         return;
     }
     for (stack, changes) in found {
@@ -134,6 +142,11 @@ fn show(as_json: bool, drift: bool, found: &[(StackName, Vec<Change>)]) {
         for change in changes {
             print(&format!("  {}", change.to_string().replace('\n', "\n  ")));
         }
+    }
+    match cost {
+        Some(Ok(cost)) => print(&cost.text()),
+        Some(Err(error)) => print(&format!("Monthly cost: not known: {}", error.message)),
+        None => {}
     }
 }
 
