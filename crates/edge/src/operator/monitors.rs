@@ -1,15 +1,20 @@
 //! What Prometheus scrapes: jobs from ServiceMonitors, targets from EndpointSlices. Pure.
 
 use super::selectors::{Labels, matches};
-use k8s_openapi::api::core::v1::{Namespace, Service};
+use k8s_openapi::api::core::v1::{Namespace, Node, Service};
 use k8s_openapi::api::discovery::v1::EndpointSlice;
 use serde_json::{Value, json};
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
-/// What the cluster holds of services and their pods.
+/// What the cluster holds of services, their pods and nodes.
 #[derive(Default)]
 pub struct Cluster {
+    pub nodes: Vec<Arc<Node>>,
+    /// `--kubelet-service`, as `namespace/name`: the genuine operator makes such a Service with every node's kubelet behind it.
+    pub kubelet_service: Option<String>,
+    /// `address:port` of this operator, which relays the kubelets' metrics.
+    pub relay: String,
     pub namespaces: Vec<Arc<Namespace>>,
     pub services: Vec<Arc<Service>>,
     pub slices: Vec<Arc<EndpointSlice>>,
@@ -27,12 +32,20 @@ pub struct Job {
 }
 
 const SPEC_FIELDS: [&str; 4] = ["selector", "namespaceSelector", "endpoints", "jobLabel"];
+/// The port of the kubelets' Service, by the genuine operator's name.
+const KUBELET_PORT: &str = "https-metrics";
+/// How Prometheus speaks to a kubelet: not needed here, where the operator asks the API server in its place.
+const KUBELET_FIELDS: [&str; 3] = ["bearerTokenFile", "tlsConfig", "honorTimestamps"];
 const ENDPOINT_FIELDS: [&str; 6] = ["port", "path", "interval", "scrapeTimeout", "honorLabels", "scheme"];
 
 /// Names the fields of an object that are not among those that are followed.
 pub fn unsupported(object: &Value, supported: &[&str], at: &str) -> Vec<String> {
     let fields = object.as_object().into_iter().flat_map(|fields| fields.keys());
     fields.filter(|field| !supported.contains(&field.as_str())).map(|field| format!("{at}.{field}")).collect()
+}
+
+fn is_kubelet(endpoint: &Value) -> bool {
+    endpoint.get("port").is_some_and(|port| port == KUBELET_PORT)
 }
 
 /// Every endpoint of a ServiceMonitor as a job.
@@ -43,8 +56,14 @@ pub fn jobs(namespace: &str, name: &str, spec: &Value) -> Result<Vec<Job>, Strin
     let mut refused = unsupported(spec, &SPEC_FIELDS, "spec");
     let endpoints = spec.get("endpoints").and_then(Value::as_array).cloned().unwrap_or_default();
     for (index, endpoint) in endpoints.iter().enumerate() {
-        refused.extend(unsupported(endpoint, &ENDPOINT_FIELDS, &format!("spec.endpoints[{index}]")));
-        if endpoint.get("scheme").is_some_and(|scheme| scheme != "http") {
+        let kubelet = is_kubelet(endpoint);
+        let more = if kubelet { &KUBELET_FIELDS[..] } else { &[] };
+        refused.extend(unsupported(
+            endpoint,
+            &[&ENDPOINT_FIELDS[..], more].concat(),
+            &format!("spec.endpoints[{index}]"),
+        ));
+        if !kubelet && endpoint.get("scheme").is_some_and(|scheme| scheme != "http") {
             refused.push(format!("spec.endpoints[{index}].scheme other than http"));
         }
         if endpoint.get("port").is_none() {
@@ -72,7 +91,11 @@ impl Job {
             "metrics_path": self.endpoint.get("path").and_then(Value::as_str).unwrap_or("/metrics"),
             "http_sd_configs": [{"url": format!("{discovery}/sd/{}", self.name), "refresh_interval": "5s"}],
         });
-        for (theirs, ours) in [("interval", "scrape_interval"), ("scrapeTimeout", "scrape_timeout")] {
+        for (theirs, ours) in [
+            ("interval", "scrape_interval"),
+            ("scrapeTimeout", "scrape_timeout"),
+            ("honorTimestamps", "honor_timestamps"),
+        ] {
             if let Some(value) = self.endpoint.get(theirs) {
                 config[ours] = value.clone();
             }
@@ -86,6 +109,9 @@ impl Job {
     /// # Errors
     /// When a selector is not valid.
     pub fn targets(&self, cluster: &Cluster) -> Result<Vec<Value>, String> {
+        if is_kubelet(&self.endpoint) {
+            return self.kubelets(cluster);
+        }
         let mut groups = Vec::new();
         for service in &cluster.services {
             let namespace = service.metadata.namespace.as_deref().unwrap_or_default();
@@ -95,6 +121,40 @@ impl Job {
             }
         }
         Ok(groups)
+    }
+
+    /// Every node's kubelet, behind the Service that the genuine operator would make. Prometheus asks this operator, which
+    /// asks the API server; labels are those of a kubelet that was asked itself.
+    fn kubelets(&self, cluster: &Cluster) -> Result<Vec<Value>, String> {
+        let Some((namespace, name)) = cluster.kubelet_service.as_deref().and_then(|service| service.split_once('/'))
+        else {
+            return Ok(Vec::new());
+        };
+        let labels: Labels = [
+            ("k8s-app", "kubelet"),
+            ("app.kubernetes.io/name", "kubelet"),
+            ("app.kubernetes.io/managed-by", "prometheus-operator"),
+        ]
+        .into_iter()
+        .map(|(key, value)| (key.to_owned(), value.to_owned()))
+        .collect();
+        if !self.selects_namespace(namespace) || !matches(self.spec.get("selector"), &labels)? {
+            return Ok(Vec::new());
+        }
+        let job = self.spec.get("jobLabel").and_then(|label| labels.get(label.as_str()?)).map_or(name, String::as_str);
+        let path = self.endpoint.get("path").and_then(Value::as_str).unwrap_or("/metrics");
+        let service = name;
+        let target = |node: &Arc<Node>| {
+            let name = node.metadata.name.as_deref()?;
+            let addresses = node.status.as_ref()?.addresses.as_ref()?;
+            let address = &addresses.iter().find(|address| address.type_ == "InternalIP")?.address;
+            Some(json!({"targets": [cluster.relay], "labels": {
+                "__metrics_path__": format!("/kubelet/{name}{path}"), "instance": format!("{address}:10250"),
+                "job": job, "namespace": namespace, "service": service, "endpoint": KUBELET_PORT,
+                "node": name, "metrics_path": path,
+            }}))
+        };
+        Ok(cluster.nodes.iter().filter_map(target).collect())
     }
 
     fn selects_namespace(&self, namespace: &str) -> bool {
@@ -182,6 +242,11 @@ mod tests {
             )
         };
         Cluster {
+            nodes: vec![from(
+                json!({"metadata": {"name": "n1"}, "status": {"addresses": [{"type": "InternalIP", "address": "10.224.0.4"}]}}),
+            )],
+            kubelet_service: Some("kube-system/kubelet".to_owned()),
+            relay: "10.100.0.9:8080".to_owned(),
             namespaces: Vec::new(),
             services: vec![service("platform"), service("other")],
             slices: vec![slice("platform", "127.17.0.5"), slice("other", "127.17.0.6")],
@@ -209,6 +274,23 @@ mod tests {
             .targets(&cluster())
             .expect("a valid selector");
         assert_eq!((everywhere.len(), &everywhere[1]["labels"]["job"]), (2, &json!("tide")));
+    }
+
+    #[test]
+    fn kubelets_are_asked_through_the_operator() {
+        let endpoint = json!({"port": "https-metrics", "scheme": "https", "path": "/metrics/cadvisor", "honorLabels": true,
+            "honorTimestamps": false, "bearerTokenFile": "/t", "tlsConfig": {"insecureSkipVerify": true}});
+        let kubelet = json!({"selector": {"matchLabels": {"app.kubernetes.io/name": "kubelet"}}, "endpoints": [endpoint],
+            "namespaceSelector": {"matchNames": ["kube-system"]}, "jobLabel": "app.kubernetes.io/name"});
+        let targets = job(kubelet.clone()).targets(&cluster()).expect("a valid selector");
+        assert_eq!(
+            targets,
+            [json!({"targets": ["10.100.0.9:8080"], "labels": {
+                "__metrics_path__": "/kubelet/n1/metrics/cadvisor", "instance": "10.224.0.4:10250", "job": "kubelet",
+                "namespace": "kube-system", "service": "kubelet", "endpoint": "https-metrics", "node": "n1",
+                "metrics_path": "/metrics/cadvisor"}})]
+        );
+        assert_eq!(job(kubelet).scrape_config("http://x")["honor_timestamps"], false);
     }
 
     #[test]

@@ -7,7 +7,7 @@ use super::selectors::{Labels, matches};
 use super::web::{self, Shared};
 use crate::watched::Watched;
 use anyhow::Context as _;
-use k8s_openapi::api::core::v1::{Namespace, Service};
+use k8s_openapi::api::core::v1::{Namespace, Node, Service};
 use k8s_openapi::api::discovery::v1::EndpointSlice;
 use kube::api::{ApiResource, DynamicObject, Patch, PatchParams};
 use kube::core::GroupVersionKind;
@@ -38,8 +38,8 @@ pub async fn run(flags: Flags) -> anyhow::Result<()> {
     let known = Shared::default();
     let (mut terminate, mut interrupt) = (signal(SignalKind::terminate())?, signal(SignalKind::interrupt())?);
     tokio::select! {
-        () = web::serve(listener, known.clone()) => {}
-        () = Operator::new(client, flags, known).reconcile_forever() => {}
+        () = web::serve(listener, known.clone(), client.clone()) => {}
+        () = Operator::new(client.clone(), flags, known).reconcile_forever() => {}
         _ = terminate.recv() => {}
         _ = interrupt.recv() => {}
     }
@@ -63,6 +63,8 @@ struct Operator {
     pod_monitors: Watched<DynamicObject>,
     rules: Watched<DynamicObject>,
     namespaces: Watched<Namespace>,
+    /// Only where kubelets are scraped.
+    nodes: Option<Watched<Node>>,
     services: Watched<Service>,
     slices: Watched<EndpointSlice>,
 }
@@ -91,6 +93,7 @@ impl Operator {
             pod_monitors: everywhere(monitoring("PodMonitor", "podmonitors")),
             rules: everywhere(monitoring("PrometheusRule", "prometheusrules")),
             namespaces: Watched::start(Api::all(client.clone()), (), &changed),
+            nodes: flags.kubelet_service.as_ref().map(|_| Watched::start(Api::all(client.clone()), (), &changed)),
             services: Watched::start(Api::all(client.clone()), (), &changed),
             slices: Watched::start(Api::all(client.clone()), (), &changed),
             namespace: std::env::var("POD_NAMESPACE").unwrap_or_else(|_| "monitoring".to_owned()),
@@ -106,7 +109,8 @@ impl Operator {
             && self.monitors.is_complete()
             && self.pod_monitors.is_complete()
             && self.rules.is_complete();
-        dynamic && self.namespaces.is_complete() && self.services.is_complete() && self.slices.is_complete()
+        let nodes = self.nodes.as_ref().is_none_or(Watched::is_complete);
+        dynamic && nodes && self.namespaces.is_complete() && self.services.is_complete() && self.slices.is_complete()
     }
 
     async fn reconcile_forever(self) {
@@ -132,8 +136,14 @@ impl Operator {
     }
 
     async fn reconcile(&self, written: &mut Vec<Value>) -> anyhow::Result<()> {
-        let cluster =
-            Cluster { namespaces: self.namespaces.all(), services: self.services.all(), slices: self.slices.all() };
+        let mut cluster = Cluster {
+            nodes: self.nodes.as_ref().map(Watched::all).unwrap_or_default(),
+            kubelet_service: self.flags.kubelet_service.clone(),
+            relay: String::new(),
+            namespaces: self.namespaces.all(),
+            services: self.services.all(),
+            slices: self.slices.all(),
+        };
         let mut all_jobs = Vec::new();
         let objects: Vec<Arc<DynamicObject>> = self
             .prometheuses
@@ -146,6 +156,7 @@ impl Operator {
             return Ok(());
         }
         let discovery = self.discovery_address(written).await?;
+        cluster.relay = discovery.trim_start_matches("http://").to_owned();
         for object in objects {
             let spec = object.data.get("spec").cloned().unwrap_or_default();
             let (namespace, name) = (

@@ -8,6 +8,7 @@ use http_body_util::Full;
 use hyper::body::Incoming;
 use hyper::service::service_fn;
 use hyper_util::rt::TokioIo;
+use kube::Client;
 use parking_lot::RwLock;
 use std::convert::Infallible;
 use std::sync::Arc;
@@ -23,7 +24,7 @@ pub struct Known {
 pub type Shared = Arc<RwLock<Known>>;
 
 /// Serves until it is dropped.
-pub async fn serve(listener: TcpListener, known: Shared) {
+pub async fn serve(listener: TcpListener, known: Shared, client: Client) {
     loop {
         let stream = match listener.accept().await {
             Ok((stream, _)) => stream,
@@ -33,12 +34,43 @@ pub async fn serve(listener: TcpListener, known: Shared) {
                 continue;
             }
         };
-        let known = known.clone();
+        let (known, client) = (known.clone(), client.clone());
         let service = service_fn(move |request: Request<Incoming>| {
-            let response = answer(request.uri().path(), &known);
-            async move { Ok::<_, Infallible>(response) }
+            let (known, client) = (known.clone(), client.clone());
+            async move {
+                let path = request.uri().path();
+                let response = match kubelet(path, &known) {
+                    Some(proxied) => relay(&client, &proxied).await,
+                    None => answer(path, &known),
+                };
+                Ok::<_, Infallible>(response)
+            }
         });
         tokio::spawn(hyper::server::conn::http1::Builder::new().serve_connection(TokioIo::new(stream), service));
+    }
+}
+
+/// The API server's path of a known node's metrics, for `/kubelet/<node>/metrics/…`. Nothing else of a node is relayed.
+fn kubelet(path: &str, known: &Shared) -> Option<String> {
+    let (node, metrics) = path.strip_prefix("/kubelet/")?.split_once('/')?;
+    let is_node = known.read().cluster.nodes.iter().any(|known| known.metadata.name.as_deref() == Some(node));
+    let is_served = ["metrics/cadvisor", "metrics/resource"].contains(&metrics);
+    (is_node && is_served).then(|| format!("/api/v1/nodes/{node}/proxy/{metrics}"))
+}
+
+async fn relay(client: &Client, path: &str) -> Response<Full<Bytes>> {
+    let request = match Request::get(path).body(Vec::new()) {
+        Ok(request) => request,
+        Err(error) => return text(StatusCode::BAD_REQUEST, error.to_string()),
+    };
+    match client.request_text(request).await {
+        Ok(metrics) => {
+            let mut response = text(StatusCode::OK, metrics);
+            let kind = HeaderValue::from_static("text/plain; version=0.0.4; charset=utf-8");
+            response.headers_mut().insert(CONTENT_TYPE, kind);
+            response
+        }
+        Err(error) => text(StatusCode::BAD_GATEWAY, format!("{path}: {error}\n")),
     }
 }
 
