@@ -111,6 +111,9 @@ fn any_image_with_a_health_path_can_be_the_backend() {
     assert_eq!(container["readinessProbe"]["httpGet"]["path"], "/health");
     let bind = container["env"].as_array().unwrap().iter().find(|variable| variable["name"] == "BIND_ADDRESS").unwrap();
     assert_eq!(bind["value"], "$(POD_IP):5000");
+    assert_eq!(config.public_paths(), ["/", "/api/v1/overview"]);
+    config.backend.public_path = Some("/api/hello".into());
+    assert_eq!(config.public_paths(), ["/", "/api/hello"]);
 }
 
 #[test]
@@ -153,7 +156,13 @@ fn the_manifests_fit_the_pools_of_both_environments() {
         let applied = manifests(&load(environment).config, &inputs(), source()).unwrap();
         let values: Vec<&Value> = applied.iter().map(|manifest| &manifest.value).collect();
         let platform = platform::Platform::new(&[&base, &db], &values);
-        assert_eq!(platform::check(&platform), []);
+        let findings = lint::check(&platform, &lint::Sources::default());
+        let errors: Vec<String> = findings
+            .iter()
+            .filter(|finding| finding.severity == lint::Severity::Error)
+            .map(ToString::to_string)
+            .collect();
+        assert_eq!(errors, Vec::<String>::new());
         assert_eq!(platform.pools.len(), 3);
         assert_eq!(
             platform

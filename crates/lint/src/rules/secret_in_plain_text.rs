@@ -65,7 +65,8 @@ fn is_secret(name: &str, value: &str) -> bool {
     let name = name.to_uppercase().replace(['-', '.'], "_");
     let words: Vec<&str> = name.split('_').collect();
     let last = words.last().copied().unwrap_or_default();
-    let secret = ["PASSWORD", "PASSWD", "PGPASSWORD", "SECRET", "TOKEN", "APIKEY", "PASSPHRASE"].contains(&last);
+    let secret = ["PASSWORD", "PASSWD", "PASSPHRASE"].iter().any(|end| last.ends_with(end))
+        || ["SECRET", "TOKEN", "APIKEY"].contains(&last);
     let key =
         last == "KEY" && words.iter().any(|word| ["API", "ACCESS", "SECRET", "PRIVATE", "ENCRYPTION"].contains(word));
     (secret || key) && !matches!(value, "true" | "false" | "0" | "1")
@@ -95,7 +96,7 @@ mod tests {
     #[test]
     fn names_and_values_tell() {
         check("DB_PASSWORD", "hunter2", true);
-        check("PGPASSWORD", "hunter2", true);
+        check("PGSSLPASSWORD", "hunter2", true);
         check("api.key", "abc", true);
         check("STRIPE_SECRET_KEY", "abc", true);
         check("DATABASE_URL", "postgres://u:p@db/x", true);
