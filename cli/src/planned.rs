@@ -70,6 +70,11 @@ impl Sources {
         })
     }
 
+    /// The manifests as they are in their folder, before deploy's configuration.
+    pub fn manifests(&self) -> &[Manifest] {
+        &self.manifests
+    }
+
     /// What may be overridden, with the values that the files give.
     pub fn settings(&self) -> &Settings {
         &self.settings
@@ -239,7 +244,11 @@ mod tests {
         check_refused("nonsense", json!(4), "paths begin with");
         check_refused("base.nodePools.backend.max", json!("many"), "`base.nodePools.backend.max: \"many\"`");
         check_refused("backend.hpa.gpu", json!(4), "`backend.hpa.gpu` is not a setting; did you mean");
-        check_refused("deploy.backend.replicas.targets.gpu", json!(4), "did you mean `deploy.backend.replicas.targets.cpu`?");
+        check_refused(
+            "deploy.backend.replicas.targets.gpu",
+            json!(4),
+            "did you mean `deploy.backend.replicas.targets.cpu`?",
+        );
         check_refused("base.nodePools.backend.max", json!(0), "min 1 and max 0 leave no number of nodes");
         check_refused("backend.hpa.max", json!(100), "leave none of the database's 35 connections");
         check_refused("", json!(4), "`` is not a setting");
