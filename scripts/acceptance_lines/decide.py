@@ -1,0 +1,26 @@
+"""scripts/acceptance decide: decisions, simulation, price and checks. No line needs a cloud.
+
+  scripts/acceptance decide            every line
+  scripts/acceptance decide --only 5   one line
+"""
+
+import argparse
+import sys
+
+from . import check, cost
+from .platform import MAREA
+
+# In the order in which they run; a line takes one argument, which is None here.
+LINES = {
+    "5": cost.line,
+    "6": check.line,
+}
+
+
+def main(argv, attempt, show, finish):
+    parser = argparse.ArgumentParser(prog="acceptance decide", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--only", action="append", choices=list(LINES), help="this line; may be repeated")
+    chosen = parser.parse_args(argv).only or LINES
+    if not MAREA.exists():
+        sys.exit(f"{MAREA} is missing: run scripts/up once, or set MAREA_BIN to where the programs are")
+    return finish([show(name, line, *attempt(line, None)) for name, line in LINES.items() if name in chosen])
