@@ -177,3 +177,10 @@ impl Api {
         Transaction::new(self, self.store.lock(), caller, options)
     }
 }
+
+#[cfg(test)]
+#[path = "churn_tests.rs"]
+mod churn_tests;
+#[cfg(test)]
+#[path = "../../../testkit/src/storage.rs"]
+mod storage;

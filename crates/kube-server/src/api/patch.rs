@@ -108,7 +108,7 @@ fn patch_object(
     let mut shown = Value::clone(&tx.api().in_version(def, old.clone()));
     // Only a version that the patch itself states is a precondition.
     json::remove(&mut shown["metadata"], "resourceVersion");
-    let patched = merged(def, name, kind, &shown, body)?;
+    let patched = merged(def, kind, &shown, body)?;
     let (new, warnings) = decode::decode(def, patched, tx.options.field_validation)?;
     if json::name(&new) != name {
         return Err(ApiError::bad_request(format!(
@@ -132,47 +132,47 @@ fn patch_scale(
     let mut shown = scale::scale_object(def, &old)?;
     json::remove(&mut shown["metadata"], "resourceVersion");
     let kind = if kind == PatchKind::Strategic { PatchKind::Merge } else { kind };
-    let wanted = merged(def, name, kind, &shown, body)?;
+    let wanted = merged(def, kind, &shown, body)?;
     let object = scale::set(tx, def, &old, &wanted)?;
     Ok(Written { object: Arc::new(scale::scale_object(def, &object)?), created: false, warnings: Vec::new() })
 }
 
-fn merged(def: &ResourceDef, name: &str, kind: PatchKind, live: &Value, body: &Value) -> Result<Value, ApiError> {
+fn merged(def: &ResourceDef, kind: PatchKind, live: &Value, body: &Value) -> Result<Value, ApiError> {
     match kind {
-        PatchKind::Json => patch::json(live, body).map_err(|error| patch_error(def, name, error)),
+        PatchKind::Json => patch::json(live, body).map_err(patch_error),
         PatchKind::Merge if !body.is_object() => Err(ApiError::bad_request("a merge patch must be a JSON object")),
         PatchKind::Merge => Ok(patch::merge(live, body)),
         PatchKind::Strategic if def.is_custom() => Err(ApiError::unsupported_media_type(
             "the body of the request was in an unknown format - accepted media types include: application/json-patch+json, \
              application/merge-patch+json, application/apply-patch+yaml",
         )),
-        PatchKind::Strategic | PatchKind::Apply { .. } => strategic(def, name, live, body),
+        PatchKind::Strategic | PatchKind::Apply { .. } => strategic(def, live, body),
     }
 }
 
-fn patch_error(def: &ResourceDef, name: &str, error: PatchError) -> ApiError {
+fn patch_error(error: PatchError) -> ApiError {
     match error {
         PatchError::Invalid(why) => ApiError::bad_request(why),
         PatchError::Unprocessable(why) => {
-            let details = json!({"name": name, "kind": def.plural, "group": def.group, "causes": []});
+            // With a kind or a name in them kubectl would print those instead of the message.
             ApiError::new(
                 422,
                 "Invalid",
                 format!("the server rejected our request due to an error in our request: {why}"),
             )
-            .with_details(details)
+            .with_details(json!({}))
         }
     }
 }
 
-fn strategic(def: &ResourceDef, name: &str, live: &Value, body: &Value) -> Result<Value, ApiError> {
+fn strategic(def: &ResourceDef, live: &Value, body: &Value) -> Result<Value, ApiError> {
     let (schema, Some(ty)) = schema_of(def) else {
         return Err(ApiError::unsupported_media_type(format!(
             "{} has no strategic merge patch; use a merge patch",
             def.kind
         )));
     };
-    patch::strategic(live, body, schema, ty).map_err(|error| patch_error(def, name, error))
+    patch::strategic(live, body, schema, ty).map_err(patch_error)
 }
 
 #[allow(clippy::too_many_arguments, reason = "these are the parts of one request")]

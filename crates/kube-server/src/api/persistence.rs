@@ -132,7 +132,7 @@ impl Disk {
             self.vault = Some(Vault::create(self.place.parent().unwrap_or(Path::new(".")))?);
         }
         let epoch = (now_seconds * REVISIONS_PER_SECOND).max(revision + REVISIONS_PER_SECOND);
-        Ok(Restored { objects, revision: if revision == 0 { 0 } else { epoch } })
+        Ok(Restored { objects, revision: epoch })
     }
 
     fn unseal(&self, row: &str, bytes: &[u8]) -> Result<Vec<u8>, String> {

@@ -5,12 +5,9 @@ use serde_json::json;
 
 use super::*;
 use crate::api::Api;
+use crate::api::storage::{FaultyStorage, Random};
 use crate::client::Client;
 use crate::settings::{ServiceRange, Settings};
-
-#[path = "../../../testkit/src/storage.rs"]
-mod storage;
-use storage::{FaultyStorage, Random};
 
 const SEEDS: u64 = 1000;
 const COMMITS: usize = 12;

@@ -147,6 +147,11 @@ impl Watch {
         }
     }
 
+    /// An event that is there already.
+    pub fn waiting(&mut self) -> Option<WatchEvent> {
+        self.queue.pop_front()
+    }
+
     /// The next event; `None` when the watch's time is over.
     ///
     /// # Errors

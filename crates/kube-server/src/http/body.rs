@@ -19,6 +19,18 @@ pub async fn read(body: Incoming) -> Result<bytes::Bytes, ApiError> {
     }
 }
 
+/// Reads what nobody wants, so that the connection can be used again: with a body that is half read it would be closed after the
+/// answer, and a client's next request would find it so.
+pub async fn discard(mut body: Incoming) {
+    let mut left = MAX_BYTES;
+    while let Some(Ok(frame)) = body.frame().await {
+        left = left.saturating_sub(frame.data_ref().map_or(0, bytes::Bytes::len));
+        if left == 0 {
+            break;
+        }
+    }
+}
+
 /// # Errors
 /// 400 for what does not parse, 415 for CBOR and for what is not read as protobuf.
 pub fn parse(bytes: &[u8], content_type: &str) -> Result<Value, ApiError> {

@@ -8,6 +8,7 @@ mod objects;
 mod openapi;
 mod path;
 mod protobuf;
+mod redaction;
 mod respond;
 mod reviews;
 mod streams;
@@ -101,6 +102,26 @@ fn authenticate(shared: &Shared, peer: Option<Caller>, request: &Request<Incomin
     authn::from_token(&shared.api, &shared.tokens, token.trim())
 }
 
+/// Who makes the request, when they may.
+fn admit(
+    shared: &Shared,
+    peer: Option<Caller>,
+    wanted: Option<&path::ResourcePath>,
+    request: &Request<Incoming>,
+) -> Result<Caller, ApiError> {
+    let caller = authenticate(shared, peer, request)?;
+    let caller = impersonation::apply(&shared.api, caller, request.headers())?;
+    match wanted {
+        Some(wanted) => {
+            let query = path::Query::parse(request.uri().query());
+            let verb = access::verb(request.method(), wanted, query.flag("watch"));
+            access::resource(shared, &caller, wanted, verb)?;
+        }
+        None => access::path(shared, &caller, request)?,
+    }
+    Ok(caller)
+}
+
 async fn route(
     shared: &Arc<Shared>,
     peer: Option<Caller>,
@@ -113,12 +134,17 @@ async fn route(
     {
         return Ok(respond::text("ok"));
     }
-    let caller = authenticate(shared, peer, &request)?;
-    let caller = impersonation::apply(&shared.api, caller, request.headers())?;
-    if let Some(wanted) = path::resource(request.uri().path()) {
+    let wanted = path::resource(request.uri().path());
+    let caller = match admit(shared, peer, wanted.as_ref(), &request) {
+        Ok(caller) => caller,
+        Err(error) => {
+            body::discard(request.into_body()).await;
+            return Err(error);
+        }
+    };
+    if let Some(wanted) = wanted {
         return objects::handle(shared, &caller, wanted, request).await;
     }
-    access::path(shared, &caller, &request)?;
     if path == "/openapi" || path.starts_with("/openapi/") {
         return openapi::handle(shared, &path, &path::Query::parse(request.uri().query()));
     }

@@ -11,7 +11,7 @@ use kube_store::selector::Selector;
 
 use super::path::{Query, ResourcePath};
 use super::respond::{self, Reply};
-use super::{Shared, access, body, reviews, streams, watching};
+use super::{Shared, body, redaction, reviews, streams, watching};
 use crate::api::{Caller, FieldValidation, ListOptions, Part, WatchOptions, WriteOptions, Written, scale_object};
 use crate::client::{DeleteOptions, PatchKind};
 use crate::error::ApiError;
@@ -77,8 +77,6 @@ pub async fn handle(
     request: Request<Incoming>,
 ) -> Result<Response<Reply>, ApiError> {
     let query = Query::parse(request.uri().query());
-    let verb = access::verb(request.method(), &wanted, query.flag("watch"));
-    access::resource(shared, caller, &wanted, verb)?;
     if reviews::is_review(&wanted) {
         let media = content_type(&request);
         let bytes = body::read(request.into_body()).await?;
@@ -126,17 +124,27 @@ impl Call<'_> {
             return self.read().await;
         }
         let bytes = body::read(request.into_body()).await?;
+        let is_secret = &*self.def.resource == "secrets";
+        let written = self.write(method, &bytes, &content_type).await;
+        if !is_secret {
+            return written;
+        }
+        let body = || body::parse(&bytes, &content_type).unwrap_or_default();
+        written.map_err(|error| redaction::redact(error, &body()))
+    }
+
+    async fn write(self, method: Method, bytes: &[u8], content_type: &str) -> Result<Response<Reply>, ApiError> {
         match method {
-            Method::POST => self.post(body::parse(&bytes, &content_type)?).await,
+            Method::POST => self.post(body::parse(bytes, content_type)?).await,
             Method::PUT => {
-                let value = body::parse(&bytes, &content_type)?;
+                let value = body::parse(bytes, content_type)?;
                 let (api, name, part) = (&self.shared.api, &self.wanted.name, self.part()?);
                 let written =
                     api.update(self.caller, &self.def, self.namespace(), name, part, value, &self.options).await?;
                 Ok(self.written(&written))
             }
-            Method::PATCH => self.patch(&bytes, &content_type).await,
-            Method::DELETE => self.delete(body::parse(&bytes, &content_type)?).await,
+            Method::PATCH => self.patch(bytes, content_type).await,
+            Method::DELETE => self.delete(body::parse(bytes, content_type)?).await,
             _ => Err(ApiError::method_not_allowed("the server does not allow this method on the requested resource")),
         }
     }
@@ -210,7 +218,7 @@ impl Call<'_> {
                 json!({"kind": "PartialObjectMetadataList", "apiVersion": "meta.k8s.io/v1", "metadata": metadata, "items": items})
             }
             Shape::Plain => {
-                json!({"kind": self.def.list_kind, "apiVersion": self.def.api_version(), "metadata": metadata, "items": page.items})
+                return Ok(respond::list(&self.def.list_kind, &self.def.api_version(), &metadata, &page.items));
             }
         };
         Ok(respond::json(200, &list))
@@ -227,15 +235,15 @@ impl Call<'_> {
         let watch = self.shared.api.watch(self.def.clone(), self.wanted.namespace.clone(), options)?;
         let (def, shape) = (self.def.clone(), self.shape);
         let include = IncludeObject::parse(self.query.get("includeObject"));
-        let show = move |object: &Value| match shape {
-            Shape::Plain => object.clone(),
-            Shape::Partial => tables::partial(object),
-            Shape::Table => {
+        let show: watching::Show = match shape {
+            Shape::Plain => None,
+            Shape::Partial => Some(Box::new(tables::partial)),
+            Shape::Table => Some(Box::new(move |object: &Value| {
                 let metadata = json!({"resourceVersion": json::resource_version(object)});
                 tables::table(&def, &[Arc::new(object.clone())], include, metadata, crate::clock::now())
-            }
+            })),
         };
-        Ok(respond::stream("application/json", watching::body(watch, Box::new(show))))
+        Ok(respond::stream("application/json", watching::body(watch, show)))
     }
 
     fn written(&self, written: &Written) -> Response<Reply> {

@@ -39,6 +39,7 @@ fn hash(shared: &Shared) -> String {
     let mut digest = Sha256::new();
     digest.update(env!("CARGO_PKG_VERSION"));
     digest.update(kube_store::schema::KUBERNETES_VERSION);
+    digest.update(openapi::descriptions::TEXT);
     for def in shared.api.registry().served().iter().filter(|def| def.is_custom()) {
         let subresources = format!("{}{}", def.status, def.scale.is_some());
         let schema = open_api(def).map(Value::to_string).unwrap_or_default();

@@ -1,10 +1,12 @@
 //! Responses.
 
+use std::sync::Arc;
+
 use bytes::Bytes;
 use http_body_util::combinators::UnsyncBoxBody;
 use http_body_util::{BodyExt, Full};
 use hyper::{Response, StatusCode};
-use serde_json::Value;
+use serde_json::{Value, json};
 
 use crate::error::ApiError;
 
@@ -31,6 +33,29 @@ pub fn json(code: u16, value: &Value) -> Response<Reply> {
 
 pub fn json_as(code: u16, content_type: &str, value: &Value) -> Response<Reply> {
     response(code, content_type, full(value.to_string()))
+}
+
+/// Writes JSON without a copy in between.
+pub fn write(into: &mut Vec<u8>, value: &Value) {
+    // A vector takes everything, and a value has no keys that are no text.
+    let _ = serde_json::to_writer(into, value);
+}
+
+/// A list of objects as they are stored.
+pub fn list(kind: &str, api_version: &str, metadata: &Value, items: &[Arc<Value>]) -> Response<Reply> {
+    let mut bytes = Vec::new();
+    let head = json!({"kind": kind, "apiVersion": api_version, "metadata": metadata}).to_string();
+    // The items go before its last brace.
+    bytes.extend_from_slice(&head.as_bytes()[..head.len() - 1]);
+    bytes.extend_from_slice(b",\"items\":[");
+    for (at, item) in items.iter().enumerate() {
+        if at > 0 {
+            bytes.push(b',');
+        }
+        write(&mut bytes, item);
+    }
+    bytes.extend_from_slice(b"]}");
+    response(200, "application/json", full(bytes))
 }
 
 pub fn text(text: &'static str) -> Response<Reply> {

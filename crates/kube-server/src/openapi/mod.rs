@@ -3,6 +3,7 @@
 //! Documents are built when they are asked for and not kept: kubectl caches them on its side, and together they would
 //! outweigh everything else in memory.
 
+pub mod descriptions;
 mod paths;
 mod schemas;
 

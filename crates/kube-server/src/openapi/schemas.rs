@@ -3,7 +3,7 @@
 use kube_store::schema::{Field, ListKind, Object, Scalar, Schema, Type, TypeId};
 use serde_json::{Map, Value, json};
 
-use super::{Body, Described};
+use super::{Body, Described, descriptions};
 
 #[derive(Default)]
 pub(super) struct Schemas {
@@ -64,6 +64,7 @@ impl Schemas {
                 continue;
             }
             let mut schema = self.schema_of(&definition.shape);
+            describe(&definition.name, &mut schema);
             if !definition.kinds.is_empty() {
                 let kinds: Vec<Value> = definition
                     .kinds
@@ -144,6 +145,20 @@ impl Schemas {
             schema["x-kubernetes-patch-merge-key"] = json!(key);
         }
         schema
+    }
+}
+
+fn describe(name: &str, schema: &mut Value) {
+    if let Some(text) = descriptions::of_type(name) {
+        schema["description"] = json!(text);
+    }
+    for (field, property) in schema.get_mut("properties").and_then(Value::as_object_mut).into_iter().flatten() {
+        let Some(text) = descriptions::of_field(name, field) else { continue };
+        // In OpenAPI 3.0 nothing counts beside a reference, so it moves into a list of one.
+        if let Some(reference) = property.as_object_mut().and_then(|property| property.remove("$ref")) {
+            property["allOf"] = json!([{"$ref": reference}]);
+        }
+        property["description"] = json!(text);
     }
 }
 
