@@ -1,9 +1,8 @@
 //! The API alone, without controllers and nodes, for trying clients and for `scripts/bench api`: prints the path of an
-//! administrator's kubeconfig and serves until its standard input ends.
+//! administrator's kubeconfig, beside which its certificates lie, and serves until its standard input ends.
 
-#[path = "../tests/api/support/mod.rs"]
-#[allow(dead_code, reason = "the tests' support has more than this program needs")]
-mod support;
+#[path = "../tests/api/support/cluster.rs"]
+mod cluster;
 
 use std::io::Write;
 
@@ -11,8 +10,18 @@ use tokio::io::AsyncReadExt;
 
 #[tokio::main]
 async fn main() -> std::io::Result<()> {
-    let cluster = support::Cluster::start().await;
-    writeln!(std::io::stdout(), "{}", cluster.kubeconfig().display())?;
+    let cluster = cluster::Cluster::start().await;
+    let kubeconfig = cluster.kubeconfig();
+    // With these the genuine server can stand in for this one.
+    let config = cluster.authority.config(cluster.dir.path());
+    for (name, pem) in [
+        ("server.pem", &config.certificate_pem),
+        ("server.key", &config.key_pem),
+        ("accounts.key", &config.service_account_key_pem),
+    ] {
+        std::fs::write(cluster.dir.path().join(name), pem)?;
+    }
+    writeln!(std::io::stdout(), "{}", kubeconfig.display())?;
     let mut rest = Vec::new();
     tokio::io::stdin().read_to_end(&mut rest).await?;
     cluster.server.shutdown().await;

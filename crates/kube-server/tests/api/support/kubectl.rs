@@ -28,21 +28,37 @@ impl From<Output> for Ran {
     }
 }
 
+/// Where `conformance/programs/build` puts it, newest version first.
+fn built() -> Vec<PathBuf> {
+    let set = |name: &str| std::env::var_os(name).map(PathBuf::from);
+    let caches = set("XDG_CACHE_HOME").or_else(|| Some(set("HOME")?.join(".cache")));
+    let Some(programs) = set("MAREA_PROGRAMS").or_else(|| Some(caches?.join("marea/programs"))) else {
+        return Vec::new();
+    };
+    let versions = std::fs::read_dir(programs).into_iter().flatten().filter_map(Result::ok);
+    let mut found: Vec<PathBuf> = versions.map(|version| version.path().join("kubectl")).collect();
+    found.sort();
+    found.reverse();
+    found
+}
+
 /// Every kubectl on this machine; says so when there is none.
 #[allow(clippy::print_stdout, reason = "a skipped test says so")]
 pub fn installed() -> Vec<PathBuf> {
     let path = std::env::var_os("PATH").unwrap_or_default();
     let mut folders: Vec<PathBuf> = std::env::split_paths(&path).collect();
     folders.push("/usr/lib/google-cloud-sdk/bin".into());
+    let named = NAMES.iter().flat_map(|name| folders.iter().map(move |folder| folder.join(name)));
+    let stated = std::env::var_os("KUBECTL").map(PathBuf::from);
     let mut found: Vec<PathBuf> = Vec::new();
-    for program in NAMES.iter().flat_map(|name| folders.iter().map(move |folder| folder.join(name))) {
+    for program in stated.into_iter().chain(built()).chain(named) {
         let Ok(program) = program.canonicalize() else { continue };
         if !found.contains(&program) {
             found.push(program);
         }
     }
     if found.is_empty() {
-        println!("skipped: there is no kubectl on PATH");
+        println!("skipped: there is no kubectl; conformance/programs/build kubectl builds one");
     }
     found
 }
