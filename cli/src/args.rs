@@ -79,6 +79,10 @@ pub enum Command {
         after_help = "Examples:\n  marea simulate --trace requests.csv --report plan.html\n  marea simulate --scenario shop.yaml --json\n  marea simulate --scenario shop.yaml --set backend.hpa.cpu=60 --set base.nodePools.backend.max=4 --timeline decisions.jsonl\n\nThe fields of a scenario: docs/guides/simulate.md"
     )]
     Simulate(crate::commands::simulate::Simulate),
+    /// Look for settings that cost less and serve as well, and prove them on traffic held back.
+    Tune(crate::commands::tune::Tune),
+    /// Compare two revisions under the same traffic; fail what breaks the objective or the budget.
+    Gate(crate::commands::gate::Gate),
     /// Put load on the platform of this machine.
     Load(crate::load::Args),
     /// Print the versions of marea and of what it emulates.

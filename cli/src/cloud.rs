@@ -106,6 +106,8 @@ impl Cloud {
         if daemon::answers(&folder()?, ANSWER_PATIENCE).await {
             return Ok(());
         }
+        // It ended while it was asked: then the way to a new one is what helps.
+        running()?;
         let pid = self.connection.pid;
         Err(CliError::failed(format!(
             "the local cloud in {} (process {pid}) does not answer within {} s",

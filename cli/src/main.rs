@@ -11,6 +11,7 @@ mod project;
 mod session;
 mod stacks;
 mod terminal;
+mod tune;
 mod vault;
 
 use std::path::Path;
@@ -113,6 +114,8 @@ async fn run(command: Command) -> Result<Exit> {
         Command::Export(args) => commands::export::run(&args).map(done),
         Command::Load(args) => commands::load::run(&args).await,
         Command::Simulate(args) => commands::simulate::run(&args),
+        Command::Tune(args) => commands::tune::run(&args),
+        Command::Gate(args) => commands::gate::run(&args),
         Command::Version(args) => {
             commands::version::run(args.json);
             Ok(Exit::Done)

@@ -27,6 +27,11 @@ pub struct Session {
 }
 
 impl Session {
+    /// Whether an environment's stacks go to the embedded cloud.
+    pub fn is_for_this_machine(project: &Project, environment: &str) -> Result<bool> {
+        Ok(target_of(project, environment)? == Target::Local)
+    }
+
     /// Connects; a local cloud that does not run is started when `start` is set.
     pub async fn open(project: Project, environment: &str, start: bool, reporter: &dyn Reporter) -> Result<Session> {
         let target = target_of(&project, environment)?;

@@ -1,5 +1,6 @@
 //! The deploy stack: manifests filled in, compared and applied.
 
+use std::collections::BTreeSet;
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -12,6 +13,7 @@ use stack::cluster::{Manifest, read_folder};
 use stack::secrets::Secret;
 
 use super::db::Password;
+use super::programs::images_in;
 use crate::args::StackName;
 use crate::error::{CliError, Result};
 use crate::project::Project;
@@ -37,6 +39,18 @@ impl Deploy {
         };
         let certificate_authority = file.config.certificate_authority_file.as_ref().map(read).transpose()?;
         Ok(Deploy { config: file.config, source, certificate_authority })
+    }
+
+    /// The images that the manifests run, with the configuration's in their places.
+    pub fn images(&self) -> BTreeSet<String> {
+        let configured = [&self.config.backend.image, &self.config.frontend.image];
+        let mut found: BTreeSet<String> = configured.into_iter().cloned().collect();
+        for manifest in &self.source {
+            if !["backend", "frontend"].iter().any(|name| manifest.is("Deployment", "platform", name)) {
+                images_in(&manifest.value, &mut found);
+            }
+        }
+        found
     }
 
     pub fn rollout_patience(&self) -> Duration {
@@ -86,17 +100,25 @@ impl Deploy {
     }
 }
 
+/// Rules of `marea check` without which an `up` cannot come to its end.
+const REFUSED: [&str; 6] = [
+    "unknown-pool",
+    "untolerated-taint",
+    "hpa-bounds",
+    "hpa-without-target",
+    "replicas-beside-hpa",
+    "hpa-target-without-request",
+];
+
 /// Pools and manifests are declared in different stacks; together they must make sense before anything is changed.
 pub fn check_against_pools(base: &infrastructure_k8s_base::Config, applied: &[Manifest]) -> Result<()> {
     let template = Base::template(base, &infrastructure_k8s_base::Inputs::default());
     let values: Vec<&Value> = applied.iter().map(|manifest| &manifest.value).collect();
-    let problems = platform::check(&platform::Platform::new(&[&template], &values));
-    match problems.as_slice() {
-        [] => Ok(()),
-        problems => {
-            Err(DeployError::Platform(problems.iter().map(ToString::to_string).collect::<Vec<_>>().join("\n  ")).into())
-        }
-    }
+    let platform = platform::Platform::new(&[&template], &values);
+    let findings = lint::check_only(&REFUSED, &platform, &lint::Sources::default());
+    let refused: Vec<String> =
+        findings.iter().map(|finding| format!("{} {}", finding.subject, finding.message)).collect();
+    if refused.is_empty() { Ok(()) } else { Err(DeployError::Platform(refused.join("\n  ")).into()) }
 }
 
 /// The cluster's record of the stacks, which the console shows: ConfigMap `platform/marea-stacks`.

@@ -8,6 +8,7 @@ pub mod destroy;
 pub mod history;
 pub mod outputs;
 pub mod preview;
+pub mod programs;
 pub mod serving;
 pub mod up;
 

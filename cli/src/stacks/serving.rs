@@ -9,13 +9,12 @@ use crate::error::{CliError, Result};
 use crate::session::Session;
 
 const PATIENCE: Duration = Duration::from_secs(180);
-/// The page, and data that came from the cluster and the database.
-const PATHS: [&str; 2] = ["/", "/api/v1/overview"];
 
-/// The platform's address. After a change it is given back only when it answers; without one nobody waits.
+/// The platform's address. After a change it is given back only when every one of `paths` answers; without one nobody waits.
 pub async fn wait(
     session: &Session,
     cluster: &Cluster,
+    paths: [&str; 2],
     changed: bool,
     reporter: &dyn Reporter,
 ) -> Result<Option<String>> {
@@ -32,7 +31,7 @@ pub async fn wait(
     let mut last = "it has no address yet".to_owned();
     while start.elapsed() < PATIENCE {
         if let Some(url) = address(session, cluster).await? {
-            match probe(&client, &url).await {
+            match probe(&client, &url, paths).await {
                 Ok(()) => return Ok(Some(url)),
                 Err(problem) => last = problem,
             }
@@ -50,8 +49,8 @@ pub async fn wait(
     ))
 }
 
-async fn probe(client: &reqwest::Client, url: &str) -> std::result::Result<(), String> {
-    for path in PATHS {
+async fn probe(client: &reqwest::Client, url: &str, paths: [&str; 2]) -> std::result::Result<(), String> {
+    for path in paths {
         let address = format!("{}{path}", url.trim_end_matches('/'));
         match client.get(&address).send().await {
             Ok(response) if response.status().is_success() => {}

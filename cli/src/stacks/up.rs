@@ -13,8 +13,9 @@ use stack::{Change, Reporter};
 
 use super::db::Password;
 use super::deploy::{self, Deploy};
-use super::{Declared, Known, base, db, history, serving};
+use super::{Declared, Known, base, db, history, programs, serving};
 use crate::args::{StackName, Up};
+use crate::cloud;
 use crate::error::{CliError, Exit, Result};
 use crate::project::Project;
 use crate::session::Session;
@@ -49,7 +50,13 @@ pub async fn run(args: &Up) -> Result<Exit> {
     let project = Project::find()?;
     let selection = project.selection(args.stacks.stack);
     let declared = Declared::load(&project, &args.stacks.env, args.allow_unsupported)?;
+    if Session::is_for_this_machine(&project, &args.stacks.env)? {
+        programs::check(&project, &selection, &declared.deploy)?;
+    }
     let terminal = Terminal::new();
+    if args.isolation.is_some() && Session::is_for_this_machine(&project, &args.stacks.env)? {
+        cloud::ensure_running(&terminal, args.isolation).await?;
+    }
     let session = Session::open(project, &args.stacks.env, true, &terminal).await?;
     let known = read_known(&session).await?;
     let mut work = Work {
@@ -73,7 +80,7 @@ pub async fn run(args: &Up) -> Result<Exit> {
         print(&format!("{:<7} {} ({})", outcome.stack.name(), outcome.summary(), seconds(outcome.duration)));
     }
     if let Some(url) = url {
-        print(&format!("Console: {url}"));
+        print(&if session.is_local() { cloud::console_line(&url) } else { format!("Console: {url}") });
     }
     print(&format!("Done in {}", seconds(elapsed)));
     Ok(Exit::Done)
@@ -130,7 +137,8 @@ impl Work<'_> {
             None => plan(self.session, &self.known, &self.declared.deploy, &password).await?,
         };
         let changed = self.apply_manifests(&cluster, plan).await?;
-        serving::wait(self.session, &cluster, changed || self.changed, self.reporter).await
+        let paths = self.declared.deploy.config.public_paths();
+        serving::wait(self.session, &cluster, paths, changed || self.changed, self.reporter).await
     }
 
     /// Asks everything at once. Comparisons whose inputs do not exist yet are left out.
@@ -314,7 +322,8 @@ async fn roll_back(cluster: &Cluster, deploy: &Deploy, error: CliError, reporter
         Ok::<_, CliError>(Some(release.number))
     };
     match result.await {
-        Ok(Some(number)) => CliError { message: format!("{}; release {number} was restored", error.message), ..error },
+        Ok(Some(number)) => CliError { message: format!("{}; release {number} was restored", error.message), ..error }
+            .advice("The platform runs that release again. Correct what is named above and run `marea up` again."),
         Ok(None) => {
             CliError { message: format!("{}; there is no earlier release to return to", error.message), ..error }
         }
