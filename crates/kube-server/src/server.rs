@@ -48,6 +48,8 @@ pub struct Server {
     listener: tokio::task::JoinHandle<()>,
     tls: tokio_rustls::TlsAcceptor,
     shared: http::Shared,
+    /// What serves further sockets.
+    also: std::sync::Mutex<Vec<tokio::task::JoinHandle<()>>>,
     /// Work that goes on until the server stops.
     background: [tokio::task::JoinHandle<()>; 2],
 }
@@ -82,7 +84,7 @@ impl Server {
             tokio::spawn(crate::api::events::expire(client.clone())),
             tokio::spawn(crate::authz::aggregation::follow(client.clone())),
         ];
-        Ok(Server { api, client, address, stop, listener, tls, shared, background })
+        Ok(Server { api, client, address, stop, listener, tls, shared, also: std::sync::Mutex::default(), background })
     }
 
     pub fn client(&self) -> Client {
@@ -95,7 +97,8 @@ impl Server {
 
     /// Serves on another socket as well, until the server stops: one that lies in another network.
     pub fn listen_also(&self, socket: tokio::net::TcpListener) {
-        tokio::spawn(http::serve(socket, self.tls.clone(), self.shared.clone()));
+        let serving = tokio::spawn(http::serve(socket, self.tls.clone(), self.shared.clone()));
+        self.also.lock().unwrap_or_else(std::sync::PoisonError::into_inner).push(serving);
     }
 
     pub fn set_node_agent(&self, agent: Arc<dyn NodeAgent>) {
@@ -114,6 +117,13 @@ impl Server {
         self.stop.send_replace(true);
         if let Err(error) = self.listener.await {
             tracing::warn!(%error, "the API's listener did not end cleanly");
+        }
+        // Their sockets are free for the next server, then.
+        let also = std::mem::take(&mut *self.also.lock().unwrap_or_else(std::sync::PoisonError::into_inner));
+        for serving in also {
+            if let Err(error) = serving.await {
+                tracing::warn!(%error, "a listener of the API did not end cleanly");
+            }
         }
         self.api.close().await;
     }

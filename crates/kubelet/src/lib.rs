@@ -26,7 +26,7 @@ mod signals;
 mod usage;
 
 pub use config::{Boot, Config, TokenRequest, TokenSource};
-pub use manager::Kubelet;
+pub use manager::{Kubelet, stop_recorded_containers};
 
 /// vCPUs of the full platform: one system, three frontend and five backend nodes of two vCPUs each.
 const PLATFORM_VCPUS: f64 = 18.0;

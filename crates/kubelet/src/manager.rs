@@ -71,19 +71,30 @@ impl Kubelet {
     pub async fn stop_containers(&self) {
         self.tasks.iter().for_each(AbortHandle::abort);
         self.workers.abort();
-        // From the records on disk: they also know of a container whose start was just being reported.
+        // The records also know of a container whose start was just being reported.
+        stop_recorded_containers(&self.shared.config.data_dir).await;
+        let Some(router) = self.shared.config.dialer.router() else { return };
         let pods = std::fs::read_dir(self.shared.config.data_dir.join("pods")).into_iter().flatten().flatten();
-        let processes: Vec<_> = pods.flat_map(|pod| glob_processes(&pod.path())).collect();
-        let stopping = processes.into_iter().map(|process| async move {
-            process.signal(rustix::process::Signal::TERM);
-            let patience = std::time::Duration::from_secs(2);
-            if tokio::time::timeout(patience, process.wait()).await.is_err() {
-                process.signal(rustix::process::Signal::KILL);
-                process.wait().await;
-            }
-        });
-        futures::future::join_all(stopping).await;
+        for uid in pods.filter_map(|pod| pod.file_name().into_string().ok()) {
+            router.detach(&uid).await;
+        }
     }
+}
+
+/// Ends every container that the records of a kubelet's data directory know, whether or not its kubelet still runs, and
+/// returns when all have ended. Containers outlive a kubelet that was killed.
+pub async fn stop_recorded_containers(data_dir: &std::path::Path) {
+    let pods = std::fs::read_dir(data_dir.join("pods")).into_iter().flatten().flatten();
+    let processes: Vec<_> = pods.flat_map(|pod| glob_processes(&pod.path())).collect();
+    let stopping = processes.into_iter().map(|process| async move {
+        process.signal(rustix::process::Signal::TERM);
+        let patience = std::time::Duration::from_secs(2);
+        if tokio::time::timeout(patience, process.wait()).await.is_err() {
+            process.signal(rustix::process::Signal::KILL);
+            process.wait().await;
+        }
+    });
+    futures::future::join_all(stopping).await;
 }
 
 impl Drop for Kubelet {

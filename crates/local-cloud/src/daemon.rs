@@ -89,15 +89,22 @@ pub async fn status(folder: &Folder) -> Option<Value> {
     control::call(&folder.control_socket(), Command::Status).await
 }
 
-/// Whether the cloud that holds the data directory answers within `patience`; one that is just starting does so soon.
+/// Whether the cloud that holds the data directory answers within `patience`; one that is just starting does so soon, one
+/// that has just ended does not.
 pub async fn answers(folder: &Folder, patience: Duration) -> bool {
     let socket = folder.control_socket();
     let asked = async {
-        while control::call(&socket, Command::Ping).await.is_none() {
+        loop {
+            if control::call(&socket, Command::Ping).await.is_some() {
+                return true;
+            }
+            if !Connection::is_alive(folder).unwrap_or(true) {
+                return false;
+            }
             tokio::time::sleep(POLL).await;
         }
     };
-    tokio::time::timeout(patience, asked).await.is_ok()
+    tokio::time::timeout(patience, asked).await.unwrap_or(false)
 }
 
 /// Stops the cloud and everything that it runs. False when none ran; what a killed one left behind is ended all the same.
@@ -121,12 +128,16 @@ pub async fn stop(folder: &Folder) -> Result<bool, DaemonError> {
     Ok(true)
 }
 
-/// Databases outlive a cloud that was killed.
+/// Pods and databases outlive a cloud that was killed.
 async fn stop_orphans(folder: &Folder) {
+    for cluster in std::fs::read_dir(folder.root().join("clusters")).into_iter().flatten().flatten() {
+        kubelet::stop_recorded_containers(&cluster.path().join("kubelet")).await;
+    }
     let servers = std::fs::read_dir(folder.root().join("postgres"));
     for server in servers.into_iter().flatten().flatten() {
         postgres::stop(&server.path()).await;
     }
+    network::sandbox::dismiss(&folder.sandbox());
 }
 
 /// Stops the cloud and removes its data: clusters, databases, identity. There is no way back.

@@ -21,7 +21,7 @@ use serde_json::Value;
 
 pub(crate) use configuration::{Parts, configuration};
 pub use root::Root;
-pub(crate) use root::{host_root, read_only};
+pub(crate) use root::host_root;
 pub(crate) use user::{Identity, user};
 
 /// The container runtime that is used; found in the PATH of the daemon.

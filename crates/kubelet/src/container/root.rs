@@ -73,11 +73,11 @@ pub(crate) fn host_root() -> (Root, Vec<Value>) {
 }
 
 /// `source` of the host at `destination` of the container.
-pub(crate) fn read_only(source: &Path, destination: &Path) -> Value {
+pub(super) fn read_only(source: &Path, destination: &Path) -> Value {
     bind(source, destination, "ro")
 }
 
-pub(crate) fn writable(source: &Path, destination: &Path) -> Value {
+pub(super) fn writable(source: &Path, destination: &Path) -> Value {
     bind(source, destination, "rw")
 }
 

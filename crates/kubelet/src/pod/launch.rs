@@ -187,12 +187,12 @@ fn contain(
     let host_name = metadata.name.clone().unwrap_or_default();
     let identity = container::user(facts.pod, container)?;
     let bundle = place.run.join("bundle");
-    let (root, mut image) = container::host_root();
+    let (root, image) = container::host_root();
     let own = |path: &Path| !path.starts_with("/usr") && !inside.paths.iter().any(|known| path.starts_with(known));
     let program = inside.argv.first().map(Path::new).filter(|path| path.is_absolute() && own(path));
     let paths = inside.paths.iter().map(Path::new).chain(program).filter(|path| path.exists());
-    image.extend(paths.map(|path| container::read_only(path, path)));
-    let mut volumes: Vec<(PathBuf, PathBuf, bool)> = Vec::new();
+    // Among the volumes, because a path may lie where a volume is mounted: programs built under /tmp.
+    let mut volumes: Vec<(PathBuf, PathBuf, bool)> = paths.map(|path| (path.into(), path.into(), true)).collect();
     for mount in container.volume_mounts.iter().flatten() {
         let host = mounts.host_path(mount.mount_path.trim_end_matches('/')).unwrap_or_default();
         volumes.push((PathBuf::from(&mount.mount_path), host, mount.read_only.unwrap_or(false)));

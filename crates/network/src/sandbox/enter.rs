@@ -101,7 +101,9 @@ impl Entered {
 
 /// Ends the sandbox's holder: with the last process inside, the namespaces go too. False when there was none.
 pub fn dismiss(directory: &Path) -> bool {
-    let places = Places::new(directory);
+    // Processes are recognised by the path at which they see the sandbox's folder.
+    let Ok(directory) = fs::canonicalize(directory) else { return false };
+    let places = Places::new(&directory);
     let Some(record) = read_record(&places) else { return false };
     let Some(pid) = Pid::from_raw(record.pid).filter(|_| is_inside(&places, &record, record.pid)) else { return false };
     rustix::process::kill_process(pid, Signal::KILL).is_ok()
