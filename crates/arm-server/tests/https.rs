@@ -71,8 +71,12 @@ async fn serve(folder: &Path) -> (ArmServer, Client, Arc<Succeeding>) {
 
 impl Client {
     async fn sign_in(&self, secret: &str) -> (u16, Value) {
+        self.sign_in_as(CLIENT, secret).await
+    }
+
+    async fn sign_in_as(&self, client_id: &str, secret: &str) -> (u16, Value) {
         let form = format!(
-            "grant_type=client_credentials&client_id={CLIENT}&client_secret={secret}&scope={}%2F.default",
+            "grant_type=client_credentials&client_id={client_id}&client_secret={secret}&scope={}%2F.default",
             self.base.replace(':', "%3A").replace('/', "%2F")
         );
         let request = self
@@ -135,7 +139,18 @@ async fn only_a_valid_token_gets_in() {
     assert_eq!(client.sign_in("wrong").await.0, 401);
     assert_eq!(client.json("GET", "/subscriptions?api-version=2022-12-01", None).await.0, 200);
     let forged = format!("{}x", &client.token[..client.token.len() - 2]);
-    for (token, code) in [(forged.as_str(), "InvalidAuthenticationToken"), ("", "InvalidAuthenticationToken")] {
+    let mut parts = client.token.split('.');
+    let (header, claims) = (parts.next().expect("a header"), parts.next().expect("claims"));
+    let unsigned = format!("{header}.{claims}.");
+    let expired = signed(&json!({ "oid": "x", "appid": "x", "exp": 1_600_000_000 }), &[7; 32]);
+    let other_key = signed(&json!({ "oid": "x", "appid": "x", "exp": 4_000_000_000_i64 }), &[8; 32]);
+    for (token, code) in [
+        (forged.as_str(), "InvalidAuthenticationToken"),
+        ("", "InvalidAuthenticationToken"),
+        (&unsigned, "InvalidAuthenticationToken"),
+        (&other_key, "InvalidAuthenticationToken"),
+        (&expired, "ExpiredAuthenticationToken"),
+    ] {
         client.token = token.to_owned();
         let response = client.send("GET", "/subscriptions?api-version=2022-12-01", None).await;
         assert_eq!(response.status().as_u16(), 401);
@@ -145,6 +160,54 @@ async fn only_a_valid_token_gets_in() {
     let metadata = client.json("GET", "/metadata/endpoints?api-version=2022-09-01", None).await.1;
     assert_eq!(metadata["resourceManager"], client.base.as_str());
     server.shutdown().await;
+}
+
+/// A token as the server signs it, with claims of the test's own.
+fn signed(claims: &Value, key: &[u8]) -> String {
+    use base64::Engine as _;
+    use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+    use hmac::Mac as _;
+    let header = URL_SAFE_NO_PAD.encode(r#"{"typ":"JWT","alg":"HS256"}"#);
+    let message = format!("{header}.{}", URL_SAFE_NO_PAD.encode(claims.to_string()));
+    let mut mac = hmac::Hmac::<sha2::Sha256>::new_from_slice(key).expect("a key");
+    mac.update(message.as_bytes());
+    format!("{message}.{}", URL_SAFE_NO_PAD.encode(mac.finalize().into_bytes()))
+}
+
+#[tokio::test]
+async fn a_service_principal_that_was_made_later_has_the_rights_of_its_roles() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let (server, mut client, _) = serve(folder.path()).await;
+    assert_eq!(client.json("PUT", &group_path("g"), Some(json!({ "location": "eastus" }))).await.0, 201);
+    let application = client.json("POST", "/v1.0/applications", Some(json!({ "displayName": "reader" }))).await.1;
+    let (app_id, object) = (application["appId"].as_str().expect("an id"), application["id"].as_str().expect("an id"));
+    let principal = client.json("POST", "/v1.0/servicePrincipals", Some(json!({ "appId": app_id }))).await.1;
+    let secret = client.json("POST", &format!("/v1.0/applications/{object}/addPassword"), Some(json!({}))).await.1;
+    let secret = secret["secretText"].as_str().expect("a secret").to_owned();
+    let owner = client.token.clone();
+
+    assert_eq!(client.sign_in_as(app_id, "wrong").await.0, 401);
+    client.token = client.sign_in_as(app_id, &secret).await.1["access_token"].as_str().expect("a token").to_owned();
+    let (status, body) = client.json("GET", &group_path("g"), None).await;
+    assert_eq!((status, &body["error"]["code"]), (403, &json!("AuthorizationFailed")));
+    assert_eq!(client.json("GET", "/v1.0/applications", None).await.0, 403);
+
+    let reader = std::mem::replace(&mut client.token, owner);
+    let path = format!(
+        "/subscriptions/{SUBSCRIPTION}/resourceGroups/g/providers/Microsoft.Authorization/roleAssignments/{}?api-version=2022-04-01",
+        uuid::Uuid::new_v4()
+    );
+    let definition = format!(
+        "/subscriptions/{SUBSCRIPTION}/providers/Microsoft.Authorization/roleDefinitions/acdd72a7-3385-48ef-bd42-f606fba81ae7"
+    );
+    let body = json!({ "properties": { "roleDefinitionId": definition, "principalId": principal["id"] } });
+    assert_eq!(client.json("PUT", &path, Some(body)).await.0, 201);
+    client.token = reader;
+    assert_eq!(client.json("GET", &group_path("g"), None).await.0, 200);
+    assert_eq!(client.json("PUT", &group_path("g"), Some(json!({ "location": "eastus" }))).await.0, 403);
+    server.shutdown().await;
+    let stored = std::fs::read(folder.path().join("arm.redb")).expect("the store");
+    assert!(!stored.windows(secret.len()).any(|part| part == secret.as_bytes()), "the secret lies open in the store");
 }
 
 #[tokio::test]
@@ -160,6 +223,8 @@ async fn a_server_is_made_once_and_survives_a_restart() {
     assert!(!body.to_string().contains("Pa55word"), "{body}");
     assert_eq!(effects.runs.load(Ordering::SeqCst), 1);
     server.shutdown().await;
+    let stored = std::fs::read(folder.path().join("arm.redb")).expect("the store");
+    assert!(!stored.windows(8).any(|part| part == b"Pa55word"), "the password lies open in the store");
     let (server, client, effects) = serve(folder.path()).await;
     assert_eq!(client.json("GET", &server_path(), None).await.1, body);
     assert_eq!(effects.runs.load(Ordering::SeqCst), 0, "nothing was left to do");
