@@ -70,7 +70,8 @@ fn play(script: &Script, mut each: impl FnMut(Timestamp, i32, &Decision, usize))
     Ok(world.replicas())
 }
 
-fn line(now: Timestamp, from: i32, decision: &Decision, ready: usize) -> Value {
+/// One line of the timeline: what was decided at `now` with `from` replicas, `ready` of which were so.
+pub fn line(now: Timestamp, from: i32, decision: &Decision, ready: usize) -> Value {
     json!({
         "t": seconds(now),
         "from": from,

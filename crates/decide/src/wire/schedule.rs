@@ -141,6 +141,11 @@ fn cluster(input: &Input) -> Result<Cluster, InputError> {
     Ok(cluster)
 }
 
+/// An outcome in the format of the answers.
+pub fn answer(outcome: Outcome) -> Value {
+    serde_json::to_value(output(outcome)).unwrap_or_default()
+}
+
 fn output(outcome: Outcome) -> Output {
     let (mut feasible, mut scores) = (BTreeMap::new(), BTreeMap::new());
     for result in outcome.nodes {
