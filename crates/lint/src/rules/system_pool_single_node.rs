@@ -20,6 +20,6 @@ fn check(context: &Context<'_>, report: &mut Report<'_>) {
     let Some(pool) = systems.first().filter(|_| nodes < 2) else { return };
     let field = if matches!(pool.scaling, Scaling::Fixed(_)) { "count" } else { "min" };
     let price = prices::cents_a_month(&pool.vm_size, &context.platform.cluster.location);
-    let alternative = price.map(|cents| format!("a second {} costs {} a month", pool.vm_size, prices::dollars(cents)));
+    let alternative = price.map(|cents| format!("A second {} costs {} a month", pool.vm_size, prices::dollars(cents)));
     report.add_with(At::Pool(pool.name.clone(), field), format!("has {nodes} node"), alternative);
 }
