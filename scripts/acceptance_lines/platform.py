@@ -15,6 +15,7 @@ import urllib.error
 import urllib.parse
 import urllib.request
 
+from . import peers
 from .core import BIN, REPO, Failed, Skipped, until
 
 MAREA = BIN / "marea"
@@ -43,9 +44,9 @@ class Platform:
         return self.run(self.kubectl_program(), "--kubeconfig", self.kubeconfig(), *arguments, **options)
 
     def kubectl_program(self):
-        program = os.environ.get("KUBECTL") or shutil.which("kubectl")
+        program = os.environ.get("KUBECTL") or peers.program("kubectl") or shutil.which("kubectl")
         if not program:
-            raise Skipped("there is no kubectl on PATH")
+            raise Skipped("there is no kubectl on PATH; conformance/programs/build kubectl makes one")
         return program
 
     def kubeconfig(self):

@@ -8,7 +8,7 @@ import signal
 import subprocess
 import time
 
-from .core import REPO, Failed, need, until
+from .core import REPO, need, until
 from .platform import MAREA, Asker, Platform
 
 BROKEN = "registry.example/there-is-no-such-image:1"

@@ -1,13 +1,11 @@
 """The backend is any image that answers /health: a plain Flask one takes its place, by configuration only."""
 
 import json
-import pathlib
-import shutil
 import subprocess
 import sys
 import venv
 
-from .core import REPO, Skipped, need
+from .core import Skipped, need
 from .platform import Platform
 
 IMAGE = "registry.example/flask-backend"
@@ -34,6 +32,7 @@ serve(app, listen=os.environ["BIND_ADDRESS"], threads=2)
 CATALOGUE = """images:
   - image: {image}
     command: ["{python}", "{program}"]
+    paths: ["{folder}", "{interpreter}"]
 """
 
 
@@ -64,7 +63,9 @@ def line(_):
         program = platform.folder / "app.py"
         program.write_text(APPLICATION)
         platform.data.mkdir(parents=True)
-        catalogue = CATALOGUE.format(image=IMAGE, python=flask(platform.folder), program=program)
+        python = flask(platform.folder)
+        # The environment's python is a link to the one that made it, which may live outside /usr.
+        catalogue = CATALOGUE.format(image=IMAGE, python=python, program=program, folder=platform.folder, interpreter=sys.base_prefix)
         (platform.data / "images.yaml").write_text(catalogue)
         copy = platform.copy_of_repository()
         swapped(copy)
