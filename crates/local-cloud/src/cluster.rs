@@ -156,6 +156,11 @@ impl Cluster {
         self.proxies.frontends()
     }
 
+    /// Resolves when [`Cluster::frontends`] has changed.
+    pub fn frontend_changes(&self) -> watch::Receiver<Vec<Frontend>> {
+        self.proxies.changes()
+    }
+
     /// What keeps the cluster from being whole, a sentence each.
     pub fn problems(&self) -> Vec<String> {
         let left_out =

@@ -101,17 +101,11 @@ impl World {
 
     /// Load balancers get their sockets after the cluster is there.
     fn watch_services(&self, cluster: &Cluster) {
-        let mut events = cluster.client().subscribe();
+        let mut frontends = cluster.frontend_changes();
         let changed = self.changed.clone();
         tokio::spawn(async move {
-            loop {
-                match events.recv().await {
-                    Ok(event) if &*event.resource != "services" => {}
-                    Ok(_) | Err(tokio::sync::broadcast::error::RecvError::Lagged(_)) => {
-                        changed.send_modify(|count| *count += 1)
-                    }
-                    Err(tokio::sync::broadcast::error::RecvError::Closed) => return,
-                }
+            while frontends.changed().await.is_ok() {
+                changed.send_modify(|count| *count += 1);
             }
         });
     }

@@ -13,6 +13,7 @@ use kube_server::client::Client;
 use parking_lot::Mutex;
 use serde_json::json;
 use tokio::sync::broadcast::error::RecvError;
+use tokio::sync::watch;
 use tokio::task::JoinHandle;
 
 use crate::backends;
@@ -55,7 +56,7 @@ pub struct ServiceProxies {
 
 #[derive(Debug, Default)]
 struct Shared {
-    frontends: Mutex<Vec<Frontend>>,
+    frontends: watch::Sender<Vec<Frontend>>,
     problems: Mutex<Vec<String>>,
 }
 
@@ -74,7 +75,12 @@ impl ServiceProxies {
     }
 
     pub fn frontends(&self) -> Vec<Frontend> {
-        self.shared.frontends.lock().clone()
+        self.shared.frontends.borrow().clone()
+    }
+
+    /// Resolves when the load balancers' sockets have changed. After a restart they do so without any change of a Service.
+    pub fn changes(&self) -> watch::Receiver<Vec<Frontend>> {
+        self.shared.frontends.subscribe()
     }
 
     /// Sockets that this host does not let us have, one sentence each; for `marea status`.
@@ -168,7 +174,7 @@ impl Worker {
                 self.report_status(&view).await;
             }
         }
-        *self.shared.frontends.lock() = self
+        let frontends: Vec<Frontend> = self
             .balancers
             .iter()
             .map(|((service, port), (address, _))| Frontend {
@@ -177,6 +183,11 @@ impl Worker {
                 address: *address,
             })
             .collect();
+        self.shared.frontends.send_if_modified(|known| {
+            let differs = *known != frontends;
+            *known = frontends;
+            differs
+        });
         let complete = problems.is_empty();
         if shifted {
             problems.push(format!(
