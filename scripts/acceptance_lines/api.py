@@ -62,11 +62,12 @@ class Theirs:
         self.start("etcd", "--data-dir", self.folder / "etcd", "--listen-client-urls", store, "--advertise-client-urls", store,
                    "--listen-peer-urls", f"http://127.0.0.1:{peer}", "--initial-advertise-peer-urls", f"http://127.0.0.1:{peer}",
                    "--initial-cluster", f"default=http://127.0.0.1:{peer}")
-        accounts = certificates / "accounts.key"
+        accounts, public = certificates / "accounts.key", self.folder / "accounts.pub"
+        subprocess.run(["openssl", "pkey", "-in", accounts, "-pubout", "-out", public], check=True, capture_output=True)
         self.start("kube-apiserver", "--etcd-servers", store, "--bind-address", "127.0.0.1", "--secure-port", secure,
                    "--tls-cert-file", certificates / "server.pem", "--tls-private-key-file", certificates / "server.key",
                    "--client-ca-file", certificates / "ca.pem", "--cert-dir", self.folder / "certificates",
-                   "--service-account-issuer", "https://kubernetes.default.svc", "--service-account-key-file", accounts,
+                   "--service-account-issuer", "https://kubernetes.default.svc", "--service-account-key-file", public,
                    "--service-account-signing-key-file", accounts, "--service-cluster-ip-range", "10.100.0.0/16", "--authorization-mode", "RBAC")
         self.wait(secure)
 
@@ -78,8 +79,9 @@ class Theirs:
         started = time.monotonic()
         while not peers.is_ready(port):
             if any(process.poll() is not None for process in self.processes) or time.monotonic() - started > peers.READY_SECONDS:
+                tail = (self.folder / "log").read_text(errors="replace")[-600:]
                 self.close()
-                sys.exit("the genuine control plane does not get ready")
+                sys.exit(f"the genuine control plane does not get ready: {tail}")
             time.sleep(0.05)
 
     def pids(self):
@@ -108,7 +110,7 @@ def one_run(pods):
     theirs = None
     try:
         mine = load(ours, ours.folder, pods)
-        if peers.program("kube-apiserver") and peers.program("etcd"):
+        if peers.program("kube-apiserver") and peers.program("etcd") and shutil.which("openssl"):
             theirs = Theirs(ours.folder)
             return mine, load(theirs, ours.folder, pods)
         return mine, None

@@ -51,7 +51,7 @@ impl Committer {
         let (batches, waiting) = mpsc::channel();
         let writer = std::thread::Builder::new()
             .name("arm-store".to_owned())
-            .spawn(move || write_batches(&database, &seal, &waiting))?;
+            .spawn(move || write_batches(database, &open, &seal, &waiting))?;
         Ok((Committer { batches: Some(batches), writer: Some(writer) }, records))
     }
 
@@ -97,7 +97,8 @@ fn read_all(database: &Database, seal: &Seal) -> Result<Vec<Record>, Failure> {
 
 /// Writes until every sender is gone. Records that could not be written (a full disk) are kept and tried again with
 /// the next batch, so that the order on disk is the order of the engine.
-fn write_batches(database: &Database, seal: &Seal, batches: &mpsc::Receiver<Batch>) {
+fn write_batches(database: Database, open: &Opener, seal: &Seal, batches: &mpsc::Receiver<Batch>) {
+    let mut database = Some(database);
     let mut owed: Vec<Record> = Vec::new();
     while let Ok(first) = batches.recv() {
         let mut waiting = vec![first.done];
@@ -106,8 +107,8 @@ fn write_batches(database: &Database, seal: &Seal, batches: &mpsc::Receiver<Batc
             owed.extend(next.records);
             waiting.push(next.done);
         }
-        let result =
-            if owed.is_empty() { Ok(()) } else { write(database, seal, &owed).map_err(|error| error.to_string()) };
+        let result = if owed.is_empty() { Ok(()) } else { write_all(&mut database, open, seal, &owed) };
+        let result = result.map_err(|error| error.to_string());
         if result.is_ok() {
             owed.clear();
         }
@@ -116,6 +117,17 @@ fn write_batches(database: &Database, seal: &Seal, batches: &mpsc::Receiver<Batc
             let _ = done.send(result.clone());
         }
     }
+}
+
+/// With the file opened again after a failure: redb does no more once a write has failed.
+fn write_all(database: &mut Option<Database>, open: &Opener, seal: &Seal, records: &[Record]) -> Result<(), Failure> {
+    let opened = match database.take() {
+        Some(opened) => opened,
+        None => open()?,
+    };
+    write(&opened, seal, records)?;
+    *database = Some(opened);
+    Ok(())
 }
 
 fn write(database: &Database, seal: &Seal, records: &[Record]) -> Result<(), Failure> {

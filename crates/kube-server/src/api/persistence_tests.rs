@@ -10,7 +10,7 @@ use crate::client::Client;
 use crate::settings::{ServiceRange, Settings};
 
 const SEEDS: u64 = 1000;
-const COMMITS: usize = 12;
+const COMMITS: usize = 8;
 
 /// A disk over this storage, with a key that outlives it.
 fn disk(storage: &FaultyStorage, dir: &Path) -> Result<Disk, ApiError> {
@@ -35,7 +35,7 @@ fn changes(random: &mut Random, store: &mut Store, rows: &mut Objects) -> Vec<Ch
             changes.push(store.delete(&key, Precondition::None).expect("it is there"));
             continue;
         }
-        let value = "x".repeat(1 << random.below(14));
+        let value = "x".repeat(1 << random.below(12));
         let object = json!({"kind": "T", "metadata": {"name": &*key.name}, "data": {"v": value}, "n": random.next()});
         let change = store.put(key.clone(), object, Precondition::None).expect("no precondition");
         rows.insert(key, change.object.clone());
@@ -50,7 +50,7 @@ fn survive(seed: u64, image: &[u8], dir: &Path) {
     let storage = FaultyStorage::holding(image.to_vec());
     let mut opened = disk(&storage, dir).expect("it opens");
     let mut durable = rows(opened.load(0).expect("it loads"));
-    storage.cut_power_after(random.next() % 160);
+    storage.cut_power_after(random.next() % 110);
     let mut store = Store::restore(durable.clone(), 10_000);
     // What the commits that failed may have left, one upon the other.
     let mut possible = vec![];
@@ -97,7 +97,7 @@ fn nothing_acknowledged_is_lost_wherever_the_power_is_cut() {
 }
 
 #[test]
-fn a_failed_commit_leaves_nothing_behind_once_the_openedworks_again() {
+fn a_failed_commit_leaves_nothing_behind_once_the_disk_works_again() {
     let dir = tempfile::tempdir().expect("a directory");
     let storage = FaultyStorage::default();
     let mut opened = disk(&storage, dir.path()).expect("it opens");
@@ -135,7 +135,7 @@ fn map(name: &str, bytes: usize) -> Value {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_full_openedrefuses_writers_serves_readers_and_ends_with_the_shortage() {
+async fn a_full_disk_refuses_writers_serves_readers_and_ends_with_the_shortage() {
     let dir = tempfile::tempdir().expect("a directory");
     let storage = FaultyStorage::default();
     let api = Api::on(settings(None), Some(disk(&storage, dir.path()).expect("it opens"))).expect("it starts");
