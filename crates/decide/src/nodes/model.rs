@@ -200,6 +200,8 @@ pub struct Deletion {
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Decision {
+    /// Sizes count on the deletions of instances that never became nodes (`Unregistered`, `CreationFailed`), which the
+    /// caller therefore starts first.
     pub scale_ups: Vec<ScaleUp>,
     pub scale_downs: Vec<ScaleDown>,
     /// Every node without need at present; upstream taints them

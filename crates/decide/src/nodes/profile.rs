@@ -109,6 +109,24 @@ impl Profile {
         Ok(profile)
     }
 
+    /// The same from JSON values: besides text, as AKS asks for, plain booleans and numbers are understood.
+    ///
+    /// # Errors
+    /// As [`Profile::parse`].
+    pub fn from_values(values: &BTreeMap<String, Value>) -> Result<Profile, ProfileError> {
+        let mut entries = BTreeMap::new();
+        for (key, value) in values {
+            let text = match value {
+                Value::String(text) => text.clone(),
+                Value::Bool(flag) => flag.to_string(),
+                Value::Number(number) => number.to_string(),
+                other => return Err(ProfileError { key: key.clone(), message: format!("{other} is not a text") }),
+            };
+            entries.insert(key.as_str(), text);
+        }
+        Profile::parse(entries.iter().map(|(key, text)| (*key, text.as_str())))
+    }
+
     fn set(&mut self, key: &str, text: &str) -> Result<(), String> {
         match key {
             "scan-interval" => self.scan_interval = positive(text)?,
@@ -185,21 +203,9 @@ impl Serialize for Profile {
 }
 
 impl<'de> Deserialize<'de> for Profile {
-    /// Besides text, as AKS asks for, plain booleans and numbers are understood.
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Profile, D::Error> {
-        let raw = BTreeMap::<String, Value>::deserialize(deserializer)?;
-        let mut entries = BTreeMap::new();
-        for (key, value) in raw {
-            let text = match value {
-                Value::String(text) => text,
-                Value::Bool(flag) => flag.to_string(),
-                Value::Number(number) => number.to_string(),
-                other => return Err(serde::de::Error::custom(format!("{key}: {other} is not a text"))),
-            };
-            entries.insert(key, text);
-        }
-        let pairs = entries.iter().map(|(key, text)| (key.as_str(), text.as_str()));
-        Profile::parse(pairs).map_err(serde::de::Error::custom)
+        let values = BTreeMap::<String, Value>::deserialize(deserializer)?;
+        Profile::from_values(&values).map_err(serde::de::Error::custom)
     }
 }
 
@@ -228,7 +234,7 @@ fn positive(text: &str) -> Result<Millis, String> {
     if span.0 > 0 { Ok(span) } else { Err(format!("`{text}` must be longer than nothing")) }
 }
 
-/// `10s`, `1m30s`, `2h`, `500ms`, `0`.
+/// `10s`, `1m30s`, `1.5h`, `500ms`, `0`, as Go writes durations; less than a millisecond is not kept.
 pub(super) fn duration(text: &str) -> Result<Millis, String> {
     let bad = || format!("`{text}` is not a duration such as 10s, 1m30s or 2h");
     if text == "0" {
@@ -239,19 +245,24 @@ pub(super) fn duration(text: &str) -> Result<Millis, String> {
         return Err(bad());
     }
     while !rest.is_empty() {
-        let digits = rest.bytes().take_while(u8::is_ascii_digit).count();
-        let number: i64 = rest[..digits].parse().map_err(|_| bad())?;
+        let digits = rest.bytes().take_while(|byte| byte.is_ascii_digit() || *byte == b'.').count();
+        let number: f64 = rest[..digits].parse().map_err(|_| bad())?;
         rest = &rest[digits..];
         let letters = rest.bytes().take_while(u8::is_ascii_alphabetic).count();
         let unit = match &rest[..letters] {
-            "ms" => 1,
-            "s" => 1000,
-            "m" => 60_000,
-            "h" => 3_600_000,
+            "ms" => 1.0,
+            "s" => 1000.0,
+            "m" => 60_000.0,
+            "h" => 3_600_000.0,
             _ => return Err(bad()),
         };
         rest = &rest[letters..];
-        total = number.checked_mul(unit).and_then(|part| total.checked_add(part)).ok_or_else(bad)?;
+        let part = number * unit;
+        // A hundred years are enough, and keep every sum within range.
+        if part > 3.2e12 {
+            return Err(bad());
+        }
+        total = total.checked_add(part as i64).ok_or_else(bad)?;
     }
     Ok(Millis(total))
 }
@@ -292,6 +303,11 @@ mod tests {
         check(r#"{"expander": "cheapest"}"#, Err("expander: `cheapest` is none of"));
         check(r#"{"scan_interval": "10s"}"#, Err("scan_interval: unknown setting"));
         check(r#"{"scan-interval": "10"}"#, Err("is not a duration"));
+        check(r#"{"scan-interval": "1.5m"}"#, Ok(|p| p.scan_interval == Millis(90_000)));
+        check(r#"{"scan-interval": "-10s"}"#, Err("is not a duration"));
+        check(r#"{"scan-interval": "1.2.3s"}"#, Err("is not a duration"));
+        check(r#"{"scan-interval": "99999999h"}"#, Err("is not a duration"));
+        check(r#"{"scan-interval": null}"#, Err("null is not a text"));
         check(r#"{"scan-interval": "0s"}"#, Err("longer than nothing"));
         check(r#"{"scale-down-utilization-threshold": "1.5"}"#, Err("not within 0 and 1"));
     }

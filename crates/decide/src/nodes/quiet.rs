@@ -13,7 +13,7 @@ use super::scale_down::cooldowns;
 use super::scale_up;
 
 /// Later than every instant that matters, when nothing at all is waited for.
-const NEVER: Timestamp = Timestamp(i64::MAX);
+pub(super) const NEVER: Timestamp = Timestamp(i64::MAX);
 /// For comparisons that turn only after their instant.
 const JUST_AFTER: Millis = Millis(1);
 

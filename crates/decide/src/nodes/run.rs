@@ -35,12 +35,12 @@ pub fn decide_on(profile: &Profile, snapshot: &Snapshot, memory: &mut Memory, cl
     let before = memory.clone();
     let mut world = World::new(snapshot, memory, cluster);
     forget_finished(&world, memory);
-    let health = assess(profile, &world, memory);
-    let mut decision =
-        Decision { scale_downs: delete_unregistered(&world, &health, profile), ..Decision::default() };
+    let mut health = assess(profile, &world, memory);
+    let mut decision = Decision::default();
+    delete_unregistered(&mut world, &health, profile, &mut decision.scale_downs);
     let mut reasons = health_reasons(snapshot, memory, &health);
     if cluster_is_healthy(profile, &world) {
-        decision.scale_downs = delete_failed(&world, &health, profile, decision.scale_downs);
+        delete_failed(&mut world, &mut health, profile, &mut decision.scale_downs);
         scale(profile, &mut world, memory, &health, &mut decision, &mut reasons);
     } else {
         decision.unhealthy = true;
@@ -54,7 +54,13 @@ pub fn decide_on(profile: &Profile, snapshot: &Snapshot, memory: &mut Memory, cl
     decision
 }
 
-fn schedule_next(profile: &Profile, snapshot: &Snapshot, before: &Memory, memory: &mut Memory, decision: &mut Decision) {
+fn schedule_next(
+    profile: &Profile,
+    snapshot: &Snapshot,
+    before: &Memory,
+    memory: &mut Memory,
+    decision: &mut Decision,
+) {
     let now = snapshot.now;
     let productive = memory.last_scale_up == Some(now) && before.last_scale_up != Some(now)
         || memory.last_delete == Some(now) && before.last_delete != Some(now)
@@ -76,7 +82,7 @@ fn scale(
     reasons: &mut Reasons,
 ) {
     let not_started = add_upcoming(world, memory, health);
-    let pods = scale_up::pods_to_help(world, memory);
+    let pods = scale_up::pods_to_help(profile, world, memory);
     let up = scale_up::scale_up(profile, world, health, memory, pods, reasons);
     (decision.scale_ups, decision.not_helped) = (up.scale_ups, up.not_helped);
     let down = scale_down::scale_down(profile, world, memory, &not_started, up.waits_for_more, reasons);
@@ -109,19 +115,22 @@ fn add_upcoming(world: &mut World<'_>, memory: &Memory, health: &[GroupHealth]) 
 /// As `ScaleUpToNodeGroupMinSize`, which AKS has switched on.
 fn enforce_minimum(
     profile: &Profile,
-    world: &World<'_>,
+    world: &mut World<'_>,
     memory: &mut Memory,
     health: &[GroupHealth],
     decision: &mut Decision,
 ) {
-    for (group, health) in world.snapshot.groups.iter().zip(health) {
-        let grown = decision.scale_ups.iter().find(|up| up.group == group.name).map(|up| up.to);
-        let (from, to) = (grown.unwrap_or(group.target_size), group.min);
+    let grown = !decision.scale_ups.is_empty();
+    for (index, group) in world.snapshot.groups.iter().enumerate() {
+        let (from, to) = (world.sizes[index], group.min);
+        // A scale-up in this loop has the targets looked up again.
+        let target = if grown { from } else { health[index].target };
+        let health = GroupHealth { target, ..health[index].clone() };
         let healthy = health.is_healthy(profile, scale_up::requested(memory, &group.name));
         if from >= to || !healthy || is_backed_off(memory, &group.name, world.snapshot.now) {
             continue;
         }
-        scale_up::request(profile, world, memory, &group.name, to - from);
+        scale_up::request(profile, world, memory, index, to);
         decision.scale_ups.push(ScaleUp { group: group.name.clone(), from, to, pods: Vec::new() });
     }
 }

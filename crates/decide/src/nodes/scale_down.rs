@@ -110,7 +110,7 @@ fn delete(
     for candidate in empty.into_iter().chain(draining) {
         let count = gone.entry(candidate.group).or_default();
         *count += 1;
-        let from = world.snapshot.groups[candidate.group].target_size - *count + 1;
+        let from = world.sizes[candidate.group] - *count + 1;
         outcome.scale_downs.push(start(profile, world, memory, candidate, from));
     }
     if !outcome.scale_downs.is_empty() {
@@ -140,7 +140,8 @@ impl Sizes {
     fn new(world: &World<'_>, memory: &Memory) -> Sizes {
         let in_progress =
             |name: &str| memory.deleting.values().filter(|deletion| deletion.group == name).count() as i32;
-        Sizes(world.snapshot.groups.iter().map(|group| group.target_size - in_progress(&group.name)).collect())
+        let groups = world.snapshot.groups.iter().zip(&world.sizes);
+        Sizes(groups.map(|(group, size)| size - in_progress(&group.name)).collect())
     }
 
     fn take(&mut self, world: &World<'_>, group: usize) -> bool {
@@ -183,63 +184,58 @@ fn start(profile: &Profile, world: &World<'_>, memory: &mut Memory, candidate: &
 }
 
 /// Instances that never became nodes in time, as far as the groups' minimum allows.
-pub(super) fn delete_unregistered(world: &World<'_>, health: &[GroupHealth], profile: &Profile) -> Vec<ScaleDown> {
-    let mut deletions = Vec::new();
-    for (index, health) in health.iter().enumerate() {
-        let group = &world.snapshot.groups[index];
-        let spare = usize::try_from(group.target_size - group.min).unwrap_or(0);
-        let names = health.long_unregistered.iter().take(spare);
-        deletions.extend(names.map(|name| instance_deletion(world, index, name, ScaleDownReason::Unregistered, profile)));
-    }
-    in_sequence(deletions)
-}
-
-/// Instances that the cloud could not create; AKS's provider refuses to go below the minimum for them too.
-pub(super) fn delete_failed(
-    world: &World<'_>,
+pub(super) fn delete_unregistered(
+    world: &mut World<'_>,
     health: &[GroupHealth],
     profile: &Profile,
-    before: Vec<ScaleDown>,
-) -> Vec<ScaleDown> {
-    let mut deletions = before;
+    deletions: &mut Vec<ScaleDown>,
+) {
     for (index, health) in health.iter().enumerate() {
-        let names = health.failed.iter();
-        deletions
-            .extend(names.map(|name| instance_deletion(world, index, name, ScaleDownReason::CreationFailed, profile)));
+        let spare = usize::try_from(world.sizes[index] - world.snapshot.groups[index].min).unwrap_or(0);
+        for name in health.long_unregistered.iter().take(spare) {
+            deletions.push(delete_instance(world, index, name, ScaleDownReason::Unregistered, profile));
+        }
     }
-    in_sequence(deletions)
 }
 
-fn instance_deletion(
-    world: &World<'_>,
-    group: usize,
+/// Instances that the cloud could not create. Azure's provider refuses where the group is at its minimum, and does not
+/// look at it otherwise.
+pub(super) fn delete_failed(
+    world: &mut World<'_>,
+    health: &mut [GroupHealth],
+    profile: &Profile,
+    deletions: &mut Vec<ScaleDown>,
+) {
+    for (index, health) in health.iter_mut().enumerate() {
+        if world.sizes[index] <= world.snapshot.groups[index].min {
+            continue;
+        }
+        for name in &health.failed {
+            deletions.push(delete_instance(world, index, name, ScaleDownReason::CreationFailed, profile));
+            health.target -= 1;
+        }
+    }
+}
+
+fn delete_instance(
+    world: &mut World<'_>,
+    index: usize,
     name: &str,
     reason: ScaleDownReason,
     profile: &Profile,
 ) -> ScaleDown {
-    let group = &world.snapshot.groups[group];
+    let from = world.sizes[index];
+    world.sizes[index] -= 1;
     ScaleDown {
-        group: group.name.clone(),
+        group: world.snapshot.groups[index].name.clone(),
         node: name.to_owned(),
-        from: group.target_size,
-        to: group.target_size,
+        from,
+        to: from - 1,
         reason,
         evict: Vec::new(),
         evict_daemons: Vec::new(),
         grace_seconds: profile.max_graceful_termination.0 / 1000,
     }
-}
-
-/// Sizes from one deletion of a group to the next.
-fn in_sequence(mut deletions: Vec<ScaleDown>) -> Vec<ScaleDown> {
-    let mut gone: BTreeMap<String, i32> = BTreeMap::new();
-    for deletion in &mut deletions {
-        let size = gone.entry(deletion.group.clone()).or_insert(deletion.from);
-        deletion.from = *size;
-        *size -= 1;
-        deletion.to = *size;
-    }
-    deletions
 }
 
 /// Forgets deletions that the cloud has accepted: from then on the target size says it.

@@ -2,6 +2,7 @@
 //!
 //! After `core/scaleup/orchestrator` and `core/podlistprocessor` of cluster-autoscaler 1.36.1.
 
+use std::cmp::Reverse;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
@@ -33,7 +34,7 @@ pub(super) struct Outcome {
 
 /// The pods that the scheduler gave up on and that fit neither on the nodes that are there nor on those to come. Those
 /// that do fit are put there, so that scale-down leaves them their room.
-pub(super) fn pods_to_help(world: &mut World<'_>, memory: &mut Memory) -> Vec<Arc<PodView>> {
+pub(super) fn pods_to_help(profile: &Profile, world: &mut World<'_>, memory: &mut Memory) -> Vec<Arc<PodView>> {
     let snapshot = world.snapshot;
     let mut pods: Vec<Arc<PodView>> = snapshot.pods.iter().filter(|pod| waits_for_a_node(pod)).cloned().collect();
     // Pods on nodes that are being drained will need a place in a moment.
@@ -41,7 +42,11 @@ pub(super) fn pods_to_help(world: &mut World<'_>, memory: &mut Memory) -> Vec<Ar
         let moving = world.cluster.pods_on(node).filter(|pod| pod.deleting.is_none());
         pods.extend(moving.filter(|pod| !pod.is_mirror() && !pod.is_owned_by("DaemonSet")).map(template::unbound));
     }
-    let order = |pod: &Arc<PodView>| (std::cmp::Reverse(world.cluster.priority(pod)), pod.created, pod.key());
+    // Among pods of one priority upstream has no order. Where many compete for few places that mostly leaves a pod over
+    // which counts already, so those that do not yet come first; the rest is as good as drawn.
+    let order = |pod: &Arc<PodView>| {
+        Reverse((world.cluster.priority(pod), pod.created + delay(profile, pod), scattered(pod), pod.key()))
+    };
     pods.sort_by_cached_key(order);
     let mut hints = std::mem::take(&mut memory.pending_hints);
     let mut hopeless = Alike::default();
@@ -57,7 +62,16 @@ pub(super) fn pods_to_help(world: &mut World<'_>, memory: &mut Memory) -> Vec<Ar
     });
     hints.drop_old();
     memory.pending_hints = hints;
+    // Those that are left are helped from the oldest on.
+    let order = |pod: &Arc<PodView>| (Reverse(world.cluster.priority(pod)), pod.created, pod.key());
+    pods.sort_by_cached_key(order);
     pods
+}
+
+/// A number that has nothing to do with anything else about the pod (FNV-1a of its name).
+fn scattered(pod: &PodView) -> u64 {
+    let bytes = pod.namespace.bytes().chain([b'/']).chain(pod.name.bytes());
+    bytes.fold(0xCBF2_9CE4_8422_2325, |hash, byte| (hash ^ u64::from(byte)).wrapping_mul(0x0100_0000_01B3))
 }
 
 fn waits_for_a_node(pod: &PodView) -> bool {
@@ -193,7 +207,7 @@ impl<'p> Plan<'p> {
                 Some("not ready for scale-up")
             } else if is_backed_off(memory, &group.name, now) {
                 Some("in backoff after failed scale-up")
-            } else if group.target_size >= group.max {
+            } else if world.sizes[index] >= group.max {
                 Some("max node group size reached")
             } else {
                 None
@@ -221,8 +235,9 @@ impl<'p> Plan<'p> {
                 continue;
             }
             let group = &snapshot.groups[index];
-            let room = |index: &usize| snapshot.groups[*index].max - snapshot.groups[*index].target_size;
-            let limit = room(&index) + self.similar_to(world, index).iter().map(room).sum::<i32>();
+            let similar = self.similar_to(world, index);
+            let room = |index: usize| snapshot.groups[index].max - world.sizes[index];
+            let limit = room(index) + similar.into_iter().map(room).sum::<i32>();
             let (nodes, pods) = estimate(world, index, pods, limit);
             if nodes > 0 && !pods.is_empty() {
                 let option = GrowthOption { group: index, nodes, pods };
@@ -270,7 +285,7 @@ impl<'p> Plan<'p> {
             .collect()
     }
 
-    fn execute(&mut self, world: &World<'_>, memory: &mut Memory, outcome: &mut Outcome, reasons: &mut Reasons) {
+    fn execute(&mut self, world: &mut World<'_>, memory: &mut Memory, outcome: &mut Outcome, reasons: &mut Reasons) {
         let groups = &world.snapshot.groups;
         let Some(chosen) = choose(self.profile.expander, &self.options, groups, memory) else { return };
         let option = &self.options[chosen];
@@ -279,14 +294,14 @@ impl<'p> Plan<'p> {
         reasons.push(Reason::new("nodes.scale-up.expander", text));
         let mut members = vec![option.group];
         members.extend(self.similar_to(world, option.group));
-        let sizes = balance(members.iter().map(|i| (groups[*i].target_size, groups[*i].max)).collect(), option.nodes);
-        let pods: Vec<PodKey> = option.pods.iter().map(|pod| pod.key()).collect();
+        let sizes = balance(members.iter().map(|i| (world.sizes[*i], groups[*i].max)).collect(), option.nodes);
+        let mut pods: Vec<PodKey> = option.pods.iter().map(|pod| pod.key()).collect();
+        pods.sort_unstable();
         for (index, to) in members.into_iter().zip(sizes) {
-            let group = &groups[index];
-            if to > group.target_size {
-                request(self.profile, world, memory, &group.name, to - group.target_size);
-                let from = group.target_size;
-                outcome.scale_ups.push(ScaleUp { group: group.name.clone(), from, to, pods: pods.clone() });
+            let (group, from) = (&groups[index].name, world.sizes[index]);
+            if to > from {
+                request(self.profile, world, memory, index, to);
+                outcome.scale_ups.push(ScaleUp { group: group.clone(), from, to, pods: pods.clone() });
             }
         }
     }
@@ -324,14 +339,16 @@ pub(super) fn requested(memory: &Memory, group: &str) -> i32 {
     memory.scale_up_requests.get(group).map_or(0, |request| request.increase)
 }
 
-/// Registers what the cloud is asked for.
-pub(super) fn request(profile: &Profile, world: &World<'_>, memory: &mut Memory, group: &str, increase: i32) {
+/// Registers that the cloud is asked for so many nodes.
+pub(super) fn request(profile: &Profile, world: &mut World<'_>, memory: &mut Memory, index: usize, to: i32) {
     let now = world.snapshot.now;
     let fresh = ScaleUpRequest { increase: 0, at: now, expected: now };
-    let request = memory.scale_up_requests.entry(group.to_owned()).or_insert(fresh);
-    request.increase += increase;
+    let name = &world.snapshot.groups[index].name;
+    let request = memory.scale_up_requests.entry(name.clone()).or_insert(fresh);
+    request.increase += to - world.sizes[index];
     request.at = now;
     request.expected = now + profile.max_node_provision_time;
+    world.sizes[index] = to;
     memory.last_scale_up = Some(now);
 }
 

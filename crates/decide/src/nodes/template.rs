@@ -42,13 +42,8 @@ const TOLERATED_BY_DAEMONS: [&str; 6] = [
 /// node of the group already.
 pub(super) fn add(world: &mut World<'_>, index: usize, name: &str) {
     let view = node(&world.snapshot.groups[index], name);
-    let mut pods: Vec<PodView> = world
-        .snapshot
-        .daemon_sets
-        .iter()
-        .filter(|pod| runs_on(pod, &view))
-        .map(|pod| named(pod, name))
-        .collect();
+    let mut pods: Vec<PodView> =
+        world.snapshot.daemon_sets.iter().filter(|pod| runs_on(pod, &view)).map(|pod| named(pod, name)).collect();
     pods.extend(static_pods(world, index).iter().map(|pod| named(pod, name)));
     world.add_node(view);
     for pod in pods {
@@ -62,9 +57,8 @@ fn named(pod: &PodView, node: &str) -> PodView {
 
 /// Upstream takes the first good node of a group as its template, and leaves the mirror pods on it.
 fn static_pods(world: &World<'_>, index: usize) -> Vec<Arc<PodView>> {
-    let good = |node: &&&Arc<NodeView>| {
-        node.ready && !node.unschedulable && !world.leaving.contains(node.name.as_str())
-    };
+    let good =
+        |node: &&&Arc<NodeView>| node.ready && !node.unschedulable && !world.leaving.contains(node.name.as_str());
     let Some(example) = world.nodes_of(index).iter().find(good) else { return Vec::new() };
     world.cluster.pods_on(&example.name).filter(|pod| pod.is_mirror()).map(Arc::clone).collect()
 }

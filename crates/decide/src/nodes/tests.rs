@@ -2,10 +2,12 @@ use std::sync::Arc;
 
 use units::{Bytes, Millicores, Millis, Timestamp};
 
+use super::world::cluster_of;
 use super::{
     Decision, GroupView, InstanceError, InstanceState, InstanceView, Memory, Profile, ScaleDownReason, Snapshot,
-    Surroundings, decide,
+    Surroundings, decide, decide_on,
 };
+use crate::scheduling::Cluster;
 use crate::scheduling::view::{NodeView, OwnerView, PodView};
 
 const START: Timestamp = Timestamp::from_secs(100_000);
@@ -225,4 +227,95 @@ fn a_bulk_of_empty_nodes_goes_at_once_up_to_the_limit() {
     let mut world = World::new(vec![group("g", &names)], &names, Vec::new());
     world.at(0);
     assert_eq!(world.at(601).scale_downs.len(), 10);
+}
+
+/// What is on every node, for a comparison that does not mind the order in which it came there.
+fn contents(cluster: &Cluster) -> Vec<(Arc<NodeView>, Vec<(String, Option<String>)>)> {
+    let names: Vec<String> = cluster.node_names().map(str::to_owned).collect();
+    names
+        .iter()
+        .map(|name| {
+            let mut pods: Vec<_> = cluster.pods_on(name).map(|pod| (pod.key().to_string(), pod.node.clone())).collect();
+            pods.sort();
+            (Arc::clone(cluster.node(name).unwrap()), pods)
+        })
+        .collect()
+}
+
+#[test]
+fn a_kept_cluster_decides_the_same_and_is_left_as_it_was() {
+    let names = ["n0", "n1", "n2", "n3", "n4"];
+    let mut pods = pending(4, 1500);
+    pods.push(PodView { nominated_node: Some("n1".into()), ..pod("nominated", 500, None) });
+    pods.push(PodView { priority: Some(-100), ..pod("cheap", 300, Some("n2")) });
+    pods.extend(names.iter().take(3).map(|name| pod(&format!("on-{name}"), 400, Some(name))));
+    let mut world = World::new(vec![group("g", &names), group("h", &[])], &names, pods);
+    world.profile.scale_down_delay_after_add = Millis::ZERO;
+    world.snapshot.groups[0].instances[4].state = InstanceState::Deleting;
+    let mut cluster = cluster_of(&world.snapshot);
+    let before = contents(&cluster);
+    let mut memory = world.memory.clone();
+    for seconds in [0, 10, 20, 700, 710] {
+        let decision = world.at(seconds);
+        let mut shown = world.snapshot.clone();
+        shown.pods.retain(|pod| pod.node.is_none() || pod.priority.is_some());
+        assert_eq!(decide_on(&world.profile, &shown, &mut memory, &mut cluster), decision, "after {seconds} s");
+        assert_eq!(memory, world.memory);
+        assert_eq!(contents(&cluster), before);
+    }
+}
+
+#[test]
+fn only_pods_that_are_there_are_evicted() {
+    // The pods of n0 move to n1 in thought, and with n1's own to n2.
+    let names = ["n0", "n1", "n2"];
+    let on = |name: &str, cpu| pod(&format!("on-{name}"), cpu, Some(name));
+    let mut world = World::new(vec![group("g", &names)], &names, vec![on("n0", 100), on("n1", 200), on("n2", 300)]);
+    world.profile.max_empty_bulk_delete = 5;
+    world.at(0);
+    let decision = world.at(601);
+    for down in &decision.scale_downs {
+        let own: Vec<String> = down.evict.iter().map(ToString::to_string).collect();
+        assert_eq!(own, [format!("d/on-{}", down.node)]);
+    }
+    assert_eq!(decision.scale_downs.len(), 1);
+}
+
+#[test]
+fn room_that_is_needed_in_thought_does_not_make_a_node_busy() {
+    // Both are half empty; once the pods of n0 are on n1 in thought, n1 is too full to go but was eligible all the same.
+    let names = ["n0", "n1", "n2"];
+    let on = |name: &str| pod(&format!("on-{name}"), 900, Some(name));
+    let mut world = World::new(vec![group("g", &names)], &names, vec![on("n0"), on("n1"), on("n2")]);
+    let decision = world.at(0);
+    assert_eq!(decision.unneeded.len(), 1, "{decision:?}");
+    let reasons: Vec<&str> = decision.report.reasons.iter().map(|reason| reason.text.as_str()).collect();
+    assert!(reasons.iter().all(|text| !text.contains("is requested to")), "{reasons:?}");
+}
+
+#[test]
+fn a_loop_that_can_change_nothing_says_until_when() {
+    let mut world = World::new(vec![group("g", &["n0"])], &["n0"], Vec::new());
+    assert_eq!(world.at(0).quiet_until, None, "the node was found without need just now");
+    assert_eq!(world.at(10).quiet_until, None, "the time between two loops was learnt just now");
+    assert_eq!(world.at(20).quiet_until, Some(START + Millis::from_secs(600) + Millis(1)));
+    world.group(0).min = 1;
+    world.at(30);
+    assert_eq!(world.at(40).quiet_until, Some(super::quiet::NEVER));
+}
+
+#[test]
+fn instances_that_go_make_room_for_a_scale_up_in_the_same_loop() {
+    let mut world = World::new(vec![group("g", &[])], &[], pending(1, 900));
+    world.group(0).max = 1;
+    world.check(0, &[("g", 1)], &[]);
+    world.group(0).target_size = 1;
+    world.group(0).instances = vec![InstanceView { name: "g-0".into(), state: InstanceState::Creating, error: None }];
+    world.at(10);
+    // The request fails after 15 minutes, and the back-off is over when the instance goes.
+    world.memory.backoffs.clear();
+    world.memory.scale_up_requests.clear();
+    let decision = world.at(911);
+    assert_eq!((decision.scale_downs[0].from, decision.scale_downs[0].to), (1, 0));
+    assert_eq!((decision.scale_ups[0].from, decision.scale_ups[0].to), (0, 1));
 }

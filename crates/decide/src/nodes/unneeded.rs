@@ -112,7 +112,7 @@ fn candidates(
         if not_started.contains(*name) || world.leaving.contains(name) {
             continue;
         }
-        if groups[group].target_size <= groups[group].min {
+        if world.sizes[group] <= groups[group].min {
             continue;
         }
         match eligibility(profile, world, memory, node, terminating) {

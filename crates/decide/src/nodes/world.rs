@@ -13,7 +13,10 @@ use crate::scheduling::{Cluster, first_fit, first_fit_among};
 /// How one change is taken back.
 enum Undo {
     /// A pod was put somewhere; the view that was known of it before, where it waited for room already.
-    Put { key: PodKey, before: Option<Arc<PodView>> },
+    Put {
+        key: PodKey,
+        before: Option<Arc<PodView>>,
+    },
     Taken {
         pod: Arc<PodView>,
         node: String,
@@ -31,6 +34,8 @@ pub(super) struct World<'a> {
     groups: BTreeMap<&'a str, usize>,
     /// By group: its registered nodes.
     members: Vec<Vec<&'a Arc<NodeView>>>,
+    /// By group: the size that the cloud is asked for, as this loop changes it on the way.
+    pub(super) sizes: Vec<i32>,
     /// Nodes on their way out, which take no pods.
     pub(super) leaving: BTreeSet<&'a str>,
     /// Where the next search for a node starts, so that pods spread as in upstream's round-robin.
@@ -61,8 +66,9 @@ impl<'a> World<'a> {
                 leaving.insert(name);
             }
         }
-        let mut world =
-            World { snapshot, cluster, nodes, groups, members, leaving, rotation: 0, undo: Vec::new() };
+        let sizes = snapshot.groups.iter().map(|group| group.target_size).collect();
+        let undo = Vec::new();
+        let mut world = World { snapshot, cluster, nodes, groups, members, sizes, leaving, rotation: 0, undo };
         world.adapt();
         world
     }

@@ -1,5 +1,6 @@
 //! `marea decide nodes`: the timeline of the node pools.
 
+mod amounts;
 mod input;
 mod world;
 

@@ -1,6 +1,9 @@
+use proptest::prelude::*;
 use serde_json::{Value, json};
 
-use super::run;
+use super::super::input::strict;
+use super::input::{Input, Plan};
+use super::{run, world};
 
 /// Compares the lines without their reports, which only must not be empty.
 fn check(document: &Value, expected: &[Value]) {
@@ -77,8 +80,9 @@ fn nodes_without_need_go_after_their_time_and_not_below_the_minimum() {
     check(
         &json!({"groups": [group("backend", 1, 5, 3)], "duration": 1000}),
         &[
-            json!({"t": 610, "group": "backend", "from": 3, "to": 2, "node": "backend-0", "reason": "Empty"}),
-            json!({"t": 610, "group": "backend", "from": 2, "to": 1, "node": "backend-1", "reason": "Empty"}),
+            // The first loop comes after one scan interval, and the time must be over, not just up.
+            json!({"t": 620, "group": "backend", "from": 3, "to": 2, "node": "backend-0", "reason": "Empty"}),
+            json!({"t": 620, "group": "backend", "from": 2, "to": 1, "node": "backend-1", "reason": "Empty"}),
             json!({"t": 1000, "sizes": {"backend": 1}, "pending": []}),
         ],
     );
@@ -91,8 +95,8 @@ fn nodes_with_pods_go_one_at_a_time_and_their_pods_move() {
                 "profile": {"scale-down-unneeded-time": "1m"},
                 "events": [{"t": 0, "add": pods(0..3, "300m")}]}),
         &[
-            json!({"t": 70, "group": "backend", "from": 3, "to": 2, "node": "backend-0", "reason": "Underutilized"}),
-            json!({"t": 80, "group": "backend", "from": 2, "to": 1, "node": "backend-1", "reason": "Underutilized"}),
+            json!({"t": 80, "group": "backend", "from": 3, "to": 2, "node": "backend-0", "reason": "Underutilized"}),
+            json!({"t": 90, "group": "backend", "from": 2, "to": 1, "node": "backend-1", "reason": "Underutilized"}),
             json!({"t": 700, "sizes": {"backend": 1}, "pending": []}),
         ],
     );
@@ -136,8 +140,7 @@ fn a_failed_node_gives_up_its_pods_and_goes_after_the_unready_time() {
                 "events": [{"t": 0, "add": pods(0..2, "1500m")}, {"t": 100, "fail": "backend-0"}]}),
         &[
             json!({"t": 410, "group": "backend", "from": 2, "to": 3, "for": ["default/web-1"]}),
-            // For 15 minutes after its creation a node that is not ready counts as starting, not as unready.
-            json!({"t": 1090, "group": "backend", "from": 3, "to": 2, "node": "backend-0", "reason": "Unready"}),
+            json!({"t": 590, "group": "backend", "from": 3, "to": 2, "node": "backend-0", "reason": "Unready"}),
             json!({"t": 2000, "sizes": {"backend": 2}, "pending": []}),
         ],
     );
@@ -179,7 +182,7 @@ fn groups_below_their_minimum_are_raised() {
     check(
         &json!({"groups": [group("backend", 2, 5, 1)], "duration": 100, "nodeBoot": 30}),
         &[
-            json!({"t": 0, "group": "backend", "from": 1, "to": 2, "for": []}),
+            json!({"t": 10, "group": "backend", "from": 1, "to": 2, "for": []}),
             json!({"t": 100, "sizes": {"backend": 2}, "pending": []}),
         ],
     );
@@ -221,9 +224,169 @@ fn refuses_documents_that_contradict_themselves() {
         (json!({"groups": [], "duration": -1}), "duration: -1 is not a number of seconds of 0 or more"),
         (
             json!({"groups": [], "duration": 1, "profile": {"scan-intervall": "1s"}}),
-            "profile: scan-intervall: unknown setting of the cluster autoscaler's profile",
+            "profile.scan-intervall: unknown setting of the cluster autoscaler's profile",
+        ),
+        (
+            json!({"groups": [], "duration": 1, "profile": {"scale-down-unneeded-time": "ten"}}),
+            "profile.scale-down-unneeded-time: `ten` is not a duration such as 10s, 1m30s or 2h",
+        ),
+        (json!({"groups": [group("a", -1, 1, 0)], "duration": 1}), "groups[0].max: min -1 and max 1 are no range"),
+        (json!({"groups": [group("a", 0, 1_000_000, 0)], "duration": 1}), "groups[0].max: 1000000 is more than 100000"),
+        (json!({"groups": [group("", 0, 1, 0)], "duration": 1}), "groups[0].name: a group needs a name"),
+        (
+            json!({"groups": [], "duration": 9, "events": [{"t": 5}, {"t": 3}]}),
+            "events[1].t: 3 comes before the event above it, at 5",
+        ),
+        (
+            json!({"groups": [], "duration": 9, "events": [{"t": 5, "remove": ["a/b"]}]}),
+            "events[0].remove[0]: `a/b` was never added",
+        ),
+        (
+            json!({"groups": [], "duration": 9, "events": [{"t": 5, "remove": ["b"]}]}),
+            "events[0].remove[0]: `b` is not namespace/name",
+        ),
+        (
+            json!({"groups": [group("a", 0, 1, 1)], "duration": 9, "events": [{"t": 5, "fail": "b-0"}]}),
+            "events[0].fail: `b-0` is no node of a group: nodes are named <group>-<number>",
+        ),
+        (
+            json!({"groups": [], "duration": 9, "events": [{"t": 0, "add": [pod("x", "1"), pod("x", "1")]}]}),
+            "events[0].add[1].metadata.name: `default/x` is there already",
+        ),
+        (
+            json!({"groups": [], "duration": 9, "events": [{"t": 0, "add": [pod("x", "1")]}, {"t": 1, "add": [pod("x", "1")]}]}),
+            "events[1].add[0].metadata.name: `default/x` is there already",
+        ),
+        (
+            json!({"groups": [], "duration": 9, "events": [{"t": 0, "add": [pod("x", "-1")]}]}),
+            "events[0].add[0].spec.containers[0].resources.requests.cpu: `-1` is less than nothing",
+        ),
+        (
+            json!({"groups": [], "duration": 9, "events": [{"t": 0, "add": [pod("x", "much")]}]}),
+            "events[0].add[0].spec.containers[0].resources.requests.cpu: `much` is not a quantity such as 500m or 2Gi",
+        ),
+        (
+            json!({"groups": [], "duration": 3e9, "profile": {"scan-interval": "1ms"}}),
+            "duration: more than 100000000 scan intervals",
         ),
     ] {
         assert_eq!(run(&document).unwrap_err().to_string(), expected);
+    }
+}
+
+#[test]
+fn one_change_is_followed_by_the_next_at_once() {
+    let mut pools: Vec<Value> = ["a", "b", "c"].iter().map(|name| group(name, 0, 5, 0)).collect();
+    for pool in &mut pools {
+        let name = pool["name"].clone();
+        pool["template"]["metadata"]["labels"]["pool"] = name;
+    }
+    let pods: Vec<Value> = ["a", "b", "c"]
+        .iter()
+        .map(|pool| {
+            let mut pod = pod(&format!("web-{pool}"), "900m");
+            pod["spec"]["nodeSelector"] = json!({"pool": pool});
+            pod
+        })
+        .collect();
+    let lines = run(&json!({"groups": pools, "duration": 60, "events": [{"t": 0, "add": pods}]})).unwrap();
+    assert_eq!(lines.len(), 4, "{lines:?}");
+    assert!(lines[..3].iter().all(|line| line.contains("\"t\":10,")), "{lines:?}");
+}
+
+#[test]
+fn a_pod_that_comes_bound_takes_its_room() {
+    let mut bound = pod("web-0", "1800m");
+    bound["spec"]["nodeName"] = json!("backend-0");
+    check(
+        &json!({"groups": [group("backend", 0, 5, 1)], "duration": 60, "nodeBoot": 30,
+                "events": [{"t": 1, "add": [bound, pod("web-1", "900m")]}]}),
+        &[
+            json!({"t": 11, "group": "backend", "from": 1, "to": 2, "for": ["default/web-1"]}),
+            json!({"t": 60, "sizes": {"backend": 2}, "pending": []}),
+        ],
+    );
+}
+
+fn small_worlds() -> impl Strategy<Value = Value> {
+    let add = (1_usize..6, prop::sample::select(vec!["100m", "450m", "900m", "1900m", "2500m"]));
+    let events = prop::collection::vec((0_u32..1200, add, any::<bool>(), 0_usize..8), 1..5);
+    let profile = prop::sample::select(vec![
+        json!({}),
+        json!({"scale-down-unneeded-time": "1m", "scale-down-delay-after-add": "0s"}),
+        json!({"scale-down-unneeded-time": "2m", "scale-down-delay-after-add": "1m", "max-empty-bulk-delete": "1"}),
+        json!({"scan-interval": "30s", "scale-down-unneeded-time": "3m", "new-pod-scale-up-delay": "45s"}),
+        json!({"max-node-provision-time": "1m", "scale-down-unready-time": "2m", "scale-down-delay-after-add": "10s"}),
+    ]);
+    (events, profile, 0_i32..3, 0_i32..4, prop::sample::select(vec![0.0, 45.5, 120.0, 400.0])).prop_map(
+        |(mut events, profile, min, size, boot)| {
+            events.sort_by_key(|(t, ..)| *t);
+            let mut number = 0;
+            let mut alive: Vec<String> = Vec::new();
+            let mut list = Vec::new();
+            for (t, (count, cpu), removes, fails) in events {
+                let mut event = json!({"t": t});
+                if removes && !alive.is_empty() {
+                    event["remove"] = json!(alive.split_off(alive.len() / 2));
+                } else {
+                    let new: Vec<Value> = (number..number + count).map(|n| pod(&format!("web-{n}"), cpu)).collect();
+                    alive.extend((number..number + count).map(|n| format!("default/web-{n}")));
+                    number += count;
+                    event["add"] = json!(new);
+                }
+                if fails < 3 {
+                    event["fail"] = json!(format!("a-{fails}"));
+                }
+                list.push(event);
+            }
+            json!({"groups": [group("a", min, 6, size), group("b", 0, 3, 0)], "profile": profile, "nodeBoot": boot,
+                   "duration": 3600, "events": list})
+        },
+    )
+}
+
+fn numbered(mut count: usize, value: &mut Value, wrong: &Value) -> usize {
+    if count == 0 {
+        *value = wrong.clone();
+        return usize::MAX;
+    }
+    count -= 1;
+    let parts: Vec<&mut Value> = match value {
+        Value::Array(list) => list.iter_mut().collect(),
+        Value::Object(map) => map.values_mut().collect(),
+        _ => Vec::new(),
+    };
+    for part in parts {
+        if count == usize::MAX {
+            break;
+        }
+        count = numbered(count, part, wrong);
+    }
+    count
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 24, ..ProptestConfig::default() })]
+
+    #[test]
+    fn leaving_quiet_loops_out_changes_no_line(document in small_worlds()) {
+        let plan = || Plan::new(strict::<Input>(&document).unwrap()).unwrap();
+        prop_assert_eq!(world::play_with(plan(), true), world::play_with(plan(), false));
+    }
+
+    #[test]
+    fn no_document_makes_it_panic(
+        mut document in small_worlds(),
+        at in 0_usize..250,
+        wrong in prop::sample::select(vec![
+            json!(null), json!(-1), json!(1e300), json!("x"), json!(""), json!([]), json!({}), json!(true),
+            json!(i64::MAX), json!("9e99"), json!("-5"), json!({"a": {"b": 1}}), json!([null]),
+        ]),
+    ) {
+        numbered(at, &mut document, &wrong);
+        // Whatever it says, in one line where it refuses.
+        if let Err(error) = run(&document) {
+            prop_assert!(!error.to_string().contains('\n'));
+        }
     }
 }

@@ -7,7 +7,10 @@ use serde_json::{Value, json};
 use units::{Millis, Timestamp};
 
 use super::input::{EventPlan, Plan};
-use crate::nodes::{self, Decision, GroupView, InstanceState, InstanceView, Memory, ScaleDown, Snapshot};
+use crate::nodes::{
+    self, Decision, GroupView, InstanceState, InstanceView, Memory, ScaleDown, ScaleDownReason, Snapshot,
+};
+use crate::report::Report;
 use crate::scheduling::view::{NodeView, PodKey, PodPhase, PodView, Taint, TaintEffect};
 use crate::scheduling::{Cluster, Placement, Profile, TieBreak, schedule};
 
@@ -21,7 +24,9 @@ const CANDIDATES_PER_LOOP: usize = 10;
 /// How long the first nodes have been there at t = 0: longer than every time that an autoscaler waits for a node.
 const AGE_OF_FIRST_NODES: Millis = Millis::from_secs(24 * 60 * 60);
 /// A loop that changes something is followed by another at once; this many are more than groups and nodes can ask for.
-const MOST_LOOPS_AT_ONCE: usize = 10_000;
+const MOST_LOOPS_AT_ONCE: i64 = 10_000;
+/// Between such loops. It is not nothing: a node that has been without need since just one scan interval too few may go.
+const MOMENT: Millis = Millis(2);
 
 struct Group {
     size: i32,
@@ -279,12 +284,13 @@ impl World {
 
     fn decide(&mut self) {
         self.last_loop = self.now;
-        for _ in 0..MOST_LOOPS_AT_ONCE {
-            let snapshot = self.snapshot();
+        for moments in 0..MOST_LOOPS_AT_ONCE {
+            let mut snapshot = self.snapshot();
+            snapshot.now = self.now + Millis(moments * MOMENT.0);
             let decision = nodes::decide_on(&self.plan.profile, &snapshot, &mut self.memory, &mut self.cluster);
             let marked = decision.unhealthy || self.mark_candidates(&decision);
             self.next_loop = self.timed_loop(decision.quiet_until.filter(|_| self.skips && marked));
-            let again = decision.next <= self.now;
+            let again = decision.next <= snapshot.now;
             self.act(decision);
             if !again {
                 break;
@@ -301,6 +307,14 @@ impl World {
     }
 
     fn act(&mut self, decision: Decision) {
+        // What never became a node is deleted before the loop looks at anything else; sizes count on it.
+        let (instances, nodes): (Vec<_>, Vec<_>) = decision
+            .scale_downs
+            .iter()
+            .partition(|down| matches!(down.reason, ScaleDownReason::Unregistered | ScaleDownReason::CreationFailed));
+        for down in instances {
+            self.shrink(down, &decision.report);
+        }
         for up in &decision.scale_ups {
             let Some(group) = self.plan.groups.iter().position(|group| group.name == up.group) else { continue };
             self.lines.push(json!({"t": self.time(), "group": up.group, "from": up.from, "to": up.to, "for": up.pods,
@@ -308,16 +322,20 @@ impl World {
             let ready = self.now + self.plan.node_boot;
             self.grow(group, up.to, ready);
         }
-        for down in &decision.scale_downs {
-            self.lines.push(json!({"t": self.time(), "group": down.group, "from": down.from, "to": down.to,
-                                   "node": down.node, "reason": down.reason, "report": decision.report}));
-            self.delete(down);
+        for down in nodes {
+            self.shrink(down, &decision.report);
         }
         // All nodes are marked before the first pod leaves, so none moves from one that goes to another that goes.
         if !decision.scale_downs.is_empty() {
             self.wake();
             self.bind();
         }
+    }
+
+    fn shrink(&mut self, down: &ScaleDown, report: &Report) {
+        self.lines.push(json!({"t": self.time(), "group": down.group, "from": down.from, "to": down.to,
+                               "node": down.node, "reason": down.reason, "report": report}));
+        self.delete(down);
     }
 
     fn delete(&mut self, down: &ScaleDown) {
