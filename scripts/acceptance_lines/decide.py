@@ -7,11 +7,14 @@
 import argparse
 import sys
 
-from . import check, cost
+from . import check, cost, tune, worlds
 from .platform import MAREA
 
 # In the order in which they run; a line takes one argument, which is None here.
 LINES = {
+    "2": worlds.line,
+    "3": worlds.speed,
+    "4": tune.line,
     "5": cost.line,
     "6": check.line,
 }

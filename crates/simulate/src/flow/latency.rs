@@ -39,7 +39,12 @@ pub(crate) struct Tables {
     rows: Vec<[f64; ROW]>,
     /// p50, p95 and p99 in means, by level.
     quantiles: Vec<[f64; 3]>,
+    /// By level: the entries outside which the row is as good as 0 and as good as 1.
+    spans: Vec<(usize, usize)>,
 }
+
+/// Shares below this change no percentile.
+const NOTHING: f64 = 1e-7;
 
 impl Tables {
     pub(crate) fn new() -> Tables {
@@ -52,7 +57,13 @@ impl Tables {
             let law = Law::new(variation(level));
             [0.5, 0.95, 0.99].map(|share| law.quantile(share))
         };
-        Tables { rows: (0..LEVELS).map(row).collect(), quantiles: (0..LEVELS).map(quantiles).collect() }
+        let rows: Vec<[f64; ROW]> = (0..LEVELS).map(row).collect();
+        let span = |row: &[f64; ROW]| {
+            let first = row.iter().position(|share| *share > NOTHING).unwrap_or(0);
+            let last = row.iter().position(|share| *share > 1.0 - NOTHING).unwrap_or(ROW - 1);
+            (first.saturating_sub(1), last)
+        };
+        Tables { spans: rows.iter().map(span).collect(), rows, quantiles: (0..LEVELS).map(quantiles).collect() }
     }
 
     /// p50, p95 or p99 (0 to 2), in seconds.
@@ -145,27 +156,31 @@ impl Histogram {
             return;
         }
         self.total += weight;
-        let (mut first, mut last) = (0.0_f64, 0.0_f64);
+        let (mut from, mut to) = (0_usize, 0_usize);
         for part in parts {
-            first = first.max(part.position - BELOW as f64);
-            last = last.max(part.position + (ROW - BELOW) as f64);
+            let (first, last) = tables.spans[usize::from(part.level)];
+            from = from.max((part.position + first as f64 - BELOW as f64).max(0.0) as usize);
+            to = to.max((part.position + last as f64 + 2.0 - BELOW as f64).max(0.0) as usize);
         }
-        let from = (first.max(0.0) as usize).min(EDGES);
-        let to = (last.max(0.0) as usize + 1).min(EDGES);
+        let (from, to) = (from.min(EDGES), to.min(EDGES));
         self.ended[to] += weight;
-        if let [part] = parts {
+        let mut shares = [weight; EDGES];
+        for part in parts {
             let row = &tables.rows[usize::from(part.level)];
-            for (edge, within) in self.within.iter_mut().enumerate().take(to).skip(from) {
-                *within += weight * lookup(row, edge as f64 - part.position + BELOW as f64);
+            // All edges lie at the same distance behind an entry of the table.
+            let place = BELOW as f64 - part.position;
+            let (whole, rest) = (place.floor(), place - place.floor());
+            let offset = whole as isize;
+            for (edge, share) in shares.iter_mut().enumerate().take(to).skip(from) {
+                let index = edge as isize + offset;
+                *share *= match usize::try_from(index) {
+                    Err(_) => 0.0,
+                    Ok(index) if index + 1 >= ROW => 1.0,
+                    Ok(index) => row[index] + (row[index + 1] - row[index]) * rest,
+                };
             }
-            return;
         }
-        for (edge, within) in self.within.iter_mut().enumerate().take(to).skip(from) {
-            let mut share = weight;
-            for part in parts {
-                let row = &tables.rows[usize::from(part.level)];
-                share *= lookup(row, edge as f64 - part.position + BELOW as f64);
-            }
+        for (within, share) in self.within.iter_mut().zip(&shares).take(to).skip(from) {
             *within += share;
         }
     }

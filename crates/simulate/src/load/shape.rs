@@ -24,7 +24,7 @@ pub enum Shape {
 
 /// `constant: 40` or `constant: {rate: 40}`.
 #[derive(Clone, Debug, PartialEq, Deserialize)]
-#[serde(try_from = "ConstantForm")]
+#[serde(from = "ConstantForm")]
 pub struct Constant {
     pub rate: f64,
 }
@@ -42,13 +42,11 @@ struct ConstantFields {
     rate: f64,
 }
 
-impl TryFrom<ConstantForm> for Constant {
-    type Error = std::convert::Infallible;
-
-    fn try_from(form: ConstantForm) -> Result<Constant, Self::Error> {
-        Ok(match form {
+impl From<ConstantForm> for Constant {
+    fn from(form: ConstantForm) -> Constant {
+        match form {
             ConstantForm::Rate(rate) | ConstantForm::Fields(ConstantFields { rate }) => Constant { rate },
-        })
+        }
     }
 }
 

@@ -18,6 +18,8 @@ const EXPENDABLE: i32 = -10;
 #[derive(Default)]
 pub(super) struct Loop {
     pub(super) next: i64,
+    /// The last loop that ran; the timed ones follow it at whole intervals.
+    last: i64,
     /// Until then, loops are known to repeat the last one, unless the cluster changes from this version on.
     quiet: Option<(i64, u64)>,
     /// The scheduler's next deadline that is planned.
@@ -30,6 +32,16 @@ impl Loop {
         self.next = now;
         self.quiet = None;
     }
+
+    /// Ends the quiet when the cluster has changed: the next timed loop is needed.
+    pub(super) fn notice(&mut self, now: i64, version: u64, interval: i64) {
+        if self.quiet.is_none_or(|(_, known)| known == version) {
+            return;
+        }
+        self.quiet = None;
+        let loops = ((now - self.last + interval - 1) / interval).max(1);
+        self.next = self.next.min(self.last + loops * interval);
+    }
 }
 
 /// A loop that changes something is followed by another at once, a moment later: a node that has been without need since
@@ -40,18 +52,17 @@ const MOST_LOOPS_AT_ONCE: i64 = 1_000;
 impl World<'_> {
     pub(super) fn node_loop(&mut self) {
         let interval = self.plan.autoscaler.scan_interval.0;
-        let known = self.autoscaler.quiet.filter(|(until, version)| *version == self.version && self.now < *until);
-        if known.is_some() && self.options.skip {
-            self.autoscaler.next = self.now + interval;
-            return;
-        }
+        self.autoscaler.last = self.now;
         for moment in 0..MOST_LOOPS_AT_ONCE {
             if !self.decide_nodes(Timestamp(self.now + moment * MOMENT)) {
                 break;
             }
             self.settle_without_nodes();
         }
-        self.autoscaler.next = self.now + interval;
+        let quiet = self.autoscaler.quiet.filter(|(_, version)| *version == self.version && self.options.skip);
+        let until = quiet.map_or(self.now, |(until, _)| until.min(self.end + interval));
+        let loops = ((until - self.now + interval - 1) / interval).max(1);
+        self.autoscaler.next = self.now + loops * interval;
     }
 
     fn settle_without_nodes(&mut self) {

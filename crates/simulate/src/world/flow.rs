@@ -40,6 +40,8 @@ struct Stream<'a> {
     /// Workloads that each of its requests asks, with how often.
     asks: Vec<(usize, f64)>,
     passage: Passage,
+    /// How long requests have gone this way, beyond what the record knows.
+    pending: i64,
 }
 
 struct WorkFlow<'a> {
@@ -91,7 +93,7 @@ impl<'a> Flow<'a> {
                     .filter_map(|(name, work)| Some((find(name)?, work.share)))
                     .collect(),
             };
-            Stream { walk: Walk::new(&route.curve), rate: 0.0, asks, passage: Passage::default() }
+            Stream { walk: Walk::new(&route.curve), rate: 0.0, asks, passage: Passage::default(), pending: 0 }
         };
         let seconds = |objective: Option<f64>| objective.map_or(f64::INFINITY, libm::log2);
         let objective = &scenario.objective;
@@ -169,8 +171,8 @@ impl World<'_> {
         }
         self.flow.accounted = to;
         let seconds = (to - from) as f64 / 1000.0;
-        for stream in &self.flow.streams {
-            self.record.passed(&self.flow.tables, to - from, &stream.passage);
+        for stream in &mut self.flow.streams {
+            stream.pending += to - from;
         }
         let mut at = from;
         while at < to {
@@ -208,9 +210,18 @@ impl World<'_> {
         }
     }
 
+    /// Hands the record what went one way, before another begins.
+    pub(super) fn hand_over(&mut self) {
+        self.account();
+        for stream in &mut self.flow.streams {
+            let millis = std::mem::take(&mut stream.pending);
+            self.record.passed(&self.flow.tables, millis, &stream.passage);
+        }
+    }
+
     /// Finds out what the load does to the replicas that are there.
     pub(super) fn reflow(&mut self) {
-        self.account();
+        self.hand_over();
         self.flow.changed = false;
         self.flow.due = i64::MAX;
         let surge = self.flow.surge;
@@ -226,8 +237,8 @@ impl World<'_> {
         }
         let tight = self.load_nodes(&rates);
         let database = self.load_database(&rates);
-        for workload in 0..self.workloads.len() {
-            self.group(workload, rates[workload], &tight);
+        for (workload, rate) in rates.iter().enumerate() {
+            self.group(workload, *rate, &tight);
             self.serve(workload, &database);
         }
         self.spread_use();

@@ -100,6 +100,10 @@ pub(crate) struct World<'a> {
     memory: NodesMemory,
     /// Goes up with every change that the node autoscaler may see.
     version: u64,
+    /// Goes up with every change that may make room for a pod.
+    room: u64,
+    /// By workload: the filters that kept its last pod off every node, and the room that there was then.
+    hopeless: BTreeMap<usize, (u64, Vec<String>)>,
     /// Nodes with the soft taint of the autoscaler.
     candidates: BTreeSet<String>,
     /// Workloads whose controller must look again.
@@ -146,6 +150,8 @@ impl<'a> World<'a> {
             autoscaler: autoscaler::Loop::default(),
             memory: NodesMemory { random: scenario.seed, ..NodesMemory::default() },
             version: 0,
+            room: 0,
+            hopeless: BTreeMap::new(),
             candidates: BTreeSet::new(),
             dirty: BTreeSet::new(),
             next_sample,
@@ -186,7 +192,7 @@ impl<'a> World<'a> {
             self.step();
         }
         self.now = self.end;
-        self.account();
+        self.hand_over();
         for instance in 0..self.instances.len() {
             if self.instances[instance].is_some() {
                 self.bill(InstanceId(instance as u32));
@@ -225,9 +231,12 @@ impl<'a> World<'a> {
             self.next_sync += self.plan.hpa.sync_period.0;
             self.settle();
         }
+        let interval = self.plan.autoscaler.scan_interval.0;
+        self.autoscaler.notice(self.now, self.version, interval);
         if self.autoscaler.next <= self.now {
             self.node_loop();
             self.settle();
+            self.autoscaler.notice(self.now, self.version, interval);
         }
         if self.flow.changed {
             self.reflow();

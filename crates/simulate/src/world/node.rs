@@ -143,6 +143,7 @@ impl World<'_> {
 
     pub(super) fn put_node(&mut self, id: InstanceId, view: NodeView) {
         let view = Arc::new(view);
+        self.room += 1;
         self.cluster.upsert_node(Arc::clone(&view));
         if let Some(instance) = self.instance_mut(id) {
             instance.node = Some(view);
@@ -172,6 +173,7 @@ impl World<'_> {
             self.gone(pod);
         }
         self.cluster.remove_node(&instance.name);
+        self.room += 1;
         let now = self.timestamp();
         self.queue.on_event(QueueEvent::NodeRemoved, now);
         self.version += 1;

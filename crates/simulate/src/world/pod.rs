@@ -129,6 +129,7 @@ impl World<'_> {
 
     fn put_view(&mut self, id: PodId, view: PodView) {
         let view = Arc::new(view);
+        self.room += 1;
         self.cluster.upsert_pod(Arc::clone(&view));
         if let Some(pod) = self.pod_mut(id) {
             pod.view = view;
@@ -285,6 +286,7 @@ impl World<'_> {
         self.by_key.remove(&key);
         self.queue.remove(&key.namespace, &key.name);
         self.cluster.remove_pod(&key.namespace, &key.name);
+        self.room += 1;
         if let Some(instance) = pod.node.and_then(|node| self.instance_mut(node)) {
             instance.unpulled.remove(&id);
         }

@@ -12,6 +12,9 @@ use super::{PodId, World};
 impl World<'_> {
     /// Binds what fits; whether anything was bound or evicted.
     pub(super) fn schedule(&mut self) -> bool {
+        if self.queue.is_empty() {
+            return false;
+        }
         let now = self.timestamp();
         let mut acted = false;
         while let Some(pod) = self.queue.pop(now) {
@@ -32,6 +35,10 @@ impl World<'_> {
 
     fn attempt(&mut self, id: PodId, pod: &Arc<PodView>) -> bool {
         let profile = Profile::default();
+        if let Some(filters) = self.known_hopeless(id) {
+            self.has_no_node(id, pod, filters);
+            return false;
+        }
         let before = self.options.timeline.then(|| self.tie.clone());
         let node = place(&self.cluster, pod, &profile, &mut self.tie).map(ToOwned::to_owned);
         if let Some(node) = node {
@@ -50,6 +57,22 @@ impl World<'_> {
         self.unschedulable(id, pod, &profile)
     }
 
+    /// Pods of a workload are alike: where one fits nowhere, the next one does neither, as long as nothing makes room.
+    fn known_hopeless(&self, id: PodId) -> Option<Vec<String>> {
+        let (room, filters) = self.hopeless.get(&self.pod(id)?.workload?)?;
+        (*room == self.room).then(|| filters.clone())
+    }
+
+    fn has_no_node(&mut self, id: PodId, pod: &PodView, filters: Vec<String>) {
+        let now = self.timestamp();
+        self.queue.failed(&pod.key(), filters, now);
+        if pod.unschedulable_since.is_none() {
+            self.mark_unschedulable(id);
+            // A pod that nobody knew of starts a loop of the node autoscaler of its own.
+            self.autoscaler.wake(self.now);
+        }
+    }
+
     fn unschedulable(&mut self, id: PodId, pod: &Arc<PodView>, profile: &Profile) -> bool {
         let now = self.timestamp();
         let Placement::Unschedulable { filters, preemption, .. } =
@@ -58,12 +81,10 @@ impl World<'_> {
             self.queue.errored(&pod.key(), now);
             return false;
         };
-        self.queue.failed(&pod.key(), filters, now);
-        if pod.unschedulable_since.is_none() {
-            self.mark_unschedulable(id);
-            // A pod that nobody knew of starts a loop of the node autoscaler of its own.
-            self.autoscaler.wake(self.now);
+        if let Some(workload) = self.pod(id).and_then(|pod| pod.workload).filter(|_| preemption.is_none()) {
+            self.hopeless.insert(workload, (self.room, filters.clone()));
         }
+        self.has_no_node(id, pod, filters);
         let Some(preemption) = preemption else { return false };
         let victims: Vec<PodKey> = preemption.victims;
         for victim in &victims {

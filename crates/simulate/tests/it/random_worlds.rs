@@ -80,7 +80,7 @@ fn world(seed: u64) -> (platform::Platform, String) {
 
 #[test]
 fn no_world_breaks_a_rule() {
-    let worlds = std::env::var("WORLDS").ok().and_then(|text| text.parse().ok()).unwrap_or(40);
+    let worlds = std::env::var_os("WORLDS").and_then(|text| text.to_str()?.parse().ok()).unwrap_or(40);
     for seed in 0..worlds {
         let (platform, yaml) = world(seed);
         let scenario = scenario_on(platform, &yaml);
