@@ -2,20 +2,17 @@
 
 use std::collections::BTreeMap;
 
-use arm_engine::{Engine, Ids, Method, Principal, Request};
+use arm_engine::Engine;
 use arm_server::EngineHandle;
 use network::rules::{Access, Cidr, Direction, PortRange, Protocol, SecurityRule, Subnet};
 use serde_json::Value;
 use tokio::sync::watch;
-use units::Timestamp;
-
-const API_VERSION: &str = "2024-05-01";
 
 /// Follows ARM until it is gone.
-pub(crate) async fn follow(engine: EngineHandle, subscription: String, subnets: watch::Sender<Vec<Subnet>>) {
+pub(crate) async fn follow(engine: EngineHandle, subnets: watch::Sender<Vec<Subnet>>) {
     let mut changes = engine.subscribe();
     loop {
-        match engine.with(|engine, now| read(engine, &subscription, now)).await {
+        match engine.with(|engine, _| read(engine)).await {
             Ok(found) => {
                 subnets.send_if_modified(|known| {
                     let differs = *known != found;
@@ -31,25 +28,10 @@ pub(crate) async fn follow(engine: EngineHandle, subscription: String, subnets: 
     }
 }
 
-fn read(engine: &mut Engine, subscription: &str, now: Timestamp) -> Vec<Subnet> {
-    let networks = list(engine, subscription, "virtualNetworks", now);
-    let groups = list(engine, subscription, "networkSecurityGroups", now);
+fn read(engine: &Engine) -> Vec<Subnet> {
+    let networks = engine.resources_of_type("Microsoft.Network/virtualNetworks");
+    let groups = engine.resources_of_type("Microsoft.Network/networkSecurityGroups");
     subnets(&networks, &groups)
-}
-
-fn list(engine: &mut Engine, subscription: &str, kind: &str, now: Timestamp) -> Vec<Value> {
-    let request = Request {
-        method: Method::Get,
-        path: format!("/subscriptions/{subscription}/providers/Microsoft.Network/{kind}"),
-        query: vec![("api-version".to_owned(), API_VERSION.to_owned())],
-        headers: Vec::new(),
-        body: Vec::new(),
-        principal: Principal::default(),
-        base_url: String::new(),
-    };
-    // A question changes nothing, so the ids that it might draw are never seen.
-    let response = engine.handle(&request, now, &mut Ids::new(0));
-    response.body.map(|body| body["value"].as_array().cloned().unwrap_or_default()).unwrap_or_default()
 }
 
 /// Every subnet that has a security group.

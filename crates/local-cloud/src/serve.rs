@@ -98,8 +98,7 @@ pub async fn serve(config: ServeConfig) -> Result<(), ServeError> {
     let arm = start_arm(&folder, &identity, &authority, preferred_port, world.clone()).await?;
     engine.set(arm.engine.clone());
     if ground.router().is_some() {
-        let subscription = identity.subscription_id.to_string();
-        tokio::spawn(azure_network::follow(arm.engine.clone(), subscription, subnets));
+        tokio::spawn(azure_network::follow(arm.engine.clone(), subnets));
     }
     {
         let mut identity = shared_identity.lock().await;
