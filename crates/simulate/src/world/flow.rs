@@ -107,10 +107,10 @@ impl<'a> Flow<'a> {
             surge: 1.0,
             database_down: 0,
             database_slowness: 1.0,
-            database: plan.database.as_ref().map(|database| DatabaseFlow {
-                cpu: database.size.as_ref().map_or(Cpu { full: 2.0, credits: None }, Cpu::new),
-                used: 0.0,
-                connections: database.user_connections,
+            database: plan.database.as_ref().map(|database| {
+                let mut cpu = database.size.as_ref().map_or(Cpu { full: 2.0, credits: None }, Cpu::new);
+                cpu.spend(0.0, -super::pod::LONG_AGO);
+                DatabaseFlow { cpu, used: 0.0, connections: database.user_connections }
             }),
             overhead: scenario.cloud.node_overhead.0 as f64 / 1000.0,
             objectives: [seconds(objective.p50), seconds(objective.p95), seconds(objective.p99)],
@@ -163,6 +163,14 @@ impl WorkFlow<'_> {
 }
 
 impl World<'_> {
+    /// Banks the credits of a day without requests.
+    pub(super) fn rest(&mut self, id: InstanceId) {
+        let overhead = self.flow.overhead;
+        if let Some(instance) = self.instance_mut(id) {
+            instance.cpu.spend(overhead, -super::pod::LONG_AGO);
+        }
+    }
+
     /// Brings all sums up to now.
     pub(super) fn account(&mut self) {
         let (from, to) = (self.flow.accounted, self.now);

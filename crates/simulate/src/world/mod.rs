@@ -170,6 +170,7 @@ impl<'a> World<'a> {
             for _ in 0..self.plan.pools[pool].min {
                 let instance = self.new_instance(pool, pod::LONG_AGO);
                 self.register(instance, pod::LONG_AGO);
+                self.rest(instance);
             }
         }
         for workload in 0..self.plan.workloads.len() {
