@@ -91,7 +91,12 @@ class Theirs:
         for process in reversed(self.processes):
             process.terminate()
         for process in self.processes:
-            process.wait(30)
+            try:
+                process.wait(30)
+            except subprocess.TimeoutExpired:
+                # It waits for open watches longer than anybody here wants to.
+                process.kill()
+                process.wait()
         self.log.close()
         shutil.rmtree(self.folder, ignore_errors=True)
 
