@@ -40,6 +40,10 @@ impl Cpu {
         }
     }
 
+    pub(crate) fn is_throttled(&self) -> bool {
+        self.credits.is_some_and(|bank| bank.throttled)
+    }
+
     /// So many cores were used for so many milliseconds.
     pub(crate) fn spend(&mut self, used: f64, millis: i64) {
         if let Some(bank) = &mut self.credits {

@@ -267,6 +267,11 @@ impl World<'_> {
                 instance.serving.iter().map(|(workload, pods)| wanted[*workload] * f64::from(*pods)).sum();
             let total = overhead + extra + demand;
             instance.cpu.demand(total);
+            if instance.cpu.is_throttled() && !std::mem::replace(&mut instance.told, true) {
+                let text =
+                    format!("{} has no burst credits left and does {} cores", instance.name, instance.cpu.available());
+                self.record.note(self.now, text);
+            }
             let available = instance.cpu.available();
             if !instance.alive {
                 let none = instance.serving.iter().map(|(workload, _)| (*workload, 0.0));

@@ -40,6 +40,8 @@ pub(super) struct Instance {
     pub(super) images: BTreeSet<usize>,
     pub(super) unpulled: BTreeSet<PodId>,
     pub(super) drain: Option<super::drain::Drain>,
+    /// That its credits are gone has been noted.
+    pub(super) told: bool,
 }
 
 impl Instance {
@@ -74,6 +76,7 @@ impl World<'_> {
             images: BTreeSet::new(),
             unpulled: BTreeSet::new(),
             drain: None,
+            told: false,
         }));
         self.version += 1;
         id
