@@ -125,6 +125,8 @@ pub async fn stop(folder: &Folder) -> Result<bool, DaemonError> {
         }
         tokio::time::sleep(POLL).await;
     }
+    // One that was killed a moment ago may still have held the directory when it was asked to stop.
+    stop_orphans(folder).await;
     Ok(true)
 }
 
