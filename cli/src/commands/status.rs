@@ -34,8 +34,8 @@ pub async fn run(args: &Status) -> Result<()> {
     let rates = Rates::default();
     if args.watch && !args.json && can_draw() {
         // The first reading's error is told as such; later ones are shown and tried again.
-        read(&session, &rates, true).await?;
-        return dashboard::run(|| read(&session, &rates, true)).await;
+        let first = read(&session, &rates, true).await?;
+        return dashboard::run(first, || read(&session, &rates, true)).await;
     }
     loop {
         let status = read(&session, &rates, false).await?;

@@ -13,7 +13,7 @@ use units::Money;
 use super::Known;
 use crate::args::StackName;
 use crate::commands::cost::Bounds;
-use crate::error::Result;
+use crate::error::{CliError, Result};
 use crate::planned;
 use crate::pricing::{Prices, amount};
 use crate::session::Session;
@@ -62,39 +62,39 @@ fn of(bounds: &Bounds, stack: Stack) -> Span {
 
 /// The platform's view of what ARM and the cluster have now.
 pub async fn deployed(session: &Session, known: &Known) -> Result<Platform> {
-    let mut template = Template::for_group();
-    for live in [&known.base, &known.db].into_iter().flatten() {
-        for id in &live.resources {
-            if let Some(resource) = read(session, id).await? {
-                template = template.resource(id, resource);
-            }
-        }
-    }
-    let services = match known.base_outputs() {
-        Some(outputs) if known.db.is_some() => {
-            let cluster = session.cluster(&outputs.cluster_id).await?;
-            let list = cluster.get("/api/v1/services").await?.unwrap_or_default();
-            list["items"].as_array().cloned().unwrap_or_default()
-        }
-        _ => Vec::new(),
-    };
-    // Items of a list carry no kind of their own.
-    let services: Vec<Value> = services
-        .into_iter()
-        .map(|mut service| {
-            service["kind"] = json!("Service");
-            service
-        })
-        .collect();
+    let ids: Vec<&String> = [&known.base, &known.db].into_iter().flatten().flat_map(|live| &live.resources).collect();
+    let (resources, services) = futures::future::try_join(
+        futures::future::try_join_all(ids.iter().map(|id| read(session, id))),
+        services(session, known),
+    )
+    .await?;
+    let template = ids
+        .iter()
+        .zip(resources)
+        .filter_map(|(id, resource)| Some((id, resource?)))
+        .fold(Template::for_group(), |template, (id, resource)| template.resource(id, resource));
     Ok(Platform::new(&[&template], &services.iter().collect::<Vec<_>>()))
+}
+
+/// The cluster's Services; none before there is one.
+async fn services(session: &Session, known: &Known) -> Result<Vec<Value>> {
+    let Some(outputs) = known.base_outputs().filter(|_| known.db.is_some()) else { return Ok(Vec::new()) };
+    let list = session.cluster(&outputs.cluster_id).await?.get("/api/v1/services").await?.unwrap_or_default();
+    let mut services = list["items"].as_array().cloned().unwrap_or_default();
+    for service in &mut services {
+        // Items of a list carry no kind of their own.
+        service["kind"] = json!("Service");
+    }
+    Ok(services)
 }
 
 /// A resource of the types that cost something.
 async fn read(session: &Session, id: &str) -> Result<Option<Resource>> {
     async fn typed<T: Typed>(session: &Session, id: &str) -> Result<Option<Resource>> {
-        let body = session.arm.find(id, T::API_VERSION).await?.unwrap_or_default();
-        let name = id.rsplit('/').next().unwrap_or_default();
-        Ok(serde_json::from_value::<T>(body).ok().map(|body| Resource::new(name, &body)))
+        let Some(body) = session.arm.find(id, T::API_VERSION).await? else { return Ok(None) };
+        let body: T = serde_json::from_value(body)
+            .map_err(|error| CliError::failed(format!("{id} has a shape that is not known here: {error}")))?;
+        Ok(Some(Resource::new(id.rsplit('/').next().unwrap_or_default(), &body)))
     }
     let Some((_, path)) = id.rsplit_once("/providers/") else { return Ok(None) };
     // `Microsoft.Network/virtualNetworks/marea/virtualNetworkPeerings/db`: a type's words and its names take turns.

@@ -193,7 +193,7 @@ impl Usage {
         usage.cluster(platform, consumption)?;
         usage.edge(platform, &consumption.traffic)?;
         usage.database(platform, consumption);
-        usage.items.sort_by(|a, b| (a.stack, a.meter).cmp(&(b.stack, b.meter)));
+        usage.items.sort_by_key(|item| (item.stack, item.meter));
         Ok(usage)
     }
 

@@ -8,6 +8,9 @@ use units::Money;
 use super::report::{Report, Row};
 use crate::pricing::amount;
 
+/// Of the first column.
+const WIDE: usize = 57;
+
 pub fn render(report: &Report) -> String {
     let mut out = String::new();
     let _ = writeln!(
@@ -102,14 +105,16 @@ fn alternatives(out: &mut String, report: &Report) {
     let _ = writeln!(out, "\n{:<57} {:>12} {:>10}   DIFFERENCE", "WITH", "ALL AT MIN", "ALL AT MAX");
     for other in &report.alternatives {
         let (low, high) = other.bounds.total();
-        let difference = format!("{:+} to {:+}", low - floor, high - ceiling);
-        let _ = writeln!(
-            out,
-            "{:<57} {:>12} {:>10}   {difference}",
-            other.set,
-            amount(low, &report.currency),
-            amount(high, &report.currency)
-        );
+        let (less, more) = (low - floor, high - ceiling);
+        let difference = if less == more { format!("{less:+}") } else { format!("{less:+} to {more:+}") };
+        // Several settings are longer than the column: then the figures have a line of their own.
+        let what = if other.set.chars().count() > WIDE {
+            format!("{}\n{:<WIDE$}", other.set, "")
+        } else {
+            format!("{:<WIDE$}", other.set)
+        };
+        let (low, high) = (amount(low, &report.currency), amount(high, &report.currency));
+        let _ = writeln!(out, "{what} {low:>12} {high:>10}   {difference}");
     }
 }
 

@@ -59,8 +59,8 @@ impl Drop for Keys {
     }
 }
 
-/// Runs until a key closes it or the terminal goes away.
-pub async fn run<F, R>(read: F) -> Result<()>
+/// Shows the first reading, then reads again and again until a key closes it or the terminal goes away.
+pub async fn run<F, R>(first: Value, read: F) -> Result<()>
 where
     F: Fn() -> R,
     R: Future<Output = Result<Value>>,
@@ -74,6 +74,7 @@ where
         .map_err(|error| CliError::failed(format!("signals cannot be received: {error}")))?;
     let mut keys = Keys::start();
     let mut screen = Screen::new(std::env::var_os("NO_COLOR").is_none_or(|value| value.is_empty()));
+    screen.read(Ok(first));
     let mut reading = Box::pin(read());
     let mut asking = true;
     let mut next = tokio::time::interval(INTERVAL);

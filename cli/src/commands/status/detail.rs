@@ -100,7 +100,7 @@ pub fn events(events: &[Value]) -> Value {
                 "at": at,
                 "type": event["type"],
                 "reason": event["reason"],
-                "object": format!("{}/{}", text(&object["kind"]).to_lowercase(), text(&object["name"])),
+                "object": format!("{}/{}", kind(&text(&object["kind"])), text(&object["name"])),
                 "message": event["message"],
                 "count": event["count"],
             })
@@ -109,6 +109,15 @@ pub fn events(events: &[Value]) -> Value {
     rows.sort_by(|a, b| b["at"].as_str().cmp(&a["at"].as_str()));
     rows.truncate(EVENTS);
     Value::Array(rows)
+}
+
+/// kubectl's short name where the whole one would fill the column.
+fn kind(kind: &str) -> String {
+    match kind {
+        "HorizontalPodAutoscaler" => "hpa".to_owned(),
+        "PodDisruptionBudget" => "pdb".to_owned(),
+        other => other.to_lowercase(),
+    }
 }
 
 /// The condition that says most about why an autoscaler stands where it does: no metrics, then a bound, then the last word on scaling.

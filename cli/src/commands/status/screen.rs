@@ -140,13 +140,14 @@ impl Screen {
             let top = lines(Pane::Pools).max(lines(Pane::Nodes)).clamp(4, third);
             // The reasons of autoscalers are long, so they have the whole width.
             let middle = lines(Pane::Hpas).clamp(4, third);
-            let [above, hpas, below] =
-                Layout::vertical([Constraint::Length(top), Constraint::Length(middle), Constraint::Fill(1)])
-                    .areas(body);
-            let halves =
-                |area: Rect| Layout::horizontal([Constraint::Percentage(46), Constraint::Fill(1)]).areas::<2>(area);
-            let [pools, nodes] = halves(above);
-            let [pods, events] = halves(below);
+            let [above, hpas, pods, events] = Layout::vertical([
+                Constraint::Length(top),
+                Constraint::Length(middle),
+                Constraint::Fill(1),
+                Constraint::Fill(1),
+            ])
+            .areas(body);
+            let [pools, nodes] = Layout::horizontal([Constraint::Percentage(46), Constraint::Fill(1)]).areas(above);
             for (pane, area) in [
                 (Pane::Pools, pools),
                 (Pane::Nodes, nodes),
@@ -263,6 +264,7 @@ impl Screen {
                     Cell::from(text("state")).style(style),
                     text("ready").into(),
                     text("restarts").into(),
+                    text("node").into(),
                     age(&row["created"], now).into(),
                 ]
             }
@@ -335,10 +337,11 @@ fn columns(pane: Pane) -> (&'static [&'static str], Vec<Constraint>) {
         Pane::Nodes => {
             (&["NAME", "STATE", "CPU", "PODS", "AGE"], vec![Fill(1), Max(14), Length(5), Length(4), Length(4)])
         }
-        Pane::Pods => {
-            (&["NAME", "STATE", "READY", "RST", "AGE"], vec![Fill(1), Max(17), Length(5), Length(3), Length(4)])
-        }
-        Pane::Events => (&["AGE", "REASON", "OBJECT", "MESSAGE"], vec![Length(4), Max(18), Max(26), Fill(1)]),
+        Pane::Pods => (
+            &["NAME", "STATE", "READY", "RST", "NODE", "AGE"],
+            vec![Fill(1), Max(17), Length(5), Length(3), Max(34), Length(4)],
+        ),
+        Pane::Events => (&["AGE", "REASON", "OBJECT", "MESSAGE"], vec![Length(4), Max(22), Max(40), Fill(1)]),
     }
 }
 
