@@ -110,7 +110,7 @@ def wrong_key(platform):
 def unreachable(platform):
     """No cloud: every command says how to start one."""
     platform.marea("local", "stop")
-    for arguments in (["status"], ["outputs"], ["drift"], ["preview"], ["history"], ["explain", "hpa/backend"], ["local", "kubeconfig"], ["load", "--for", "1s"]):
+    for arguments in (["status"], ["outputs"], ["drift"], ["history"], ["explain", "hpa/backend"], ["local", "kubeconfig"], ["load", "--for", "1s"]):
         check(platform.marea(*arguments, check=False), 1, "error: ", "no local cloud runs", "marea local start")
     pid_before = (platform.data / "cloud.json").exists()
     check(platform.marea("local", "stop", check=False), 0)
