@@ -26,13 +26,7 @@ const fn node(name: &'static str, image: &'static str, cpu_millicores: u32, memo
     AddOn { name, image, replicas: None, cpu_millicores, memory_mib }
 }
 
-const fn system(
-    name: &'static str,
-    image: &'static str,
-    replicas: u32,
-    cpu_millicores: u32,
-    memory_mib: u32,
-) -> AddOn {
+const fn system(name: &'static str, image: &'static str, replicas: u32, cpu_millicores: u32, memory_mib: u32) -> AddOn {
     AddOn { name, image, replicas: Some(replicas), cpu_millicores, memory_mib }
 }
 

@@ -5,7 +5,6 @@
 
 mod addons;
 mod autoscalers;
-mod check;
 mod cluster;
 mod connections;
 mod database;
@@ -21,7 +20,6 @@ mod workloads;
 
 pub use addons::{ADD_ONS, AddOn, addons};
 pub use autoscalers::Autoscaler;
-pub use check::{Problem, check};
 pub use cluster::Cluster;
 pub use connections::{UnknownServerSize, connection_pool_size, user_connections};
 pub use database::Database;
