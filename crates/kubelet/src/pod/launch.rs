@@ -26,6 +26,7 @@ pub(crate) enum NotReady {
 }
 
 #[derive(Debug)]
+#[expect(clippy::large_enum_variant, reason = "there is one at a time, on its way to the shim")]
 pub(crate) enum Program {
     /// Nothing runs; `left_out` says why when the entry would have run something.
     Pause {
