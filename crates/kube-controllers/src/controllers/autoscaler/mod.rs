@@ -8,7 +8,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use async_trait::async_trait;
-use decide::nodes::{Decision, Memory, ScaleDown, ScaleUp, Snapshot, Unneeded};
+use decide::nodes::{Decision, Memory, ScaleDown, ScaleDownReason, ScaleUp, Snapshot, Unneeded};
 use decide::scheduling::PodKey;
 use k8s_openapi::api::core::v1::{Node, Pod, Taint};
 use kube_server::{ChangeEvent, ChangeKind};
@@ -88,11 +88,16 @@ impl Reconciler for Autoscaler {
             self.context.node_groups.groups().into_iter().filter(|group| group.autoscaling).collect();
         let snapshot = snapshot::read(&self.context.client, &groups, clock::now());
         let decision = self.decide(&snapshot);
+        // A scale-up's sizes count on the instances that never became nodes being gone; nothing runs on them to wait for.
+        let (never_nodes, others): (Vec<_>, Vec<_>) = decision.scale_downs.iter().cloned().partition(was_no_node);
+        for down in &never_nodes {
+            self.remove(down).await;
+        }
         for up in &decision.scale_ups {
             self.grow(up, &groups, &snapshot).await;
         }
-        for down in &decision.scale_downs {
-            self.start_removal(down.clone());
+        for down in others {
+            self.start_removal(down);
         }
         self.tell_unhelped(&decision);
         if let Err(error) = self.mark_candidates(&groups, &decision.unneeded).await {
@@ -172,15 +177,19 @@ impl Autoscaler {
         let this = self.clone();
         let mut stopped = self.context.stopped.clone();
         tokio::spawn(async move {
-            tracing::info!(group = down.group, node = down.node, from = down.from, to = down.to, "node goes");
             tokio::select! {
-                outcome = this.remove_node(&down) => if let Err(error) = outcome {
-                    tracing::warn!(node = down.node, error = %error.chain(), "a node could not be removed");
-                    this.shared.memory.lock().deletion_failed(&down.node, clock::now());
-                },
+                () = this.remove(&down) => {}
                 _ = stopped.wait_for(|stopped| *stopped) => {}
             }
         });
+    }
+
+    async fn remove(&self, down: &ScaleDown) {
+        tracing::info!(group = down.group, node = down.node, from = down.from, to = down.to, "node goes");
+        if let Err(error) = self.remove_node(down).await {
+            tracing::warn!(node = down.node, error = %error.chain(), "a node could not be removed");
+            self.shared.memory.lock().deletion_failed(&down.node, clock::now());
+        }
     }
 
     fn tell_unhelped(&self, decision: &Decision) {
@@ -215,6 +224,10 @@ impl Autoscaler {
         }
         Ok(())
     }
+}
+
+fn was_no_node(down: &ScaleDown) -> bool {
+    matches!(down.reason, ScaleDownReason::Unregistered | ScaleDownReason::CreationFailed)
 }
 
 fn candidate(unneeded: &Unneeded) -> Taint {
