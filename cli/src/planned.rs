@@ -4,7 +4,6 @@
 mod overrides;
 mod paths;
 
-use arm_model::Template;
 use infrastructure_k8s_base::Base;
 use infrastructure_k8s_db::Db;
 use infrastructure_k8s_deploy::{Database, Inputs as DeployInputs, manifests};
@@ -13,7 +12,7 @@ use serde::de::DeserializeOwned;
 use serde_json::Value;
 use stack::cluster::{Manifest, read_folder};
 use stack::secrets::Secret;
-use stack::{Stack, StackFile, Target};
+use stack::{Stack, StackFile};
 
 pub use overrides::{Override, Place, Setting, Settings};
 
@@ -27,9 +26,6 @@ const SUBSCRIPTION: &str = "00000000-0000-0000-0000-000000000000";
 
 /// The files of one environment as they are.
 pub struct Sources {
-    pub environment: String,
-    /// Where each stack goes, in the stacks' order.
-    pub targets: [Target; 3],
     /// `config` of base, db and deploy, with every default written out.
     configs: [Value; 3],
     /// Paths of the stacks' files, for messages.
@@ -40,11 +36,6 @@ pub struct Sources {
 
 /// Everything that would be made, and the platform's view of it.
 pub struct Planned {
-    pub base: infrastructure_k8s_base::Config,
-    pub db: infrastructure_k8s_db::Config,
-    pub deploy: infrastructure_k8s_deploy::Config,
-    pub base_template: Template,
-    pub db_template: Template,
     /// As they would be applied; each knows the file it was read from.
     pub manifests: Vec<Manifest>,
     pub platform: Platform,
@@ -61,10 +52,8 @@ impl Sources {
         let configs = [written_out(&base)?, written_out(&db)?, written_out(&deploy)?];
         let manifests = read_folder(&folder)?;
         Ok(Sources {
-            environment: environment.to_owned(),
             settings: Settings::new(&configs, &manifests),
             configs,
-            targets: [base.target, db.target, deploy.target],
             files: StackName::ALL.map(|stack| project.file(stack, environment)),
             manifests,
         })
@@ -128,7 +117,7 @@ impl Planned {
         let manifests = manifests(&deploy, &deploy_inputs(&db), source)?;
         let values: Vec<&Value> = manifests.iter().map(|manifest| &manifest.value).collect();
         let platform = Platform::new(&[&base_template, &db_template], &values);
-        Ok(Planned { base, db, deploy, base_template, db_template, manifests, platform })
+        Ok(Planned { manifests, platform })
     }
 }
 

@@ -144,10 +144,6 @@ impl Cluster {
         &self.id
     }
 
-    pub fn client(&self) -> Client {
-        self.server.client()
-    }
-
     pub fn address(&self) -> SocketAddr {
         self.server.address()
     }

@@ -229,8 +229,11 @@ fn a_bulk_of_empty_nodes_goes_at_once_up_to_the_limit() {
     assert_eq!(world.at(601).scale_downs.len(), 10);
 }
 
+/// A node with its pods, each with the node that it names.
+type Content = (Arc<NodeView>, Vec<(String, Option<String>)>);
+
 /// What is on every node, for a comparison that does not mind the order in which it came there.
-fn contents(cluster: &Cluster) -> Vec<(Arc<NodeView>, Vec<(String, Option<String>)>)> {
+fn contents(cluster: &Cluster) -> Vec<Content> {
     let names: Vec<String> = cluster.node_names().map(str::to_owned).collect();
     names
         .iter()

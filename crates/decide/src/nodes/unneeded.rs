@@ -122,7 +122,7 @@ fn candidates(
                 continue;
             }
             Eligibility::No(why) => {
-                reasons.stays(name, || why());
+                reasons.stays(name, why);
                 continue;
             }
         }

@@ -176,12 +176,14 @@ impl<'a> World<'a> {
     ) -> Option<String> {
         let unbound = template::unbound(pod);
         let key = hint_key(pod);
-        if let Some(node) = hints.as_ref().and_then(|hints| hints.get(&key)).map(str::to_owned) {
-            if acceptable(&node) && crate::scheduling::fits(self.cluster, &unbound, &node).is_ok() {
-                self.put(unbound, &node);
-                self.hint(hints, key, &node);
-                return Some(node);
-            }
+        let hinted = hints.as_ref().and_then(|hints| hints.get(&key)).map(str::to_owned);
+        if let Some(node) = hinted
+            && acceptable(&node)
+            && crate::scheduling::fits(self.cluster, &unbound, &node).is_ok()
+        {
+            self.put(unbound, &node);
+            self.hint(hints, key, &node);
+            return Some(node);
         }
         let index = first_fit(self.cluster, &unbound, self.rotation, acceptable).ok()?;
         self.rotation = (index + 1) % self.cluster.node_count();

@@ -43,7 +43,10 @@ pub(crate) fn claim(directory: &Path, ticket: &str) -> io::Result<File> {
 }
 
 /// The daemon's side: returns when it is settled whether the run has started.
-#[expect(clippy::disallowed_methods, reason = "a lock has no event to wait for, and this is milliseconds at a takeover")]
+#[expect(
+    clippy::disallowed_methods,
+    reason = "a lock has no event to wait for, and this is milliseconds at a takeover"
+)]
 pub(crate) fn settle(directory: &Path) {
     let recorded = || directory.join("started.json").exists() || directory.join("exit.json").exists();
     while !recorded() && directory.exists() {

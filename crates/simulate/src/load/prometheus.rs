@@ -86,7 +86,10 @@ pub fn read_prometheus(text: &str) -> Result<Source, String> {
 mod tests {
     use super::*;
 
-    fn check(result: &str, expected: Result<(&[(i64, f64)], usize), &str>) {
+    /// Steps of the curve, and how many notes there are.
+    type Expected<'a> = (&'a [(i64, f64)], usize);
+
+    fn check(result: &str, expected: Result<Expected<'_>, &str>) {
         let text = format!(r#"{{"status": "success", "data": {{"resultType": "matrix", "result": {result}}}}}"#);
         match (read_prometheus(&text), expected) {
             (Ok(source), Ok((steps, notes))) => {
