@@ -29,8 +29,8 @@ impl Money {
 
     /// Whole cents, half a cent rounded away from zero, as invoices do.
     pub fn cents(self) -> i64 {
-        let half = if self.0 < 0 { -5_000 } else { 5_000 };
-        self.0.saturating_add(half) / 10_000
+        // Not by adding half a cent first, which the largest amounts have no room for.
+        self.0 / 10_000 + self.0 % 10_000 / 5_000
     }
 
     /// For plots and JSON only; never calculate with it.
