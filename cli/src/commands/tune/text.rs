@@ -88,7 +88,7 @@ fn cells(score: &Score) -> [String; 4] {
 }
 
 fn row(name: &str, cells: [String; 4]) -> String {
-    let cells: Vec<String> = cells.iter().map(|cell| format!("{cell:>10}")).collect();
+    let cells: Vec<String> = cells.iter().map(|cell| format!("{cell:>13}")).collect();
     format!("{name:<22}{}", cells.join(""))
 }
 
