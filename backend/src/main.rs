@@ -10,7 +10,9 @@ use tokio::net::TcpListener;
 
 fn main() -> anyhow::Result<()> {
     let config = Config::parse();
+    // A log that nobody reads any more must not stop the program: by default a failed write panics on standard error.
     tracing_subscriber::fmt()
+        .log_internal_errors(false)
         .with_env_filter(tracing_subscriber::EnvFilter::try_from_default_env().unwrap_or_else(|_| "info".into()))
         .with_writer(std::io::stderr)
         .json()

@@ -202,7 +202,13 @@ fn own_programs() -> Result<(PathBuf, Vec<std::ffi::OsString>)> {
 pub async fn serve(root: &Path, realistic: bool, isolation: Isolation) -> Result<()> {
     let filter = tracing_subscriber::EnvFilter::try_from_env("MAREA_LOG")
         .unwrap_or_else(|_| tracing_subscriber::EnvFilter::new("info"));
-    tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).with_ansi(false).init();
+    // A full disk must not stop the cloud: by default a failed write panics on standard error.
+    tracing_subscriber::fmt()
+        .log_internal_errors(false)
+        .with_env_filter(filter)
+        .with_writer(std::io::stderr)
+        .with_ansi(false)
+        .init();
     let (bin_dir, shim) = own_programs()?;
     let config = ServeConfig {
         folder: folder()?,

@@ -61,7 +61,9 @@ fn log_to_stderr(flags: &Flags) {
         // Traefik's other levels are all rarer than errors.
         _ => "error",
     };
+    // A log that nobody reads any more must not stop the program: by default a failed write panics on standard error.
     let builder = tracing_subscriber::fmt()
+        .log_internal_errors(false)
         .with_env_filter(tracing_subscriber::EnvFilter::new(level))
         .with_writer(std::io::stderr);
     if flags.log_json { builder.json().init() } else { builder.init() }

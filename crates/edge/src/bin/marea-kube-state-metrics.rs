@@ -17,7 +17,9 @@ fn main() -> ExitCode {
             return ExitCode::from(2);
         }
     };
+    // A log that nobody reads any more must not stop the program: by default a failed write panics on standard error.
     tracing_subscriber::fmt()
+        .log_internal_errors(false)
         .with_env_filter(tracing_subscriber::EnvFilter::new("info"))
         .with_writer(std::io::stderr)
         .json()
