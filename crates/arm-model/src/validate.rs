@@ -6,8 +6,8 @@ use std::path::{Path, PathBuf};
 
 use serde_json::{Map, Value};
 
-/// Where the types are looked for when the environment does not say.
-const DEFAULT_FOLDER: &str = "/work/shared/azure-types";
+/// Where the types are looked for when the environment does not say: in a folder beside the repository.
+const DEFAULT_FOLDER: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../../../shared/azure-types");
 const VARIABLE: &str = "MAREA_AZURE_TYPES";
 
 const REQUIRED: u64 = 1;
