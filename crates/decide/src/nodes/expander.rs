@@ -23,8 +23,8 @@ impl GrowthOption {
             let all = each as f64 * nodes;
             if all > 0.0 { (all - wanted as f64) / all } else { 0.0 }
         };
-        let cpu: i64 = self.pods.iter().map(|pod| pod.requests.cpu.0).sum();
-        let memory: i64 = self.pods.iter().map(|pod| pod.requests.memory.0).sum();
+        let cpu = self.pods.iter().map(|pod| pod.requests.cpu).sum::<units::Millicores>().0;
+        let memory = self.pods.iter().map(|pod| pod.requests.memory).sum::<units::Bytes>().0;
         unused(cpu, group.template.capacity.cpu.0) + unused(memory, group.template.capacity.memory.0)
     }
 }

@@ -6,7 +6,7 @@ use std::cmp::Reverse;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use units::{Bytes, Millicores, Millis, Timestamp};
+use units::{Millis, Timestamp};
 
 use super::estimate::{PodGroup, estimate};
 use super::expander::{GrowthOption, choose};
@@ -269,8 +269,8 @@ impl<'p> Plan<'p> {
             let daemons = world.snapshot.daemon_sets.iter().filter(|pod| template::runs_on(pod, &node));
             let mut on_it = Resources::default();
             for pod in daemons {
-                on_it.cpu = Millicores(on_it.cpu.0 + pod.requests.cpu.0);
-                on_it.memory = Bytes(on_it.memory.0 + pod.requests.memory.0);
+                on_it.cpu += pod.requests.cpu;
+                on_it.memory += pod.requests.memory;
             }
             (node, on_it)
         };

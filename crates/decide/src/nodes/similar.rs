@@ -59,8 +59,8 @@ fn similar_allocatable(a: &Resources, b: &Resources) -> bool {
 }
 
 fn similar_free((all_a, on_a): (&Resources, &Resources), (all_b, on_b): (&Resources, &Resources)) -> bool {
-    let cpu = within(all_a.cpu.0 - on_a.cpu.0, all_b.cpu.0 - on_b.cpu.0, FREE_TOLERANCE);
-    cpu && within(all_a.memory.0 - on_a.memory.0, all_b.memory.0 - on_b.memory.0, FREE_TOLERANCE)
+    let cpu = within((all_a.cpu - on_a.cpu).0, (all_b.cpu - on_b.cpu).0, FREE_TOLERANCE);
+    cpu && within((all_a.memory - on_a.memory).0, (all_b.memory - on_b.memory).0, FREE_TOLERANCE)
 }
 
 fn within(a: i64, b: i64, tolerance: f64) -> bool {

@@ -185,14 +185,14 @@ fn utilization(
     let Some(index) = world.cluster.find(&node.name) else { return Err(format!("{} is not known", node.name)) };
     let state = &world.cluster.nodes[index];
     let (mut used_cpu, mut used_memory) = (state.requested.cpu, state.requested.memory);
-    let (mut daemon_cpu, mut daemon_memory) = (0, 0);
+    let (mut daemon_cpu, mut daemon_memory) = (0_i64, 0_i64);
     if profile.ignore_daemonsets_utilization || terminating {
         let mut leave_out = |pod: &PodView, is_daemon: bool| {
-            used_cpu -= pod.requests.cpu.0;
-            used_memory -= pod.requests.memory.0;
+            used_cpu = used_cpu.saturating_sub(pod.requests.cpu.0);
+            used_memory = used_memory.saturating_sub(pod.requests.memory.0);
             if is_daemon {
-                daemon_cpu += pod.requests.cpu.0;
-                daemon_memory += pod.requests.memory.0;
+                daemon_cpu = daemon_cpu.saturating_add(pod.requests.cpu.0);
+                daemon_memory = daemon_memory.saturating_add(pod.requests.memory.0);
             }
         };
         for pod in world.cluster.pods_on(&node.name) {
@@ -203,7 +203,7 @@ fn utilization(
             }
         }
     }
-    let cpu = used_cpu as f64 / (cpu - daemon_cpu) as f64;
-    let memory = used_memory as f64 / (memory - daemon_memory) as f64;
+    let cpu = used_cpu as f64 / cpu.saturating_sub(daemon_cpu) as f64;
+    let memory = used_memory as f64 / memory.saturating_sub(daemon_memory) as f64;
     Ok(if cpu > memory { ("cpu", cpu) } else { ("memory", memory) })
 }

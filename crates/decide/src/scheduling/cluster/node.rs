@@ -138,13 +138,15 @@ impl NodeState {
     }
 
     fn account(&mut self, pod: &PodView, sign: i64) {
-        self.requested.cpu += sign * pod.requests.cpu.0;
-        self.requested.memory += sign * pod.requests.memory.0;
-        self.requested.ephemeral_storage += sign * pod.requests.ephemeral_storage.0;
-        self.nonzero_cpu += sign * pod.nonzero_cpu.0;
-        self.nonzero_memory += sign * pod.nonzero_memory.0;
+        // Wraps as Go's integers do: what came and goes again then leaves exactly what was there before.
+        let change = |sum: &mut i64, amount: i64| *sum = sum.wrapping_add(amount.wrapping_mul(sign));
+        change(&mut self.requested.cpu, pod.requests.cpu.0);
+        change(&mut self.requested.memory, pod.requests.memory.0);
+        change(&mut self.requested.ephemeral_storage, pod.requests.ephemeral_storage.0);
+        change(&mut self.nonzero_cpu, pod.nonzero_cpu.0);
+        change(&mut self.nonzero_memory, pod.nonzero_memory.0);
         for (name, amount) in &pod.requests.scalar {
-            *self.requested_scalar.entry(name.clone()).or_default() += sign * amount;
+            change(self.requested_scalar.entry(name.clone()).or_default(), *amount);
         }
     }
 }

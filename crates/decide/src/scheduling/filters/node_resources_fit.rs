@@ -26,7 +26,7 @@ struct Missing {
 
 impl Missing {
     fn resource(&mut self, reason: impl FnOnce() -> Cow<'static, str>, wanted: i64, capacity: i64, used: i64) {
-        if wanted > 0 && wanted > capacity - used {
+        if wanted > 0 && wanted > capacity.saturating_sub(used) {
             self.reasons.push(reason());
             self.beyond_node |= wanted > capacity;
         }

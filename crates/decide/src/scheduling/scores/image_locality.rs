@@ -31,7 +31,8 @@ impl Score for State {
             return 0;
         }
         let held = |symbol: &Symbol| node.images.binary_search(symbol).is_ok();
-        let sum: i64 = self.images.iter().filter(|(symbol, _)| held(symbol)).map(|(_, bytes)| bytes).sum();
+        let held = self.images.iter().filter(|(symbol, _)| held(symbol));
+        let sum = held.fold(0_i64, |sum, (_, bytes)| sum.saturating_add(*bytes));
         MAX * (sum.clamp(LOW, self.high) - LOW) / (self.high - LOW)
     }
 }

@@ -34,7 +34,7 @@ impl Score for State {
     fn score(&self, node: &NodeState) -> i64 {
         let allocatable = [node.allocatable.cpu, node.allocatable.memory];
         let without = [node.requested.cpu, node.requested.memory];
-        let with = [without[0] + self.cpu, without[1] + self.memory];
+        let with = [without[0].saturating_add(self.cpu), without[1].saturating_add(self.memory)];
         MAX / 2 + (MAX / 2 + balance(with, allocatable) - balance(without, allocatable)) / 2
     }
 }
