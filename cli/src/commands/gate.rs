@@ -9,7 +9,7 @@ use clap::Args;
 use serde_json::{Value, json};
 use units::Millis;
 
-use crate::commands::simulate::{Source, Traffic};
+use crate::commands::simulate::{Source, Traffic, write};
 use crate::error::{CliError, Exit, Result};
 use crate::project::Project;
 use crate::terminal::{note, print, print_json};
@@ -93,8 +93,7 @@ pub fn run(args: &Gate) -> Result<Exit> {
     ];
     let report = Report::new(args, sides)?;
     if let Some(file) = &args.markdown {
-        std::fs::write(file, markdown::render(&report))
-            .map_err(|error| CliError::failed(format!("{} cannot be written: {error}", file.display())))?;
+        write(file, &markdown::render(&report))?;
         note(&format!("wrote {}", file.display()));
     }
     if args.json {

@@ -2,7 +2,7 @@
 
 mod text;
 
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 use clap::Args;
 use serde_json::{Value, json};
@@ -10,7 +10,7 @@ use simulate::scenario::Fault;
 use stack::Reporter;
 use units::Millis;
 
-use crate::commands::simulate::Traffic;
+use crate::commands::simulate::{Traffic, write};
 use crate::error::{CliError, Exit, Result};
 use crate::planned::Override;
 use crate::terminal::{Terminal, print, print_json};
@@ -97,11 +97,6 @@ pub fn run(args: &Tune) -> Result<Exit> {
         print(&text::render(&report, args.patch.as_deref()));
     }
     Ok(Exit::Done)
-}
-
-fn write(path: &Path, text: &str) -> Result<()> {
-    std::fs::write(path, text)
-        .map_err(|error| CliError::failed(format!("{} cannot be written: {error}", path.display())))
 }
 
 fn tune<'a>(args: &Tune, trial: &'a Trial, terminal: &Terminal) -> Result<Report<'a>> {

@@ -4,5 +4,6 @@
 //! use it. All watch the Kubernetes API as the genuine ones do, so that the manifests are the same everywhere.
 pub mod ingress;
 pub mod operator;
+pub mod program;
 pub mod state;
 pub mod watched;

@@ -128,7 +128,7 @@ fn minutes(inputs: &Inputs, outcome: &Outcome) -> Value {
     outcome.minutes.iter().map(minute).collect()
 }
 
-fn write(path: &Path, text: &str) -> Result<()> {
+pub(crate) fn write(path: &Path, text: &str) -> Result<()> {
     std::fs::write(path, text)
         .map_err(|error| CliError::failed(format!("{} cannot be written: {error}", path.display())))
 }
