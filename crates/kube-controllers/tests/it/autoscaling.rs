@@ -1,5 +1,7 @@
 //! The scheduler, the cluster autoscaler and the flight recorder.
 
+use std::collections::BTreeSet;
+
 use k8s_openapi::api::apps::v1::Deployment;
 use k8s_openapi::api::core::v1::{ConfigMap, Event, Pod};
 use k8s_openapi::api::policy::v1::PodDisruptionBudget;
@@ -9,8 +11,8 @@ use serde_json::json;
 
 use crate::harness::{Cluster, create, deployment, is_ready, pods, template};
 
-pub fn ready(client: &Client) -> usize {
-    pods(client, "web").iter().filter(|pod| is_ready(pod)).count()
+pub fn ready(client: &Client, app: &str) -> usize {
+    pods(client, app).iter().filter(|pod| is_ready(pod)).count()
 }
 
 pub fn has_event(client: &Client, reason: &str, part: &str) -> bool {
@@ -34,21 +36,18 @@ pub fn check_replay(cluster: &Cluster, kinds: &[&str]) {
     }
 }
 
+/// The amounts keep chance out: a node whose pods fit nowhere is not looked at again for five minutes, as upstream has
+/// it, and a scan may fall between any two bindings or deletions. So `web` fits beside no pod of `batch`, a node with a
+/// pod of `batch` is used too much to go, and one that it has left is empty.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn nodes_come_for_pending_pods_and_go_when_they_are_not_needed() {
     let cluster = Cluster::start().await;
     cluster.groups.define(1, 4, "1").await;
-    cluster.create::<Deployment>(deployment("web", 2, "web:1", "400m")).await;
-    cluster
-        .create::<PodDisruptionBudget>(json!({
-            "metadata": {"name": "web", "namespace": "default"},
-            "spec": {"maxUnavailable": 1, "selector": {"matchLabels": {"app": "web"}}},
-        }))
-        .await;
-    cluster.until("two pods on the first node", |client| ready(client) == 2).await;
+    cluster.create::<Deployment>(deployment("web", 2, "web:1", "250m")).await;
+    cluster.until("two pods on the first node", |client| ready(client, "web") == 2).await;
     assert_eq!(cluster.groups.size(), 1);
-    cluster.client.set_scale("deployments.apps", "default", "web", 7).await.unwrap();
-    cluster.until("seven pods on four nodes", |client| ready(client) == 7).await;
+    cluster.create::<Deployment>(deployment("batch", 3, "batch:1", "800m")).await;
+    cluster.until("three more pods on as many nodes", |client| ready(client, "batch") == 3).await;
     assert_eq!(cluster.groups.size(), 4);
     cluster
         .until("the events of growth", |client| {
@@ -56,11 +55,9 @@ async fn nodes_come_for_pending_pods_and_go_when_they_are_not_needed() {
                 && has_event(client, "FailedScheduling", "Insufficient cpu")
         })
         .await;
-    cluster.client.set_scale("deployments.apps", "default", "web", 2).await.unwrap();
+    cluster.client.set_scale("deployments.apps", "default", "batch", 0).await.unwrap();
     let groups = cluster.groups.clone();
-    cluster
-        .until("one node", move |client| groups.size() == 1 && ready(client) == 2 && pods(client, "web").len() == 2)
-        .await;
+    cluster.until("one node", move |client| groups.size() == 1 && ready(client, "web") == 2).await;
     cluster
         .until("the events of shrinking", |client| {
             has_event(client, "ScaleDown", "marked the node as toBeDeleted/unschedulable")
@@ -88,6 +85,40 @@ async fn nodes_come_for_pending_pods_and_go_when_they_are_not_needed() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_node_in_use_is_drained_within_the_disruption_budget() {
+    let cluster = Cluster::start().await;
+    cluster.groups.define(2, 4, "1").await;
+    cluster.create::<Deployment>(deployment("web", 2, "web:1", "400m")).await;
+    cluster
+        .create::<PodDisruptionBudget>(json!({
+            "metadata": {"name": "web", "namespace": "default"},
+            "spec": {"maxUnavailable": 1, "selector": {"matchLabels": {"app": "web"}}},
+        }))
+        .await;
+    cluster
+        .until("a pod on each node", |client| {
+            let pods = pods(client, "web");
+            let nodes: BTreeSet<_> =
+                pods.iter().filter_map(|pod| pod.spec.as_ref().and_then(|spec| spec.node_name.as_deref())).collect();
+            ready(client, "web") == 2 && nodes.len() == 2
+        })
+        .await;
+    cluster
+        .until("a budget that lets one go", |client| {
+            let budget = client.get::<PodDisruptionBudget>(Some("default"), "web");
+            budget.and_then(|one| one.status.clone()).is_some_and(|status| status.disruptions_allowed == Some(1))
+        })
+        .await;
+    cluster.groups.set_min(1);
+    let groups = cluster.groups.clone();
+    cluster.until("one node", move |client| groups.size() == 1 && ready(client, "web") == 2).await;
+    cluster
+        .until("the events of the drain", |client| has_event(client, "ScaleDown", "deleting pod for node scale down"))
+        .await;
+    check_replay(&cluster, &["pods", "pools"]);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_group_that_may_not_grow_backs_off_and_says_so() {
     let cluster = Cluster::start().await;
     cluster.groups.define(1, 4, "1").await;
@@ -96,7 +127,7 @@ async fn a_group_that_may_not_grow_backs_off_and_says_so() {
     cluster
         .until("the failure", |client| has_event(client, "FailedToScaleUpGroup", "exceeding approved Cores quota"))
         .await;
-    cluster.until("two pods that fit", |client| ready(client) == 2).await;
+    cluster.until("two pods that fit", |client| ready(client, "web") == 2).await;
     assert_eq!(cluster.groups.size(), 1);
     cluster
         .until("the back-off in the status", |client| {
@@ -115,7 +146,7 @@ async fn an_important_pod_takes_the_place_of_another() {
         .create::<Pod>(json!({"metadata": {"name": "humble", "namespace": "default", "labels": {"app": "web"}},
         "spec": template("web", "web:1", "800m")["spec"]}))
         .await;
-    cluster.until("the first pod", |client| ready(client) == 1).await;
+    cluster.until("the first pod", |client| ready(client, "web") == 1).await;
     let mut spec = template("boss", "web:1", "800m")["spec"].clone();
     spec["priorityClassName"] = json!("important");
     cluster
@@ -153,6 +184,6 @@ async fn a_pod_that_fits_nowhere_waits_with_its_reason_and_starts_when_a_node_co
         })
         .await;
     cluster.add_node("large", "2").await;
-    cluster.until("the pod on the new node", |client| ready(client) == 1).await;
+    cluster.until("the pod on the new node", |client| ready(client, "web") == 1).await;
     check_replay(&cluster, &["pods"]);
 }

@@ -40,6 +40,10 @@ impl FakeGroups {
         self.group.lock().as_mut().unwrap().refuses = true;
     }
 
+    pub fn set_min(&self, min: u32) {
+        self.group.lock().as_mut().unwrap().min = min;
+    }
+
     pub fn size(&self) -> usize {
         self.group.lock().as_ref().map_or(0, |group| group.nodes.len())
     }

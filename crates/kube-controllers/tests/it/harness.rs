@@ -5,10 +5,11 @@ use std::time::Duration;
 
 use k8s_openapi::api::apps::v1::Deployment;
 use k8s_openapi::api::core::v1::{Namespace, Node, NodeSpec, Pod};
+use k8s_openapi::api::policy::v1::PodDisruptionBudget;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::{ObjectMeta, Time};
 use k8s_openapi::serde::de::DeserializeOwned;
 use kube_controllers::{Config, Controllers, NodeGroups};
-use kube_server::{Client, DeleteOptions, NodeAgent};
+use kube_server::{Client, DecisionFilter, DeleteOptions, NodeAgent};
 use parking_lot::Mutex;
 use serde_json::{Value, json};
 use tempfile::TempDir;
@@ -114,6 +115,13 @@ impl Cluster {
         }
         for deployment in self.client.list::<Deployment>(None) {
             text.push_str(&format!("deployment {:?} {:?}\n", deployment.metadata.name, deployment.status));
+        }
+        for budget in self.client.list::<PodDisruptionBudget>(None) {
+            text.push_str(&format!("budget {:?} {:?}\n", budget.metadata.name, budget.status));
+        }
+        let filter = DecisionFilter { kind: Some("pool".into()), ..DecisionFilter::default() };
+        if let Some(last) = self.controllers.decision_source().decisions(&filter).last() {
+            text.push_str(&format!("last decision on the pool {last:?}\n"));
         }
         for event in self.client.list::<k8s_openapi::api::core::v1::Event>(None) {
             text.push_str(&format!("event {:?} {:?} {:?}\n", event.involved_object.name, event.reason, event.message));

@@ -39,7 +39,7 @@ async fn replicas_follow_the_load_up_and_down() {
     cluster.add_node("node-a", "4").await;
     cluster.agent.set_total_cpu(100);
     autoscaled(&cluster).await;
-    cluster.until("two ready pods", |client| ready(client) == 2).await;
+    cluster.until("two ready pods", |client| ready(client, "web") == 2).await;
     cluster.agent.set_total_cpu(5000);
     let seen = tokio::spawn({
         let client = cluster.client.clone();
@@ -55,7 +55,7 @@ async fn replicas_follow_the_load_up_and_down() {
             seen
         }
     });
-    cluster.until("ten replicas", |client| ready(client) == 10).await;
+    cluster.until("ten replicas", |client| ready(client, "web") == 10).await;
     // 100 % per second doubles each time, and ten is the most.
     assert_eq!(seen.await.unwrap(), BTreeSet::from([2, 4, 8, 10]));
     cluster.agent.set_total_cpu(100);
