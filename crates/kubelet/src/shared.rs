@@ -6,6 +6,7 @@ use std::net::Ipv4Addr;
 use k8s_openapi::api::core::v1::{Container, Pod};
 use kube_server::Client;
 use network::allocate::Subnet24;
+use network::listeners::Listeners;
 use parking_lot::Mutex;
 use units::{Millicores, Timestamp};
 
@@ -77,8 +78,11 @@ impl Shared {
         self.nodes.lock().get(name).map(|node| node.own.to_string()).unwrap_or_default()
     }
 
+    /// An address that no pod has and, on a host that others use too, nobody listens on.
     pub(crate) fn allocate_pod_ip(&self, node: &str) -> Option<Ipv4Addr> {
-        self.nodes.lock().get_mut(node)?.pods.allocate()
+        let shared_with_others = self.config.addressing.is_shared();
+        let listeners = if shared_with_others { Listeners::read_or_none() } else { Listeners::default() };
+        self.nodes.lock().get_mut(node)?.pods.allocate(&listeners)
     }
 
     pub(crate) fn occupy_pod_ip(&self, node: &str, ip: Ipv4Addr) -> bool {

@@ -49,6 +49,20 @@ async fn machines_become_ready_nodes_and_leave() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_pod_gets_no_address_that_a_left_over_program_holds() {
+    let cluster = Cluster::start(None).await;
+    cluster.add_nodes(1).await;
+    // The first address that a pod would get. Another test's pod may have it by now, but nobody else listens there.
+    let first = std::net::Ipv4Addr::new(127, 17, 0, 2);
+    let _left_over = std::net::TcpListener::bind((first, 0)).unwrap();
+    cluster.create_pod(json!({"containers": [{"name": "main", "image": "shell", "args": ["sleep 60"]}]})).await;
+    let pod = cluster.wait_for("web", |pod| pod["status"]["podIP"].is_string()).await;
+    let given = pod["status"]["podIP"].as_str().unwrap();
+    assert!(given.starts_with("127.17.0.") && given != first.to_string(), "{given}");
+    cluster.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_pod_runs_with_its_environment_files_and_logs_and_ends_cleanly() {
     let cluster = Cluster::start(None).await;
     cluster.add_nodes(1).await;

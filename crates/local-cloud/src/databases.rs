@@ -6,6 +6,7 @@ use std::sync::Arc;
 
 use arm_engine::effect::{DatabaseView, Outcome};
 use network::addressing::Range;
+use network::listeners::Listeners;
 use network::names::Names;
 use network::sandbox::RouterError;
 use parking_lot::Mutex;
@@ -169,9 +170,11 @@ impl Databases {
         for entry in servers.into_iter().flatten().flatten() {
             taken.extend(read_kept(&entry.path().join("server.json"))?.map(|kept| kept.address));
         }
+        let addressing = self.ground.addressing;
+        let listeners = if addressing.is_shared() { Listeners::read_or_none() } else { Listeners::default() };
         (FIRST_HOST..=LAST_HOST)
-            .map(|host| self.ground.addressing.host_address(Range::Database, Ipv4Addr::new(10, 225, 0, host)))
-            .find(|address| !taken.contains(address))
+            .map(|host| addressing.host_address(Range::Database, Ipv4Addr::new(10, 225, 0, host)))
+            .find(|address| !taken.contains(address) && !listeners.holds(*address))
             .ok_or(DatabaseError::NoAddress)
     }
 

@@ -44,6 +44,19 @@ impl Addressing {
         }
     }
 
+    /// Whether programs of this host that are not the platform's can use its addresses too.
+    pub fn is_shared(self) -> bool {
+        matches!(self, Addressing::Loopback { .. })
+    }
+
+    /// Whether the address is one that this addressing may hand out.
+    pub fn covers(self, address: Ipv4Addr) -> bool {
+        match self {
+            Addressing::Virtual => address.octets()[0] == 10,
+            Addressing::Loopback { slot } => address.is_loopback() && address.octets()[1] / 16 == slot,
+        }
+    }
+
     /// The range of cluster addresses, for the API server.
     pub fn service_range(self) -> (Ipv4Addr, u8) {
         match self {
@@ -66,5 +79,9 @@ mod tests {
         assert_eq!(last.host_address(Range::LoadBalancer, pod), Ipv4Addr::new(127, 116, 3, 17));
         assert_eq!(first.service_range(), (Ipv4Addr::new(127, 16, 0, 0), 16));
         assert_eq!(Addressing::Virtual.host_address(Range::Pod, pod), pod);
+        for range in [Range::Service, Range::Pod, Range::Node, Range::Database, Range::LoadBalancer] {
+            assert!(first.covers(first.host_address(range, pod)) && !first.covers(last.host_address(range, pod)));
+        }
+        assert!(!first.covers(Ipv4Addr::LOCALHOST));
     }
 }

@@ -8,6 +8,7 @@ pub mod backends;
 pub mod dial;
 pub mod dns;
 pub mod fabric;
+pub mod listeners;
 pub mod names;
 pub mod plan;
 pub mod ports;

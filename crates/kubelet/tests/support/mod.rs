@@ -16,6 +16,7 @@ use kubelet::process::Shim;
 use kubelet::{Boot, Config, Kubelet, TokenRequest, TokenSource};
 use network::addressing::Addressing;
 use network::dial::Dialer;
+use network::listeners::Listeners;
 use network::names::Names;
 use network::sandbox::Router;
 use network::slot::SlotLease;
@@ -54,7 +55,7 @@ impl Cluster {
         let (slot, addressing, dialer) = match sandbox {
             Some(router) => (None, Addressing::Virtual, Dialer::Inside { router, from: None }),
             None => {
-                let slot = SlotLease::acquire_in(&slots, directory.path(), None).unwrap();
+                let slot = SlotLease::acquire_in(&slots, directory.path(), None, &Listeners::default()).unwrap();
                 let addressing = slot.addressing();
                 (Some(slot), addressing, Dialer::Host)
             }
