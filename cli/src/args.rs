@@ -38,6 +38,8 @@ pub enum Command {
     /// Print what was deployed, when, from which commit.
     #[command(after_help = "Examples:\n  marea history\n  marea history deploy --json")]
     History(StackArgs),
+    /// How often, how quickly and how safely the platform is deployed: the four DORA metrics, from ARM's own records.
+    Dora(crate::stacks::dora::Dora),
     /// Delete the stacks, the last first. Refuses to delete the database without --delete-data.
     #[command(
         after_help = "Examples:\n  marea destroy base             the cluster; the database and its rows stay\n  marea destroy --delete-data    everything, for good"

@@ -102,6 +102,7 @@ async fn run(command: Command) -> Result<Exit> {
         Command::Drift(args) => stacks::preview::drift(&args).await,
         Command::Outputs(args) => stacks::outputs::run(&args).await.map(done),
         Command::History(args) => stacks::history::run(&args).await.map(done),
+        Command::Dora(args) => stacks::dora::run(&args).await.map(done),
         Command::Destroy(args) => stacks::destroy::run(&args).await.map(done),
         Command::Secret(command) => commands::secret::run(&command).await,
         Command::Local(command) => commands::local::run(&command).await,

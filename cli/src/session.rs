@@ -24,6 +24,8 @@ pub struct Session {
     /// Where the platform answers, when that is not its load balancer's address.
     pub console_url: Option<String>,
     pub commit: Option<String>,
+    /// What this command leaves in ARM's records under one name.
+    pub run: String,
 }
 
 impl Session {
@@ -63,6 +65,7 @@ impl Session {
             certificate_authority,
             console_url,
             commit,
+            run: format!("{}-{}", jiff::Timestamp::now().as_millisecond(), std::process::id()),
         })
     }
 

@@ -1,10 +1,10 @@
 //! `marea history`, and the tags that make it possible.
 
-use std::collections::BTreeMap;
 use std::time::Duration;
 
+use arm_model::resources::Tags;
 use serde_json::json;
-use stack::history::{self, Entry, TAG_COMMIT, TAG_DURATION_MS, TAG_ENVIRONMENT, TAG_STACK, TAG_SUMMARY};
+use stack::history::{self, Entry, Outcome, Record};
 
 use super::Known;
 use crate::args::{StackArgs, StackName};
@@ -13,34 +13,32 @@ use crate::project::Project;
 use crate::session::Session;
 use crate::terminal::{Terminal, print, print_json};
 
-type Tags = BTreeMap<String, String>;
-
 pub fn tags(session: &Session, stack: StackName) -> Tags {
-    let mut tags = Tags::from([
-        (TAG_STACK.to_owned(), stack.name().to_owned()),
-        (TAG_ENVIRONMENT.to_owned(), session.environment.clone()),
-    ]);
-    if let Some(commit) = &session.commit {
-        tags.insert(TAG_COMMIT.to_owned(), commit.clone());
-    }
-    tags
+    history::stack_tags(stack.name(), &session.environment, session.commit.as_deref())
 }
 
-/// One entry for a stack that was changed. Releases of deploy are recorded in the database's group, which survives rebuilding base.
+/// One entry for a stack that was changed, or could not be. Releases of deploy are recorded in the database's group, which
+/// survives rebuilding base.
 pub async fn record(
     session: &Session,
     stack: StackName,
     known: &Known,
     duration: Duration,
     summary: &str,
+    outcome: Outcome,
 ) -> Result<()> {
-    let mut tags = tags(session, stack);
-    tags.insert(TAG_DURATION_MS.to_owned(), duration.as_millis().to_string());
-    tags.insert(TAG_SUMMARY.to_owned(), summary.to_owned());
-    let now = jiff::Timestamp::now();
-    let name = format!("marea-{}-{}", stack.name(), now.as_millisecond());
+    let record = Record {
+        stack: stack.name(),
+        environment: &session.environment,
+        commit: session.commit.as_deref(),
+        run: &session.run,
+        duration,
+        summary,
+        outcome,
+    };
+    let name = format!("marea-{}-{}", stack.name(), jiff::Timestamp::now().as_millisecond());
     let (scope, location) = scope(session, stack, known)?;
-    Ok(session.driver().record(&scope, &name, location.as_deref(), tags).await?)
+    Ok(session.driver().record(&scope, &name, location.as_deref(), record.tags()).await?)
 }
 
 /// Where a stack's entries are; a location only for the subscription.
@@ -53,21 +51,27 @@ fn scope(session: &Session, stack: StackName, known: &Known) -> Result<(String, 
     Ok((subscription, Some(super::base::load(&session.project, &session.environment, true)?.location)))
 }
 
+/// Of all the stacks named, the newest first.
+pub async fn read_entries(session: &Session, selection: &[StackName]) -> Result<Vec<Entry>> {
+    let known = super::up::read_known(session).await?;
+    let mut entries: Vec<Entry> = Vec::new();
+    for &stack in selection {
+        if stack == StackName::Deploy && known.db_outputs().is_none() {
+            continue;
+        }
+        let (scope, _) = scope(session, stack, &known)?;
+        entries.extend(history::list(&session.arm, &scope, stack.name()).await?);
+    }
+    entries.sort_by_key(|entry| std::cmp::Reverse(entry.time()));
+    Ok(entries)
+}
+
 pub async fn run(args: &StackArgs) -> Result<()> {
     let project = Project::find()?;
     let selection = project.selection(args.stack);
     let terminal = Terminal::new();
     let session = Session::open(project, &args.env, false, &terminal).await?;
-    let known = super::up::read_known(&session).await?;
-    let mut entries: Vec<Entry> = Vec::new();
-    for stack in selection {
-        if stack == StackName::Deploy && known.db_outputs().is_none() {
-            continue;
-        }
-        let (scope, _) = scope(&session, stack, &known)?;
-        entries.extend(history::list(&session.arm, &scope, stack.name()).await?);
-    }
-    entries.sort_by(|a, b| b.at.cmp(&a.at));
+    let entries = read_entries(&session, &selection).await?;
     terminal.clear();
     if args.json {
         print_json(&json!(entries));

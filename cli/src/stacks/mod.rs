@@ -5,6 +5,7 @@ pub mod cost;
 pub mod db;
 pub mod deploy;
 pub mod destroy;
+pub mod dora;
 pub mod history;
 pub mod outputs;
 pub mod preview;

@@ -9,6 +9,7 @@ use std::time::{Duration, Instant};
 use serde_json::{Value, json};
 use stack::arm::{Deployment, Live};
 use stack::cluster::{self, Cluster, Plan, Release};
+use stack::history as record;
 use stack::{Change, Reporter};
 
 use super::db::Password;
@@ -212,7 +213,14 @@ impl Work<'_> {
             return Ok(live);
         }
         self.reporter.status(&format!("{}: deploying", stack.name()));
-        let applied = self.session.driver().apply(deployment, self.reporter).await?;
+        let applied = match self.session.driver().apply(deployment, self.reporter).await {
+            Ok(applied) => applied,
+            Err(error) => {
+                let error = CliError::from(error);
+                self.note_failure(stack, start.elapsed(), &error, Failure::Stays).await;
+                return Err(error);
+            }
+        };
         let changes = if changes.is_empty() { created(&applied) } else { changes };
         let outcome = Outcome { stack, changes, duration: start.elapsed() };
         self.reporter.line(&format!("{}: {} in {}", stack.name(), outcome.summary(), seconds(outcome.duration)));
@@ -231,11 +239,15 @@ impl Work<'_> {
         let start = Instant::now();
         let result = self.roll_out(cluster, &plan).await;
         if let Err(error) = result {
-            return Err(if self.args.atomic {
-                roll_back(cluster, &self.declared.deploy, error, self.reporter).await
+            let (duration, failed_at) = (start.elapsed(), Instant::now());
+            let (error, failure) = if self.args.atomic {
+                let (error, restored) = roll_back(cluster, &self.declared.deploy, error, self.reporter).await;
+                (error, if restored { Failure::RolledBack(failed_at.elapsed()) } else { Failure::Stays })
             } else {
-                error
-            });
+                (error, Failure::Stays)
+            };
+            self.note_failure(StackName::Deploy, duration, &error, failure).await;
+            return Err(error);
         }
         let changed = !plan.is_empty();
         let outcome = Outcome { stack: StackName::Deploy, changes: plan.changes.clone(), duration: start.elapsed() };
@@ -280,16 +292,34 @@ impl Work<'_> {
 
     /// The history is for people; that it could not be written does not undo what was deployed.
     async fn note_history(&self, outcome: &Outcome, known: &Known) {
+        let (stack, succeeded) = (outcome.stack, record::Outcome::Succeeded);
         if let Err(error) =
-            history::record(self.session, outcome.stack, known, outcome.duration, &outcome.summary()).await
+            history::record(self.session, stack, known, outcome.duration, &outcome.summary(), succeeded).await
         {
             self.reporter.line(&format!(
                 "{}: deployed, but its entry in the history could not be written: {}",
-                outcome.stack.name(),
+                stack.name(),
                 error.message
             ));
         }
     }
+
+    /// What failed counts in `marea dora`. Where ARM does not even take the entry, the error itself says enough.
+    async fn note_failure(&self, stack: StackName, duration: Duration, error: &CliError, failure: Failure) {
+        let outcome = match failure {
+            Failure::Stays => record::Outcome::Failed,
+            Failure::RolledBack(restored) => record::Outcome::RolledBack { restored },
+        };
+        let summary = error.message.lines().next().unwrap_or_default();
+        let _ = history::record(self.session, stack, &self.known, duration, summary, outcome).await;
+    }
+}
+
+/// What became of a failed deployment.
+enum Failure {
+    Stays,
+    /// The last release is back, this long after the failure.
+    RolledBack(Duration),
 }
 
 /// After a first deployment ARM itself says what there is.
@@ -310,8 +340,8 @@ pub async fn plan(session: &Session, known: &Known, deploy: &Deploy, password: &
     Ok((cluster, plan))
 }
 
-/// Applies the last release again. The error of the failed rollout stays the error of the command.
-async fn roll_back(cluster: &Cluster, deploy: &Deploy, error: CliError, reporter: &dyn Reporter) -> CliError {
+/// Applies the last release again; says whether it is back. The error of the failed rollout stays the error of the command.
+async fn roll_back(cluster: &Cluster, deploy: &Deploy, error: CliError, reporter: &dyn Reporter) -> (CliError, bool) {
     let result = async {
         let Some(release) = Release::latest(cluster).await? else { return Ok(None) };
         reporter.line(&format!("deploy: {}", error.message));
@@ -321,7 +351,9 @@ async fn roll_back(cluster: &Cluster, deploy: &Deploy, error: CliError, reporter
         cluster::wait_for_rollouts(cluster, deploy.rollout_patience(), reporter).await?;
         Ok::<_, CliError>(Some(release.number))
     };
-    match result.await {
+    let result = result.await;
+    let restored = matches!(result, Ok(Some(_)));
+    let error = match result {
         Ok(Some(number)) => CliError { message: format!("{}; release {number} was restored", error.message), ..error }
             .advice("The platform runs that release again. Correct what is named above and run `marea up` again."),
         Ok(None) => {
@@ -331,5 +363,6 @@ async fn roll_back(cluster: &Cluster, deploy: &Deploy, error: CliError, reporter
             message: format!("{}; returning to the last release failed too: {}", error.message, second.message),
             ..error
         },
-    }
+    };
+    (error, restored)
 }

@@ -1,6 +1,11 @@
-//! The commit that a deployment is tagged with.
+//! The commit that a deployment is tagged with, and the commits between two deployments.
 
 use std::path::Path;
+use std::process::{Command, Stdio};
+
+use jiff::Timestamp;
+
+use crate::dora::Commit;
 
 /// The checked-out commit of the repository that holds `folder`, read from its files: starting a `git` process would
 /// take longer than an unchanged `up`. `None` outside a repository and before the first commit.
@@ -25,6 +30,35 @@ pub fn commit(folder: &Path) -> Option<String> {
     packed
         .lines()
         .find_map(|line| line.split_once(' ').filter(|(_, name)| *name == reference).and_then(|(id, _)| hash(id)))
+}
+
+/// The commits that `now` holds and `before` does not; without `before` only `now` itself. Asks `git`, which must be installed.
+/// `None` when it does not know them, as in a shallow clone.
+pub fn commits_between(folder: &Path, before: Option<&str>, now: &str) -> Option<Vec<Commit>> {
+    let (before, now) = (before.map(hash), hash(now)?);
+    let range = match before {
+        Some(before) => vec![format!("{}..{now}", before?)],
+        None => vec!["--max-count=1".to_owned(), now],
+    };
+    let output = Command::new("git")
+        .arg("-C")
+        .arg(folder)
+        .args(["log", "--format=%H %ct"])
+        .args(range)
+        .arg("--")
+        .stdin(Stdio::null())
+        .stderr(Stdio::null())
+        .output()
+        .ok()
+        .filter(|output| output.status.success())?;
+    let text = String::from_utf8(output.stdout).ok()?;
+    text.lines()
+        .map(|line| {
+            let (id, seconds) = line.split_once(' ')?;
+            let at = Timestamp::from_second(seconds.parse().ok()?).ok()?;
+            Some(Commit { id: id.to_owned(), at })
+        })
+        .collect()
 }
 
 fn hash(text: &str) -> Option<String> {

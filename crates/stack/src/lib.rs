@@ -7,6 +7,7 @@ pub mod arm;
 pub mod change;
 pub mod cluster;
 pub mod config;
+pub mod dora;
 pub mod export;
 pub mod file;
 pub mod git;

@@ -1,6 +1,7 @@
 //! The client under storm: calls get 429, 500, 503, resets and delays in seeded patterns, work outside fails now and then, and the
 //! client is killed at any point. After re-runs everything is as without faults, and nothing was made twice.
 
+mod dora;
 mod world;
 
 use std::collections::BTreeMap;

@@ -77,6 +77,13 @@ impl World {
         ArmClient::with_transport("https://arm", SUBSCRIPTION, self.clone(), Arc::new(Token))
     }
 
+    /// The cloud's clock goes on to `at`.
+    pub fn pass_until(&self, at: Timestamp) {
+        let mut arm = self.arm();
+        assert!(arm.now <= at, "the clock only goes forward");
+        arm.now = at;
+    }
+
     pub fn roll(&self) -> u64 {
         self.arm().random.next_number()
     }
