@@ -8,7 +8,7 @@ use std::process::Command;
 use serde_json::Value;
 
 const TIERS: [&[&str]; 4] = [
-    &["units", "arm-model", "backend-api", "platform"],
+    &["units", "strict-json", "arm-model", "backend-api", "platform"],
     &["decide", "kube-store", "price", "arm-engine", "lint", "simulate"],
     &[
         "arm-client",
@@ -37,9 +37,7 @@ const PURE_LIBRARIES: &[&str] = &[
     "regex",
     "schemars",
     "serde",
-    "serde_ignored",
     "serde_json",
-    "serde_path_to_error",
     "sha2",
     "smallvec",
     "thiserror",

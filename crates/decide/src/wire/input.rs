@@ -46,38 +46,12 @@ impl std::error::Error for InputError {}
 /// # Errors
 /// Names the field by its path.
 pub fn strict<T: DeserializeOwned>(document: &Value) -> Result<T, InputError> {
-    let mut unknown = Vec::new();
-    let mut track = serde_path_to_error::Track::new();
-    let parsed = {
-        let inner = serde_path_to_error::Deserializer::new(document, &mut track);
-        serde_ignored::deserialize(inner, |path| unknown.push(path.to_string()))
-    };
-    let value: T = parsed
-        .map_err(|error: serde_json::Error| InputError::new(trimmed(&track.path().to_string()), error.to_string()))?;
-    match unknown.first() {
-        Some(path) => Err(InputError::new(field_path(path), "unknown field")),
+    let read = strict_json::read(document);
+    let value = read.value.map_err(|wrong| InputError::new(wrong.path(), wrong.error.to_string()))?;
+    match read.unknown.into_iter().next() {
+        Some(path) => Err(InputError::new(path, "unknown field")),
         None => Ok(value),
     }
-}
-
-/// `steps.0.?.pods` as `steps[0].pods`: serde_ignored marks every `Option` on the way with a `?` of its own.
-fn field_path(path: &str) -> String {
-    let mut out = String::new();
-    for part in path.split('.').filter(|part| *part != "?") {
-        if part.bytes().all(|byte| byte.is_ascii_digit()) {
-            out.push_str(&format!("[{part}]"));
-        } else {
-            if !out.is_empty() {
-                out.push('.');
-            }
-            out.push_str(part);
-        }
-    }
-    out
-}
-
-fn trimmed(path: &str) -> String {
-    if path == "." { String::new() } else { path.to_owned() }
 }
 
 /// Runs `each` on every document of the input, in order, and collects the lines that it answers.

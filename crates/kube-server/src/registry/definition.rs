@@ -106,9 +106,6 @@ impl ResourceDef {
 
 /// Decodes into the type and writes it out again.
 pub fn normalize<K: DeserializeOwned + Serialize>(value: &Value) -> Normalized {
-    let typed: K = serde_path_to_error::deserialize(value).map_err(|error| {
-        let path = error.path().to_string();
-        if path == "." { error.into_inner().to_string() } else { format!("{path}: {}", error.into_inner()) }
-    })?;
+    let typed: K = strict_json::read(value).value.map_err(|wrong| wrong.to_string())?;
     serde_json::to_value(&typed).map_err(|error| error.to_string())
 }

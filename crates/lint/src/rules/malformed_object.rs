@@ -9,6 +9,7 @@ use k8s_openapi::api::policy::v1::PodDisruptionBudget;
 use k8s_openapi::api::rbac::v1::{ClusterRole, ClusterRoleBinding, Role, RoleBinding};
 use serde::de::DeserializeOwned;
 use serde_json::Value;
+use strict_json::Segment;
 
 use super::unknown_api_version;
 use crate::{At, Context, Report, Rule, Severity};
@@ -72,20 +73,16 @@ fn parse(kind: &str, object: &Value) -> Parsed {
 }
 
 fn of<T: DeserializeOwned>(object: &Value) -> Parsed {
-    match serde_path_to_error::deserialize::<_, T>(object) {
+    match strict_json::read::<T>(object).value {
         Ok(_) => Ok(()),
-        Err(error) => {
-            let mut path = String::new();
-            for segment in error.path() {
-                match segment {
-                    serde_path_to_error::Segment::Seq { index } => path.push_str(&format!("/{index}")),
-                    serde_path_to_error::Segment::Map { key } => {
-                        path.push_str(&format!("/{}", key.replace('~', "~0").replace('/', "~1")));
-                    }
-                    _ => {}
-                }
-            }
-            Err((path, format!("`{}`: {}", error.path(), error.inner())))
-        }
+        Err(wrong) => Err((pointer(&wrong.place), format!("`{}`: {}", wrong.path(), wrong.error))),
     }
+}
+
+fn pointer(place: &[Segment]) -> String {
+    let escaped = |segment: &Segment| match segment {
+        Segment::Field(name) => format!("/{}", name.replace('~', "~0").replace('/', "~1")),
+        Segment::Item(index) => format!("/{index}"),
+    };
+    place.iter().map(escaped).collect()
 }
