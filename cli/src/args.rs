@@ -71,6 +71,9 @@ pub enum Command {
     /// The prices behind `marea cost`.
     #[command(subcommand)]
     Price(crate::commands::price::PriceCommand),
+    /// The platform's container images, without a container engine.
+    #[command(subcommand)]
+    Image(crate::commands::image::ImageCommand),
     /// Print the stacks in another tool's format.
     #[command(
         after_help = "Examples:\n  marea export arm base > base.json\n  marea export pulumi --write    into the stacks' folders"

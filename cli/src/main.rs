@@ -112,6 +112,7 @@ async fn run(command: Command) -> Result<Exit> {
         Command::Decide(args) => commands::decide::run(args.what).map(done),
         Command::Cost(args) => commands::cost::run(&args).map(done),
         Command::Price(command) => commands::price::run(&command).await.map(done),
+        Command::Image(command) => commands::image::run(&command).await.map(done),
         Command::Export(args) => commands::export::run(&args).map(done),
         Command::Load(args) => commands::load::run(&args).await,
         Command::Simulate(args) => commands::simulate::run(&args),

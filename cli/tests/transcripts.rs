@@ -183,3 +183,45 @@ fn exports_need_no_cloud() {
     let deploy = place.check(&["export", "arm", "deploy"], "", 0, &["kind: HorizontalPodAutoscaler"]);
     assert!(!deploy.contains("kind: Secret\n"));
 }
+
+/// The smallest ELF header that says: a 64-bit program for x86-64 with these program headers.
+fn elf(segments: &[u8]) -> Vec<u8> {
+    let mut bytes = vec![0; 64 + segments.len() * 56];
+    bytes[..6].copy_from_slice(b"\x7fELF\x02\x01");
+    (bytes[18], bytes[32], bytes[54], bytes[56]) = (62, 64, 56, segments.len() as u8);
+    for (index, kind) in segments.iter().enumerate() {
+        bytes[64 + index * 56] = *kind;
+    }
+    bytes
+}
+
+#[test]
+fn images_are_built_from_static_programs_and_pinned_bases_only() {
+    let place = Place::new();
+    let program = place.repository().join("program");
+    std::fs::write(&program, elf(&[1, 3])).unwrap();
+    let build = ["image", "build", "backend", "--program", "program"];
+    place.check(&build, "", 2, &["linked dynamically", "rustup target add", "musl-tools"]);
+    std::fs::write(&program, elf(&[1])).unwrap();
+    let first = place.check(&build, "", 0, &["backend: sha256:", "target/images/backend"]);
+    assert_eq!(place.check(&build, "", 0, &[]), first, "the same program gives the same digest");
+    place.check(&["image", "build", "backend"], "", 2, &["cannot compile a static backend", "musl-gcc", "--program"]);
+    place.check(
+        &["image", "build", "frontend", "--base", "a.example/nginx:1"],
+        "",
+        2,
+        &["no built console", "npm run build"],
+    );
+    std::fs::create_dir_all(place.repository().join("frontend/dist")).unwrap();
+    std::fs::write(place.repository().join("frontend/dist/index.html"), "<html>").unwrap();
+    place.check(&["image", "build", "frontend"], "", 2, &["none is named", "--base"]);
+    place.check(&["image", "build", "frontend", "--base", "a.example/Nginx:1"], "", 2, &["is not an image reference"]);
+    place.check(
+        &["image", "push", "frontend", "a.example/f:1"],
+        "",
+        2,
+        &["`oci-layout`", "marea image build frontend"],
+    );
+    place.check(&["image", "push", "backend", "a.example/backend"], "", 2, &["REGISTRY/REPOSITORY:TAG"]);
+    place.check(&["image", "push", "backend", "127.0.0.1:1/backend:1"], "", 1, &["cannot be reached"]);
+}

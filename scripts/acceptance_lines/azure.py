@@ -105,6 +105,11 @@ def dora():
     return "four metrics of ten deployments and six commits, recorded by the embedded ARM and by git"
 
 
+def image():
+    """images: layouts, bases by digest and pushes against a registry that the test starts."""
+    return f"{cargo_test('oci')} tests"
+
+
 def access():
     """issue 4, 7: every ARM route in the authorisation table, by enumeration."""
     return f"{cargo_test('arm-engine', '--test', 'engine', 'access')} tests over every route"
@@ -115,7 +120,7 @@ def hostile():
     return f"{cargo_test('arm-engine', '--test', 'engine', 'hostile') + cargo_test('arm-model', '--lib', 'no_text')} tests, 280,000 inputs"
 
 
-LINES = {"1": types, "2": sdks, "2-cli": cli, "3": storm, "4": what_if, "5": parallel, "7": dora, "access": access, "input": hostile}
+LINES = {"1": types, "2": sdks, "2-cli": cli, "3": storm, "4": what_if, "5": parallel, "7": dora, "image": image, "access": access, "input": hostile}
 
 
 def main(arguments):

@@ -6,6 +6,7 @@ pub mod decide;
 pub mod explain;
 pub mod export;
 pub mod gate;
+pub mod image;
 pub mod load;
 pub mod local;
 pub mod price;

@@ -19,6 +19,7 @@ const TIERS: [&[&str]; 4] = [
         "kubelet",
         "network",
         "edge",
+        "oci",
         "local-cloud",
         "testkit",
     ],

@@ -1,0 +1,63 @@
+//! What can go wrong with an image or a registry.
+
+use std::path::PathBuf;
+
+#[derive(Debug, thiserror::Error)]
+pub enum OciError {
+    #[error("`{text}` is not an image reference: {reason}")]
+    Reference { text: String, reason: &'static str },
+    #[error("{} cannot be read or written", path.display())]
+    File { path: PathBuf, source: std::io::Error },
+    #[error("{} is not a program for Linux containers: {reason}", path.display())]
+    Program { path: PathBuf, reason: String },
+    #[error("{} is not an OCI image layout: {reason}", path.display())]
+    Layout { path: PathBuf, reason: String },
+    #[error("{what} is {found} and should be {wanted}")]
+    Digest { what: String, wanted: String, found: String },
+    #[error("the registry {registry} cannot be reached")]
+    Unreachable { registry: String, source: reqwest::Error },
+    /// The registry's own words, where it has any.
+    #[error("the registry {registry} answered {method} {path} with {status}: {message}")]
+    Refused { registry: String, method: String, path: String, status: u16, message: String },
+    #[error("the registry {registry} does not speak the OCI distribution protocol: {reason}")]
+    Protocol { registry: String, reason: String },
+    #[error("{} does not hold credentials as Docker writes them: {reason}", path.display())]
+    Credentials { path: PathBuf, reason: String },
+    #[error("{reference} has no image for {platform}")]
+    Platform { reference: String, platform: String },
+}
+
+impl OciError {
+    pub(crate) fn file(path: impl Into<PathBuf>) -> impl FnOnce(std::io::Error) -> OciError {
+        let path = path.into();
+        move |source| OciError::File { path, source }
+    }
+
+    /// What to do next.
+    pub fn advice(&self) -> &'static str {
+        match self {
+            OciError::Reference { .. } => {
+                "Write it as REGISTRY/REPOSITORY:TAG, for example marea.azurecr.io/backend:0.1.0."
+            }
+            OciError::File { .. } => "Check the path, its permissions and the disk's free space.",
+            OciError::Program { .. } => {
+                "Build it statically: `rustup target add x86_64-unknown-linux-musl`, Debian's `musl-tools`, and `cargo build --release --target x86_64-unknown-linux-musl`."
+            }
+            OciError::Layout { .. } | OciError::Digest { .. } => {
+                "Build the image again; what was downloaded is downloaded again."
+            }
+            OciError::Unreachable { .. } => {
+                "Check the registry's name and the network, then run the same command again: what was sent is not sent twice."
+            }
+            OciError::Refused { status: 401 | 403, .. } => {
+                "Sign in: `az acr login -n NAME` or `docker login REGISTRY`, or set MAREA_REGISTRY_USERNAME and MAREA_REGISTRY_PASSWORD. Pushing needs the role AcrPush."
+            }
+            OciError::Refused { status: 404, .. } => "Check the repository's name and the tag or digest.",
+            OciError::Refused { status: 413, .. } => "The registry takes no blob of this size.",
+            OciError::Refused { .. } => "Run the same command again: what was sent is not sent twice.",
+            OciError::Protocol { .. } => "Check that the address is a registry's, without a path.",
+            OciError::Credentials { .. } => "Sign in again with `az acr login -n NAME` or `docker login REGISTRY`.",
+            OciError::Platform { .. } => "Choose a base image that is published for it.",
+        }
+    }
+}

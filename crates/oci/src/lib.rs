@@ -1,0 +1,25 @@
+//! Container images without a container engine: OCI image layouts on disk, and the OCI distribution protocol to registries.
+//!
+//! The same input gives the same bytes, so an image's digest says what is in it. This crate exists so that nothing of the formats
+//! is known to the command line, and so that it is tested against a registry without the rest of marea.
+
+mod auth;
+mod digest;
+mod elf;
+mod error;
+mod image;
+mod layer;
+mod layout;
+mod reference;
+mod registry;
+mod upload;
+
+pub use auth::Credential;
+pub use digest::{Descriptor, Digest};
+pub use elf::{Architecture, Program};
+pub use error::OciError;
+pub use image::{Base, Contents, Image};
+pub use layer::Layer;
+pub use layout::Layout;
+pub use reference::Reference;
+pub use registry::{Placed, Registry};
