@@ -107,12 +107,19 @@ pub async fn ensure(programs: &Programs, template: &Path, wanted: &Wanted) -> Re
         pid = None;
     }
     let pid = match pid {
-        Some(pid) => pid,
-        None => process::start(programs, wanted)?,
+        Some(pid) => {
+            wait_until_ready(programs, wanted, pid).await?;
+            pid
+        }
+        None => start(programs, wanted).await?,
     };
-    wait_until_ready(programs, wanted, pid).await?;
     sql::apply(programs, wanted).await?;
     Ok(pid)
+}
+
+/// The postmaster of the server in this folder, if it runs.
+pub fn running(folder: &Path) -> Option<u32> {
+    process::running(&folder.join("data"))
 }
 
 /// Stops the server that runs in this folder, if one does; its data stays.
@@ -137,6 +144,22 @@ pub async fn delete(folder: &Path) -> Result<(), PostgresError> {
 /// Resolves when the process has ended, whether or not it is a child of this one.
 pub async fn ended(pid: u32) {
     process::ended(pid).await;
+}
+
+/// Starts the server; again and again where an earlier one was killed, for its sessions hold its memory until they notice.
+async fn start(programs: &Programs, wanted: &Wanted) -> Result<u32, PostgresError> {
+    let was_killed = wanted.folder.join("data/postmaster.pid").exists();
+    let deadline = tokio::time::Instant::now() + START_DEADLINE;
+    loop {
+        let pid = process::start(programs, wanted)?;
+        match wait_until_ready(programs, wanted, pid).await {
+            Ok(()) => return Ok(pid),
+            Err(PostgresError::Ended { .. }) if was_killed && tokio::time::Instant::now() < deadline => {
+                tokio::time::sleep(Duration::from_millis(100)).await;
+            }
+            Err(error) => return Err(error),
+        }
+    }
 }
 
 async fn wait_until_ready(programs: &Programs, wanted: &Wanted, pid: u32) -> Result<(), PostgresError> {

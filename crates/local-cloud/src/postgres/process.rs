@@ -48,9 +48,8 @@ pub(super) fn is_inside(pid: u32, inside: &Inside) -> bool {
 pub(super) fn start(programs: &Programs, wanted: &Wanted) -> Result<u32, PostgresError> {
     let data = wanted.folder.join("data");
     let log = files::log(&wanted.folder);
-    // A killed postmaster leaves its pid file; PostgreSQL looks at it itself, but not across user namespaces.
     if running(&data).is_none() {
-        let _ = fs::remove_file(data.join("postmaster.pid"));
+        remove_locks(&data, &files::socket_folder(&wanted.folder));
     }
     let output = OpenOptions::new()
         .create(true)
@@ -70,6 +69,17 @@ pub(super) fn start(programs: &Programs, wanted: &Wanted) -> Result<u32, Postgre
     // Somebody has to collect it when it ends, or it stays as a zombie for as long as the cloud runs.
     std::thread::spawn(move || child.wait());
     Ok(pid)
+}
+
+/// A killed postmaster leaves its pid file and its socket's lock. PostgreSQL looks whether their process is there, but not
+/// across user namespaces, and takes a zombie or a later owner of the number for the old server.
+fn remove_locks(data: &Path, sockets: &Path) {
+    let _ = fs::remove_file(data.join("postmaster.pid"));
+    for entry in fs::read_dir(sockets).into_iter().flatten().flatten() {
+        if entry.file_name().to_string_lossy().starts_with(".s.PGSQL.") {
+            let _ = fs::remove_file(entry.path());
+        }
+    }
 }
 
 /// Fast shutdown first (open transactions roll back), then immediate (recovery at the next start), then by force.

@@ -117,3 +117,38 @@ async fn users_get_no_more_connections_than_their_share() {
     }
     delete(&wanted.folder).await.unwrap();
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_killed_server_starts_again_whatever_it_left_behind() {
+    let Ok(programs) = Programs::find() else {
+        skipped();
+        return;
+    };
+    let folder = tempfile::tempdir().unwrap();
+    let wanted = wanted(folder.path(), 3);
+    let template = folder.path().join("template");
+    let password = wanted.administrator_password.clone();
+    let pid = ensure(&programs, &template, &wanted).await.unwrap();
+    ask(&programs, &wanted, &password, "create table kept (n int); insert into kept values (41)").unwrap();
+    let mut session = client(&programs, &wanted, &password, "select pg_sleep(60)").spawn().unwrap();
+    rustix::process::kill_process(
+        rustix::process::Pid::from_raw(i32::try_from(pid).unwrap()).unwrap(),
+        rustix::process::Signal::KILL,
+    )
+    .unwrap();
+    ended(pid).await;
+    // The number in its lock is soon another process's, or for a while its own as a zombie; both answer to signals.
+    let mut other = std::process::Command::new("sleep").arg("60").spawn().unwrap();
+    let lock = wanted.folder.join("socket/.s.PGSQL.5432.lock");
+    let held = std::fs::read_to_string(&lock).unwrap().replacen(&pid.to_string(), &other.id().to_string(), 1);
+    std::fs::write(&lock, held).unwrap();
+
+    ensure(&programs, &template, &wanted).await.unwrap();
+    assert_eq!(ask(&programs, &wanted, &password, "select n from kept"), Ok("41".to_owned()));
+
+    for process in [&mut session, &mut other] {
+        let _ = process.kill();
+        process.wait().unwrap();
+    }
+    delete(&wanted.folder).await.unwrap();
+}
