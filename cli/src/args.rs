@@ -56,7 +56,7 @@ pub enum Command {
     Status(Status),
     /// Why an autoscaler, a pod or a pool is as it is.
     #[command(
-        after_help = "Examples:\n  marea explain hpa/backend\n  marea explain pod/backend-6d5f9c7b4-x2x8z\n  marea explain pool/backend --last 20"
+        after_help = "Examples:\n  marea explain hpa/backend\n  marea explain pod/backend-6d5f9c7b4-x2x8z\n  marea explain pool/backend --last 20\n  marea explain --at 14:03                       every autoscaler and pool at that instant\n  marea explain hpa/backend --at 10m --json\n  marea explain hpa/backend --at 2d14:03 --timeline decisions.jsonl"
     )]
     Explain(Explain),
     /// Faults of the platform, or of any folder of manifests, before anything is deployed. Exit code 3 if any.
@@ -166,6 +166,9 @@ pub struct Preview {
     /// Preview what Azure documents as unsupported.
     #[arg(long)]
     pub allow_unsupported: bool,
+    /// Show it in the platform's console too, until the next `marea up` that changes something.
+    #[arg(long)]
+    pub publish: bool,
 }
 
 #[derive(Args, Debug)]
@@ -228,6 +231,42 @@ pub struct Rotate {
 }
 
 #[derive(Subcommand, Debug)]
+pub enum Fault {
+    /// What can fail, and what is broken.
+    #[command(after_help = "Examples:\n  marea local fault list\n  marea local fault list --json")]
+    List(Json),
+    /// End something at once: SIGKILL for programs, the plug for a machine.
+    #[command(
+        after_help = "Examples:\n  marea local fault kill database\n  marea local fault kill node/aks-backend-12345678-vmss000000\n  marea local fault kill pod/platform/backend-7d9f8-abcde\n  marea local fault kill cloud && marea local start"
+    )]
+    Kill(FaultTarget),
+    /// Let something stand still until it is healed.
+    #[command(
+        after_help = "Examples:\n  marea local fault pause database\n  marea local fault pause node/aks-backend-12345678-vmss000000 --json"
+    )]
+    Pause(FaultTarget),
+    /// End a fault, or all of them: paused things go on, machines boot again.
+    #[command(
+        after_help = "A fault of a node or a pod also ends when the cloud is started again.\n\nExamples:\n  marea local fault heal\n  marea local fault heal node/aks-backend-12345678-vmss000000"
+    )]
+    Heal {
+        /// `cloud`, `database[/NAME]`, `node/NAME` or `pod/NAMESPACE/NAME`; without one everything is healed.
+        target: Option<local_cloud::fault::Target>,
+        #[command(flatten)]
+        json: Json,
+    },
+}
+
+#[derive(Args, Debug)]
+pub struct FaultTarget {
+    /// `cloud` (the process of Azure Resource Manager, the Kubernetes API and its controllers), `database[/NAME]`,
+    /// `node/NAME` or `pod/NAMESPACE/NAME`; `marea local fault list` names them.
+    pub target: local_cloud::fault::Target,
+    #[command(flatten)]
+    pub json: Json,
+}
+
+#[derive(Subcommand, Debug)]
 pub enum Local {
     /// Start the local cloud in the background.
     #[command(after_help = "Examples:\n  marea local start\n  marea local start --realistic")]
@@ -264,6 +303,36 @@ pub enum Local {
     /// Print shell exports for Azure's own clients.
     #[command(after_help = "Examples:\n  eval \"$(marea local azure-env)\"")]
     AzureEnv,
+    /// Kill, pause and heal parts of it.
+    #[command(subcommand)]
+    Fault(Fault),
+    /// Copy the whole cloud into one file.
+    #[command(
+        after_help = "The file is a gzipped tar archive with a checksum of every file. A cloud that runs stands still while it is copied.\n\
+Its secrets are in it as they are on disk, with the keys that open them. Only you can read it (0600); keep it so.\n\n\
+Examples:\n  marea local snapshot before-the-upgrade.tar.gz\n  marea local snapshot /backup/marea-$(date +%F).tar.gz --json"
+    )]
+    Snapshot {
+        /// The file to make; one that exists is left alone.
+        file: std::path::PathBuf,
+        #[command(flatten)]
+        json: Json,
+    },
+    /// Put a snapshot in the cloud's place.
+    #[command(
+        after_help = "The cloud must be stopped. The file is read and checked to its end before anything changes; then what the data directory held is gone.\n\
+Another MAREA_DATA_DIR makes a second cloud of it; with `--isolation none` both use the same loopback addresses and run one at a time.\n\n\
+Examples:\n  marea local restore before-the-upgrade.tar.gz\n  marea local restore before-the-upgrade.tar.gz --yes\n  MAREA_DATA_DIR=/tmp/trial marea local restore before-the-upgrade.tar.gz"
+    )]
+    Restore {
+        /// What `marea local snapshot` made.
+        file: std::path::PathBuf,
+        /// Replace a cloud that is there without asking.
+        #[arg(long, short)]
+        yes: bool,
+        #[command(flatten)]
+        json: Json,
+    },
     /// Stop it and delete everything it holds.
     #[command(after_help = "Examples:\n  marea local reset\n  marea local reset --yes")]
     Reset {
@@ -304,8 +373,14 @@ pub struct Status {
 
 #[derive(Args, Debug)]
 pub struct Explain {
-    /// hpa/NAME, pod/NAME or pool/NAME.
-    pub object: String,
+    /// hpa/NAME, pod/NAME or pool/NAME; with --at it may be left out for every autoscaler and pool.
+    pub object: Option<String>,
+    /// What was decided by then and why, and the nearest change with another outcome: 14:03, 2026-11-26T14:03:20Z, or 10m ago.
+    #[arg(long, value_name = "INSTANT")]
+    pub at: Option<String>,
+    /// Explain a simulation instead, by what `marea simulate --timeline FILE` wrote; --at then counts from its start.
+    #[arg(long, value_name = "FILE", requires = "at")]
+    pub timeline: Option<std::path::PathBuf>,
     #[arg(long, short, default_value = "platform")]
     pub namespace: String,
     /// How many decisions, the newest last.

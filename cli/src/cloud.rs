@@ -109,6 +109,10 @@ impl Cloud {
         // It ended while it was asked: then the way to a new one is what helps.
         running()?;
         let pid = self.connection.pid;
+        if i32::try_from(pid).is_ok_and(kubelet::process::is_stopped) {
+            let message = format!("the local cloud in {} (process {pid}) is paused", data_dir().display());
+            return Err(CliError::failed(message).advice("`marea local fault heal` lets it go on."));
+        }
         Err(CliError::failed(format!(
             "the local cloud in {} (process {pid}) does not answer within {} s",
             data_dir().display(),

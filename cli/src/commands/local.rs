@@ -1,5 +1,8 @@
 //! `marea local`: the embedded cloud's life.
 
+mod fault;
+mod snapshot;
+
 use std::io::{Read, Seek, SeekFrom};
 use std::time::Duration;
 
@@ -21,6 +24,9 @@ pub async fn run(command: &Local) -> Result<Exit> {
         Local::Logs { follow } => logs(*follow).await,
         Local::Kubeconfig { path } => kubeconfig(*path),
         Local::AzureEnv => azure_env(),
+        Local::Fault(command) => fault::run(command).await,
+        Local::Snapshot { file, json } => snapshot::take(file, json.json),
+        Local::Restore { file, yes, json } => snapshot::restore(file, *yes, json.json).await,
         Local::Reset { yes } => reset(*yes).await,
         // Answered in `main`: a shim is a small process without a runtime.
         Local::Shim { .. } => Err(CliError::bad_input("`marea local shim` is started by the local cloud")),

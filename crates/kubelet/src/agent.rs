@@ -25,6 +25,7 @@ impl Agent {
         let missing =
             || NodeAgentError::NotFound(format!("{}/{}/{}", reference.namespace, reference.pod, reference.container));
         let pod = self.shared.pod(&reference.namespace, &reference.pod).ok_or_else(missing)?;
+        self.check_machine(&pod.node)?;
         let container = pod
             .containers
             .iter()
@@ -32,6 +33,14 @@ impl Agent {
             .cloned()
             .ok_or_else(missing)?;
         Ok((pod, container))
+    }
+
+    fn check_machine(&self, node: &str) -> Result<(), NodeAgentError> {
+        let lost = || NodeAgentError::Io {
+            context: format!("node {node} cannot be reached"),
+            source: io::Error::new(io::ErrorKind::TimedOut, "a fault holds it; `marea local fault heal` ends it"),
+        };
+        self.shared.node_fault(node).map_or(Ok(()), |_| Err(lost()))
     }
 
     /// As upstream's port-forward: to the pod's own loopback interface, or to its address when nothing listens there.
@@ -93,6 +102,7 @@ impl NodeAgent for Agent {
     async fn dial(&self, namespace: &str, pod: &str, port: u16) -> Result<Box<dyn Duplex>, NodeAgentError> {
         let view =
             self.shared.pod(namespace, pod).ok_or_else(|| NodeAgentError::NotFound(format!("{namespace}/{pod}")))?;
+        self.check_machine(&view.node)?;
         let ip = view.ip.ok_or_else(|| NodeAgentError::BadRequest(format!("pod {pod} has no address yet")))?;
         let stream = self.connect(&view.uid, ip, port).await.map_err(|source| NodeAgentError::Io {
             context: format!("cannot connect to port {port} of pod {pod}"),
@@ -110,7 +120,7 @@ impl NodeAgent for Agent {
     }
 
     fn node_metrics(&self, node: &str, path: &str) -> Option<String> {
-        if !self.shared.has_node(node) {
+        if !self.shared.has_node(node) || self.shared.node_fault(node).is_some() {
             return None;
         }
         match path.trim_start_matches('/') {

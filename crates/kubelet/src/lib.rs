@@ -11,6 +11,7 @@ mod clock;
 pub mod config;
 mod container;
 mod exec;
+pub mod faults;
 pub mod images;
 mod log_writer;
 mod logs;
@@ -26,7 +27,7 @@ mod signals;
 mod usage;
 
 pub use config::{Boot, Config, TokenRequest, TokenSource};
-pub use manager::{Kubelet, stop_recorded_containers};
+pub use manager::{Kubelet, recorded_processes, stop_recorded_containers};
 
 /// vCPUs of the full platform: one system, three frontend and five backend nodes of two vCPUs each.
 const PLATFORM_VCPUS: f64 = 18.0;

@@ -14,15 +14,16 @@ use crate::agent::Agent;
 use crate::config::Config;
 use crate::node::machines::Machines;
 use crate::pod::worker::{self, Message, Worker};
+use crate::procfs;
 use crate::shared::Shared;
 use crate::usage::Sampler;
 
 /// The kubelet of every node of one cluster. Dropping it stops its tasks and leaves all containers running; the next one
 /// adopts them.
 pub struct Kubelet {
-    shared: Arc<Shared>,
-    workers: Arc<Workers>,
-    machines: Arc<Machines>,
+    pub(crate) shared: Arc<Shared>,
+    pub(crate) workers: Arc<Workers>,
+    pub(crate) machines: Arc<Machines>,
     sampler: Arc<Sampler>,
     tasks: Vec<AbortHandle>,
 }
@@ -97,6 +98,14 @@ pub async fn stop_recorded_containers(data_dir: &std::path::Path) {
     futures::future::join_all(stopping).await;
 }
 
+/// The ids of every process that belongs to the containers which the records of a kubelet's data directory know.
+pub fn recorded_processes(data_dir: &std::path::Path) -> Vec<i32> {
+    let all = procfs::all();
+    let pods = std::fs::read_dir(data_dir.join("pods")).into_iter().flatten().flatten();
+    let processes = pods.flat_map(|pod| glob_processes(&pod.path()));
+    processes.flat_map(|process| process.members(&all)).map(|member| member.pid).collect()
+}
+
 impl Drop for Kubelet {
     fn drop(&mut self) {
         self.tasks.iter().for_each(AbortHandle::abort);
@@ -150,6 +159,11 @@ impl Workers {
             // A task that has just ended needs to hear nothing.
             let _ = sender.send(message);
         }
+    }
+
+    /// Has the pod's task look at its surroundings again.
+    pub(crate) fn wake(&self, uid: &str) {
+        self.send(uid, Message::Refresh);
     }
 
     /// The machine is gone and everything on it.

@@ -67,6 +67,12 @@ pub fn descendants(processes: &BTreeMap<i32, Stat>, root: i32) -> Vec<Stat> {
     found
 }
 
+/// Whether the process was stopped by a signal. False when there is none.
+pub fn is_stopped(pid: i32) -> bool {
+    let text = fs::read_to_string(format!("/proc/{pid}/stat")).unwrap_or_default();
+    text.rsplit_once(')').is_some_and(|(_, rest)| rest.trim_start().starts_with('T'))
+}
+
 /// Proportional set size in bytes: pages shared with other processes count by their share, so that ten replicas of one
 /// program are not charged ten times for its text. Falls back to the resident set.
 pub fn memory_bytes(pid: i32) -> u64 {

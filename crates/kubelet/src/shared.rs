@@ -11,6 +11,7 @@ use parking_lot::Mutex;
 use units::{Millicores, Timestamp};
 
 use crate::config::Config;
+use crate::faults::NodeFault;
 use crate::pod::container::{ContainerState, Run};
 use crate::process::Process;
 
@@ -21,6 +22,7 @@ pub(crate) struct Shared {
     pods: Mutex<BTreeMap<(String, String), PodView>>,
     /// Image → why its pods only hold their place.
     left_out: Mutex<BTreeMap<String, String>>,
+    node_faults: Mutex<BTreeMap<String, NodeFault>>,
 }
 
 struct NodeAddresses {
@@ -52,7 +54,14 @@ pub(crate) struct ContainerView {
 
 impl Shared {
     pub(crate) fn new(client: Client, config: Config) -> Shared {
-        Shared { client, config, nodes: Mutex::default(), pods: Mutex::default(), left_out: Mutex::default() }
+        Shared {
+            client,
+            config,
+            nodes: Mutex::default(),
+            pods: Mutex::default(),
+            left_out: Mutex::default(),
+            node_faults: Mutex::default(),
+        }
     }
 
     /// `pods` is the node's /24.
@@ -64,6 +73,20 @@ impl Shared {
 
     pub(crate) fn remove_node(&self, name: &str) {
         self.nodes.lock().remove(name);
+        self.node_faults.lock().remove(name);
+    }
+
+    pub(crate) fn node_fault(&self, name: &str) -> Option<NodeFault> {
+        self.node_faults.lock().get(name).copied()
+    }
+
+    /// Returns what was wrong with the node before.
+    pub(crate) fn set_node_fault(&self, name: &str, fault: Option<NodeFault>) -> Option<NodeFault> {
+        let mut faults = self.node_faults.lock();
+        match fault {
+            Some(fault) => faults.insert(name.to_owned(), fault),
+            None => faults.remove(name),
+        }
     }
 
     pub(crate) fn has_node(&self, name: &str) -> bool {

@@ -72,7 +72,7 @@ impl Sampler {
         let mut before = std::mem::take(&mut *self.readings.lock());
         let mut readings = BTreeMap::new();
         let mut samples = Vec::new();
-        for pod in shared.pods() {
+        for pod in shared.pods().into_iter().filter(|pod| shared.node_fault(&pod.node).is_none()) {
             for container in pod.containers.iter().filter(|container| container.running) {
                 let key = (pod.namespace.clone(), pod.name.clone(), container.name.clone(), container.restarts);
                 let process = container.process.as_ref();
@@ -149,7 +149,7 @@ impl Sampler {
                 node,
             }
         };
-        shared.node_names().into_iter().map(sum).collect()
+        shared.node_names().into_iter().filter(|node| shared.node_fault(node).is_none()).map(sum).collect()
     }
 }
 

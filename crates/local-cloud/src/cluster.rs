@@ -157,6 +157,10 @@ impl Cluster {
         self.proxies.changes()
     }
 
+    pub(crate) fn kubelet(&self) -> &Kubelet {
+        &self.kubelet
+    }
+
     /// What keeps the cluster from being whole, a sentence each.
     pub fn problems(&self) -> Vec<String> {
         let left_out =

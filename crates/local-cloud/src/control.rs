@@ -10,11 +10,12 @@ use tokio::io::{AsyncBufReadExt, AsyncWriteExt, BufReader};
 use tokio::net::{UnixListener, UnixStream};
 use tokio::sync::{mpsc, oneshot};
 
+use crate::fault::Fault;
 use crate::folder::FolderError;
 
 const ANSWER_DEADLINE: Duration = Duration::from_secs(60);
 
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub enum Command {
     /// Whether anybody is there; unlike the status it waits for no cluster.
@@ -22,6 +23,9 @@ pub enum Command {
     Status,
     /// Ends the cloud; what it runs ends first.
     Stop,
+    /// What faults can be done to, and which of it is broken.
+    Faults,
+    Fault(Fault),
 }
 
 /// A command with the place where its answer goes.

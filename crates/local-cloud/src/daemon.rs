@@ -131,7 +131,7 @@ pub async fn stop(folder: &Folder) -> Result<bool, DaemonError> {
 }
 
 /// Pods and databases outlive a cloud that was killed.
-async fn stop_orphans(folder: &Folder) {
+pub(crate) async fn stop_orphans(folder: &Folder) {
     for cluster in std::fs::read_dir(folder.root().join("clusters")).into_iter().flatten().flatten() {
         kubelet::stop_recorded_containers(&cluster.path().join("kubelet")).await;
     }

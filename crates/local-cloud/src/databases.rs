@@ -182,15 +182,16 @@ impl Databases {
         let template = self.folder.postgres_template();
         let server = name.clone();
         let task = tokio::spawn(async move {
-            let mut pid = pid;
+            let (mut pid, mut pause) = (pid, FIRST_RESTART_PAUSE);
             loop {
                 postgres::ended(pid).await;
                 tracing::warn!(server, pid, "PostgreSQL ended and is started again");
                 match postgres::ensure(&programs, &template, &wanted).await {
-                    Ok(restarted) => pid = restarted,
+                    Ok(restarted) => (pid, pause) = (restarted, FIRST_RESTART_PAUSE),
                     Err(error) => {
                         tracing::error!(server, %error, "PostgreSQL does not start");
-                        tokio::time::sleep(RESTART_PAUSE).await;
+                        tokio::time::sleep(pause).await;
+                        pause = (pause * 2).min(LONGEST_RESTART_PAUSE);
                     }
                 }
             }
@@ -236,6 +237,11 @@ impl Databases {
         servers.into_iter().flatten().flatten().map(|entry| entry.file_name().to_string_lossy().into_owned()).collect()
     }
 
+    /// The postmaster of a server, if it runs.
+    pub fn postmaster(&self, name: &str) -> Option<u32> {
+        postgres::running(&self.folder.postgres(name))
+    }
+
     /// Stops every server; their data stays.
     pub async fn stop(&self) {
         let names: Vec<String> = self.watched.lock().keys().cloned().collect();
@@ -245,8 +251,10 @@ impl Databases {
     }
 }
 
-/// Between two attempts to start a server that will not start.
-const RESTART_PAUSE: std::time::Duration = std::time::Duration::from_secs(5);
+/// Between the first two attempts to start a server that will not start: one whose postmaster was killed refuses until the
+/// last of its sessions has noticed.
+const FIRST_RESTART_PAUSE: std::time::Duration = std::time::Duration::from_millis(100);
+const LONGEST_RESTART_PAUSE: std::time::Duration = std::time::Duration::from_secs(5);
 
 fn read_kept(path: &std::path::Path) -> Result<Option<Kept>, FolderError> {
     match std::fs::read(path) {

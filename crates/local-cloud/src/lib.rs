@@ -11,13 +11,16 @@ pub mod connection;
 pub mod control;
 pub mod daemon;
 mod databases;
+pub mod fault;
 pub mod folder;
 pub mod identity;
 pub mod isolation;
 pub mod kubeconfig;
 mod pools;
 pub mod postgres;
+mod processes;
 mod serve;
+pub mod snapshot;
 mod world;
 
 pub use serve::{ServeConfig, ServeError, serve};

@@ -17,7 +17,7 @@ use crate::azure_network;
 use crate::certificates::{Authority, CertificateError};
 use crate::cluster::Surroundings;
 use crate::connection::Connection;
-use crate::control::{self, Command};
+use crate::control::{self, Call, Command};
 use crate::databases::Databases;
 use crate::folder::{Folder, FolderError};
 use crate::identity::Identity;
@@ -135,6 +135,12 @@ pub async fn serve(config: ServeConfig) -> Result<(), ServeError> {
                 Some(call) if call.command == Command::Stop => break Some(call.answer),
                 Some(call) if call.command == Command::Ping => {
                     let _ = call.answer.send(json!({}));
+                }
+                Some(Call { command: Command::Faults, answer }) => {
+                    let _ = answer.send(json!(world.conditions().await));
+                }
+                Some(Call { command: Command::Fault(fault), answer }) => {
+                    let _ = answer.send(json!(world.fault(&fault).await));
                 }
                 Some(call) => {
                     let status = status(&connection, &world).await;

@@ -45,9 +45,9 @@ impl PoolCounts for LateEngine {
 pub struct World {
     folder: Folder,
     around: Surroundings,
-    databases: Arc<Databases>,
+    pub(crate) databases: Arc<Databases>,
     /// By resource id in lower case. One lock for all: effects on different clusters are rare, and starting one takes milliseconds.
-    clusters: Mutex<BTreeMap<String, Cluster>>,
+    pub(crate) clusters: Mutex<BTreeMap<String, Cluster>>,
     identity: Arc<Mutex<Identity>>,
     /// Grows whenever the addresses that clients are told may have changed.
     changed: watch::Sender<u64>,

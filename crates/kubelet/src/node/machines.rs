@@ -343,13 +343,20 @@ impl Machines {
         loop {
             beats.tick().await;
             count = count.wrapping_add(1);
-            let nodes = self.shared.node_names();
+            let mut nodes = self.shared.node_names();
+            nodes.retain(|node| self.shared.node_fault(node).is_none());
             // At once, so that the writes share one disk sync.
             futures::future::join_all(nodes.iter().map(|node| self.renew_lease(node))).await;
             for node in nodes.iter().filter(|node| count.is_multiple_of(STATUS_EVERY_BEATS) || !self.is_ready(node)) {
                 self.report_health(node).await;
             }
         }
+    }
+
+    /// A machine that comes back does not wait for the next round.
+    pub(crate) async fn beat(&self, node: &str) {
+        self.renew_lease(node).await;
+        self.report_health(node).await;
     }
 
     /// False when the node controller has given the node up, e.g. while the daemon was stopped.

@@ -25,6 +25,7 @@ use super::status;
 use super::stop;
 use super::volumes::{self, Tokens, Volumes};
 use crate::clock::now;
+use crate::faults::{self, NodeFault};
 use crate::process::Exit;
 use crate::shared::Shared;
 
@@ -114,6 +115,15 @@ impl Worker {
     /// Ends when the pod has ended and its object is gone or final.
     pub(crate) async fn run(mut self) {
         loop {
+            if let Some(fault) = self.broken_machine() {
+                // Nothing moves until the machine is back, or gone.
+                faults::enforce(&self.shared, &self.namespace, &self.name, fault);
+                match self.inbox.recv().await {
+                    Some(message) => self.receive(message),
+                    None => break,
+                }
+                continue;
+            }
             let wake_at = self.advance().await;
             self.write_status().await;
             if self.is_over() {
@@ -138,6 +148,11 @@ impl Worker {
             }
         }
         self.finish().await;
+    }
+
+    /// What is wrong with the pod's machine, unless the pod is gone altogether.
+    fn broken_machine(&self) -> Option<NodeFault> {
+        if self.gone { None } else { self.shared.node_fault(&self.node_name()) }
     }
 
     fn is_terminating(&self) -> bool {
@@ -173,6 +188,8 @@ impl Worker {
                     self.exited(index, &exit);
                 }
             }
+            // A machine that stands still does not judge its pods.
+            Message::Probe { .. } if self.broken_machine().is_some() => {}
             Message::Probe { container, attempt, kind, report } => {
                 if let Some(index) = self.position(&container, attempt) {
                     self.probed(index, kind, report);

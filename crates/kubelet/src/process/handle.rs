@@ -180,6 +180,21 @@ impl Process {
         }
     }
 
+    /// Signals every process of it that runs, given a view of all processes.
+    pub(crate) fn signal_members(&self, processes: &std::collections::BTreeMap<i32, procfs::Stat>, signal: Signal) {
+        for member in self.members(processes) {
+            if let Some(pid) = Pid::from_raw(member.pid) {
+                // It may end between the look and the signal; then there is nothing to signal.
+                let _ = rustix::process::kill_process(pid, signal);
+            }
+        }
+    }
+
+    /// Whether its first process stands still (SIGSTOP).
+    pub(crate) fn is_paused(&self) -> bool {
+        self.started.main.is_alive() && procfs::is_stopped(self.started.main.pid)
+    }
+
     /// Every process of it that runs, given a view of all processes.
     pub(crate) fn members(&self, processes: &std::collections::BTreeMap<i32, procfs::Stat>) -> Vec<procfs::Stat> {
         let shim = &self.started.shim;

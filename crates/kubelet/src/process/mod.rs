@@ -7,3 +7,5 @@ mod record;
 pub use handle::{Process, ProcessError, Shim};
 pub use record::{Exit, Identity, RunSpec, Started};
 pub(crate) use record::{read_record, write_record};
+
+pub use crate::procfs::is_stopped;

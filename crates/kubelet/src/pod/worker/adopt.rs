@@ -1,5 +1,6 @@
 //! What a new daemon makes of the containers that an earlier one left.
 
+use rustix::process::Signal;
 use units::Timestamp;
 
 use super::watch::terminated;
@@ -38,6 +39,8 @@ impl Worker {
                     state.backoff = Backoff::resumed(state.restarts, finished);
                 }
                 None => {
+                    // A fault that stopped it ended with the daemon that knew of it.
+                    process.signal_members(&crate::procfs::all(), Signal::CONT);
                     self.was_ready(index);
                     self.watch(index, process);
                 }

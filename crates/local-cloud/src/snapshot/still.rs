@@ -1,0 +1,64 @@
+//! A cloud that stands still for as long as this is held.
+
+use rustix::process::Signal;
+
+use crate::connection::Connection;
+use crate::folder::{Folder, FolderError, Lock};
+use crate::postgres;
+use crate::processes::{family, signal};
+
+/// Dropping it lets everything go on.
+pub(super) struct Still {
+    /// In the order in which they were stopped.
+    pids: Vec<i32>,
+    /// Keeps a cloud from starting in the meantime, where none runs.
+    _lock: Option<Lock>,
+}
+
+impl Still {
+    /// Stops the cloud's process, its databases and its pods; those that an earlier `kill -9` left running too. `None` when
+    /// somebody else holds the folder who is not a running cloud, such as one that is just starting.
+    pub(super) fn hold(folder: &Folder) -> Result<Option<Still>, FolderError> {
+        let lock = folder.lock()?;
+        let mut still = Still { pids: Vec::new(), _lock: None };
+        if lock.is_none() {
+            let Some(connection) = Connection::load(folder)? else { return Ok(None) };
+            let Ok(pid) = i32::try_from(connection.pid) else { return Ok(None) };
+            let command = std::fs::read(format!("/proc/{pid}/cmdline")).unwrap_or_default();
+            if !command.split(|byte| *byte == 0).any(|argument| argument == b"serve") {
+                return Ok(None);
+            }
+            still.stop(vec![pid]);
+        }
+        still._lock = lock;
+        // Twice: what was being started at the first look is there at the second.
+        for _ in 0..2 {
+            for server in children(&folder.root().join("postgres")) {
+                still.stop(postgres::running(&server).map(family).unwrap_or_default());
+            }
+            for cluster in children(&folder.root().join("clusters")) {
+                still.stop(kubelet::recorded_processes(&cluster.join("kubelet")));
+            }
+        }
+        Ok(Some(still))
+    }
+
+    fn stop(&mut self, pids: Vec<i32>) {
+        // What stands still already, by a fault, is to stand still afterwards as well.
+        let new: Vec<i32> = pids.into_iter().filter(|pid| !kubelet::process::is_stopped(*pid)).collect();
+        signal(&new, Signal::STOP);
+        self.pids.extend(new);
+    }
+}
+
+impl Drop for Still {
+    fn drop(&mut self) {
+        // The cloud last: its probes are to find pods that answer.
+        self.pids.reverse();
+        signal(&self.pids, Signal::CONT);
+    }
+}
+
+fn children(folder: &std::path::Path) -> Vec<std::path::PathBuf> {
+    std::fs::read_dir(folder).into_iter().flatten().flatten().map(|entry| entry.path()).collect()
+}
