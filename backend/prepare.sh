@@ -21,6 +21,6 @@ for migration in migrations/*.sql; do
 done
 
 rm -rf .sqlx && mkdir .sqlx
-touch src/database.rs
+touch src/lib.rs src/database.rs src/simulations/store.rs
 SQLX_OFFLINE=false SQLX_OFFLINE_DIR="$PWD/.sqlx" DATABASE_URL="postgres://marea@localhost/postgres?host=$work" cargo check --quiet --package marea-backend
 echo "prepare.sh: $(ls .sqlx | wc -l) queries described in backend/.sqlx"

@@ -8,7 +8,7 @@ use std::time::Duration;
 /// The platform's application: a live view of the cluster and of PostgreSQL.
 ///
 /// The cluster is found as every Kubernetes client finds it: KUBECONFIG, else the pod's service account.
-#[derive(Clone, Debug, Parser)]
+#[derive(Clone, Parser)]
 #[command(name = "marea-backend", version)]
 pub struct Config {
     /// Address and port to listen on.
@@ -23,6 +23,10 @@ pub struct Config {
     /// Seconds for which requests are still accepted after SIGTERM, while load balancers learn that this replica leaves.
     #[arg(long, env = "DRAIN_SECONDS", default_value_t = 5, value_parser = clap::value_parser!(u64).range(0..=300))]
     pub drain_seconds: u64,
+    /// Whoever changes something (today: starts or cancels a simulation) must send it as `Authorization: Bearer`; without it
+    /// everybody who reaches the backend may.
+    #[arg(env = "CHANGE_TOKEN", hide_env_values = true, long = "change-token", hide = true, value_parser = token)]
+    pub change_token: Option<String>,
     #[command(flatten)]
     pub database: DatabaseConfig,
 }
@@ -30,6 +34,14 @@ pub struct Config {
 impl Config {
     pub fn drain(&self) -> Duration {
         Duration::from_secs(self.drain_seconds)
+    }
+}
+
+/// A token that can be guessed is worse than none: it looks as if there were one.
+fn token(text: &str) -> Result<String, String> {
+    match text.len() {
+        0..16 => Err("must have at least 16 characters".to_owned()),
+        _ => Ok(text.to_owned()),
     }
 }
 

@@ -63,6 +63,11 @@ impl Database {
         tracing::info!("migrations are applied");
     }
 
+    /// For queries of other modules.
+    pub fn pool(&self) -> PgPool {
+        self.pool.clone()
+    }
+
     pub fn is_migrated(&self) -> bool {
         self.migrated.load(Ordering::Acquire)
     }

@@ -3,7 +3,14 @@
 use anyhow::Context as _;
 use clap::Parser as _;
 use marea_backend::{
-    cluster, config::Config, database::Database, http, lifecycle::Lifecycle, live::Live, metrics::Metrics,
+    cluster,
+    config::Config,
+    database::Database,
+    http,
+    lifecycle::Lifecycle,
+    live::Live,
+    metrics::Metrics,
+    simulations::{Store, Worker},
 };
 use std::sync::Arc;
 use tokio::net::TcpListener;
@@ -26,6 +33,7 @@ async fn run(config: Config) -> anyhow::Result<()> {
     let metrics = Arc::new(Metrics::new());
     let database = Database::connect_lazily(&config.database)?;
     let live = Arc::new(Live::new(&config.pod_name));
+    let simulations = Worker::new(Store::new(database.pool()));
     let listener = TcpListener::bind(config.bind_address)
         .await
         .with_context(|| format!("cannot listen on {}; set BIND_ADDRESS to a free address", config.bind_address))?;
@@ -33,7 +41,7 @@ async fn run(config: Config) -> anyhow::Result<()> {
     lifecycle.stop_on_signals()?;
 
     let migrations = tokio::spawn(database.clone().migrate_until_done());
-    let watching = tokio::spawn(cluster::watch(config.cluster_name.clone(), live.clone()));
+    let watching = tokio::spawn(cluster::watch(config.cluster_name.clone(), live.clone(), simulations.clone()));
     tracing::info!(address = %listener.local_addr()?, pod = config.pod_name, "serving");
     let application = http::Application {
         database: database.clone(),
@@ -41,9 +49,14 @@ async fn run(config: Config) -> anyhow::Result<()> {
         metrics,
         lifecycle: lifecycle.clone(),
         pod: config.pod_name.clone().into(),
+        simulations: simulations.clone(),
+        change_token: config.change_token.clone().map(Into::into),
     };
+    let working = tokio::spawn(simulations.run(application.pod.clone(), lifecycle));
     http::serve(listener, application, config.drain()).await?;
 
+    // It has ended with the drain, unless PostgreSQL does not answer.
+    working.abort();
     watching.abort();
     migrations.abort();
     database.close().await;

@@ -12,6 +12,18 @@ const trim = (value: number): string => value.toFixed(value < 10 ? 1 : 0).replac
 /** From 0 to 1, also where nothing is offered. */
 export const share = (part: number, whole: number): number => (whole > 0 ? Math.min(1, part / whole) : 0);
 
+/** In the page's language, always with hours: a chart may span minutes or days. */
+export const clockTime = (seconds: number): string => new Date(seconds * 1000).toLocaleTimeString(document.documentElement.lang, { hour: "2-digit", minute: "2-digit", second: seconds % 60 === 0 ? undefined : "2-digit", hour12: false });
+
+/** Time since a simulation's start: `14:00`, `2 d 14:00`. */
+export function sinceStart(seconds: number): string {
+  const two = (value: number) => String(Math.floor(value)).padStart(2, "0");
+  const clock = `${two((seconds / 3600) % 24)}:${two((seconds / 60) % 60)}`;
+  return seconds >= 86_400 ? `${Math.floor(seconds / 86_400)} d ${clock}` : clock;
+}
+
+export const dollars = (value: number): string => `$${value.toFixed(value < 10 ? 3 : 2)}`;
+
 export function ago(time: string | undefined, now: number, t: Translate): string {
   const then = time === undefined ? Number.NaN : Date.parse(time) / 1000;
   if (Number.isNaN(then)) return "–";

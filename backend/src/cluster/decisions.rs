@@ -1,6 +1,7 @@
 //! The reasons behind the autoscalers' steps, from the flight recorder (`explain.marea.dev/v1`) where there is one.
 
 use super::watched::{Signals, client_reason};
+use crate::view;
 use backend_api::hpa::{Reason, ReasonSource};
 use kube::Client;
 use serde::Deserialize;
@@ -82,6 +83,19 @@ struct Decision {
     object: String,
     summary: String,
     acted: bool,
+    #[serde(default)]
+    report: Report,
+}
+
+#[derive(Default, Deserialize)]
+#[serde(default)]
+struct Report {
+    reasons: Vec<Rule>,
+}
+
+#[derive(Deserialize)]
+struct Rule {
+    text: String,
 }
 
 async fn list(client: &Client) -> kube::Result<Vec<Value>> {
@@ -103,7 +117,11 @@ fn by_hpa(items: &[Value]) -> ByHpa {
             .last()
             .is_some_and(|newer: &Reason| !decision.acted && !newer.acted && newer.summary == decision.summary);
         if !repeated && list.len() < KEPT_PER_HPA {
+            let change = view::hpas::rescaled(&decision.summary);
             list.push(Reason {
+                from: change.map(|(from, _)| from),
+                to: change.map(|(_, to)| to),
+                details: decision.report.reasons.into_iter().map(|rule| rule.text).collect(),
                 id: decision.sequence.to_string(),
                 source: ReasonSource::Decision,
                 at: time(decision.at.as_ref(), item),
@@ -143,6 +161,16 @@ mod tests {
             by_hpa(&[item(1, "wait", false), item(2, "wait", false), item(3, "2 to 4", true), item(4, "wait", false)]);
         let ids: Vec<&str> = reasons["platform/backend"].iter().map(|reason| reason.id.as_str()).collect();
         assert_eq!(ids, ["4", "3", "2"]);
+    }
+
+    #[test]
+    fn a_reason_tells_the_replicas_and_the_rules() {
+        let mut told = item(1, "scales from 2 to 6 replicas: cpu above target", true);
+        told["report"] =
+            json!({"summary": "s", "reasons": [{"rule": "hpa.metric", "text": "cpu: 200% against 70%", "inputs": {}}]});
+        let reason = by_hpa(&[told]).remove("platform/backend").expect("a reason").remove(0);
+        assert_eq!((reason.from, reason.to), (Some(2), Some(6)));
+        assert_eq!(reason.details, ["cpu: 200% against 70%"]);
     }
 
     #[test]

@@ -5,6 +5,7 @@ mod usage;
 mod watched;
 
 use crate::live::Live;
+use crate::simulations::Worker;
 use crate::view::{self, Objects};
 use k8s_openapi::api::autoscaling::v2::HorizontalPodAutoscaler;
 use k8s_openapi::api::core::v1;
@@ -18,7 +19,7 @@ const SETTLE: Duration = Duration::from_millis(150);
 const CONFIGURATION_RETRY: Duration = Duration::from_secs(5);
 
 /// Runs until it is dropped.
-pub async fn watch(cluster_name: String, live: Arc<Live>) {
+pub async fn watch(cluster_name: String, live: Arc<Live>, simulations: Worker) {
     let client = loop {
         match Client::try_default().await {
             Ok(client) => break client,
@@ -39,7 +40,7 @@ pub async fn watch(cluster_name: String, live: Arc<Live>) {
     };
     let signals = Arc::new(Signals::default());
     let version = tokio::spawn(version(client.clone()));
-    let sources = Sources::start(client, signals.clone());
+    let sources = Sources::start(client, signals.clone(), simulations);
     sources.publish_forever(cluster_name, version, signals, live).await;
 }
 
@@ -65,13 +66,13 @@ struct Sources {
 }
 
 impl Sources {
-    fn start(client: Client, signals: Arc<Signals>) -> Sources {
+    fn start(client: Client, signals: Arc<Signals>, simulations: Worker) -> Sources {
         Sources {
             nodes: Watched::start("nodes", Api::all(client.clone()), &signals),
             pods: Watched::start("pods", Api::all(client.clone()), &signals),
             hpas: Watched::start("hpas", Api::all(client.clone()), &signals),
             events: Watched::start("events", Api::all(client.clone()), &signals),
-            stacks: stacks::Stacks::start(client.clone(), &signals),
+            stacks: stacks::Stacks::start(client.clone(), &signals, simulations),
             usage: usage::Usage::start(client.clone(), &signals),
             decisions: decisions::Decisions::start(client, &signals),
         }
@@ -108,7 +109,8 @@ impl Sources {
             pods: self.pods.all(),
             hpas: self.hpas.all(),
             events: self.events.all(),
-            stacks: self.stacks.current(),
+            stacks: self.stacks.current().records,
+            preview: self.stacks.current().preview,
             pod_usage,
             node_usage,
             reasons: self.decisions.current(),

@@ -1,26 +1,30 @@
 //! The HTTP surface: one router, one stack of middleware, one way to stop.
+mod access;
 mod api;
 mod middleware;
 mod probes;
 mod problem;
+mod simulations;
 mod stream;
 
 use crate::database::Database;
 use crate::lifecycle::Lifecycle;
 use crate::live::Live;
 use crate::metrics::Metrics;
+use crate::simulations::Worker;
 use anyhow::Context as _;
+use axum::Router;
+use axum::routing::{MethodRouter, delete, get, post};
 use axum::serve::ListenerExt as _;
-use axum::{Router, routing::get};
-use backend_api::routes;
+use backend_api::routes::{Access, ROUTES};
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::net::TcpListener;
 use tower_http::catch_panic::CatchPanicLayer;
 use tower_http::limit::RequestBodyLimitLayer;
 
-/// No route takes a body; what a confused client sends is cut off here.
-const BODY_LIMIT_BYTES: usize = 64 * 1024;
+/// Only a simulation's trace is that large; what a confused client sends is cut off here.
+const BODY_LIMIT_BYTES: usize = 1024 * 1024;
 /// After the drain, what is still in flight has this long.
 const IN_FLIGHT_GRACE: Duration = Duration::from_secs(15);
 
@@ -32,29 +36,52 @@ pub struct Application {
     pub metrics: Arc<Metrics>,
     pub lifecycle: Lifecycle,
     pub pod: Arc<str>,
+    pub simulations: Worker,
+    /// What whoever changes something must send.
+    pub change_token: Option<Arc<str>>,
+}
+
+/// What serves a route of the list, by its operation's name.
+fn handler(operation: &str) -> Option<MethodRouter<Application>> {
+    Some(match operation {
+        "health" => get(probes::health),
+        "ready" => get(probes::ready),
+        "metrics" => get(probes::metrics),
+        "openapi" => get(api::openapi),
+        "overview" => get(api::overview),
+        "pools" => get(api::pools),
+        "nodes" => get(api::nodes),
+        "pods" => get(api::pods),
+        "hpas" => get(api::hpas),
+        "stacks" => get(api::stacks),
+        "events" => get(api::events),
+        "stream" => get(stream::stream),
+        "work" => get(api::work),
+        "simulations" => get(simulations::all),
+        "simulation" => get(simulations::one),
+        "simulate" => post(simulations::add),
+        "cancelSimulation" => delete(simulations::cancel),
+        _ => return None,
+    })
 }
 
 /// Probes and metrics answer even when the API is overloaded: they tell the platform so.
 pub fn router(application: Application) -> Router {
-    let probes = Router::new()
-        .route(routes::HEALTH, get(probes::health))
-        .route(routes::READY, get(probes::ready))
-        .route(routes::METRICS, get(probes::metrics));
-    let api = Router::new()
-        .route(routes::OPENAPI, get(api::openapi))
-        .route(routes::OVERVIEW, get(api::overview))
-        .route(routes::POOLS, get(api::pools))
-        .route(routes::NODES, get(api::nodes))
-        .route(routes::PODS, get(api::pods))
-        .route(routes::HPAS, get(api::hpas))
-        .route(routes::STACKS, get(api::stacks))
-        .route(routes::EVENTS, get(api::events))
-        .route(routes::STREAM, get(stream::stream))
-        .route(routes::WORK, get(api::work))
-        .layer(axum::middleware::from_fn_with_state(
-            Arc::new(middleware::Admission::new(application.metrics.clone())),
-            middleware::admit,
-        ));
+    let (mut probes, mut api) = (Router::new(), Router::new());
+    // Nothing is served that the list does not name, and with no other access than it says.
+    for route in ROUTES {
+        let Some(mut handler) = handler(route.operation) else { continue };
+        if route.access == Access::Change {
+            handler =
+                handler.route_layer(axum::middleware::from_fn_with_state(application.clone(), access::may_change));
+        }
+        let router = if route.path.starts_with("/api/") { &mut api } else { &mut probes };
+        *router = std::mem::take(router).route(route.path, handler);
+    }
+    let api = api.layer(axum::middleware::from_fn_with_state(
+        Arc::new(middleware::Admission::new(application.metrics.clone())),
+        middleware::admit,
+    ));
     probes
         .merge(api)
         .fallback(problem::not_found)

@@ -2,7 +2,7 @@
 //! an address, a query or a secret; the source goes to the log.
 
 use axum::Json;
-use axum::http::{HeaderValue, StatusCode, Uri, header};
+use axum::http::{HeaderValue, Method, StatusCode, Uri, header};
 use axum::response::{IntoResponse, Response};
 use backend_api::problem::{CONTENT_TYPE, Problem};
 
@@ -16,6 +16,12 @@ pub enum Refusal {
     Overloaded,
     TooSlow,
     Draining,
+    Unauthorised,
+    BadSimulation(String),
+    NoSimulation,
+    TooManySimulations,
+    /// Nothing was recorded that could be simulated.
+    PlatformUnknown,
 }
 
 impl From<sqlx::Error> for Refusal {
@@ -46,8 +52,40 @@ impl IntoResponse for Refusal {
             }
             Refusal::TooSlow => away("too-slow", "The answer took too long", "The request was given up."),
             Refusal::Draining => away("draining", "This replica is leaving", "Another replica will answer."),
+            Refusal::Unauthorised => unauthorised(),
+            Refusal::BadSimulation(detail) => {
+                problem(StatusCode::BAD_REQUEST, "bad-simulation", "The simulation makes no sense", detail)
+            }
+            Refusal::NoSimulation => problem(
+                StatusCode::NOT_FOUND,
+                "no-simulation",
+                "There is no such simulation",
+                "It may have been forgotten: only the newest that ended are kept.".to_owned(),
+            ),
+            Refusal::TooManySimulations => problem(
+                StatusCode::TOO_MANY_REQUESTS,
+                "too-many-simulations",
+                "Too many simulations wait",
+                "Cancel one, or wait until one has ended.".to_owned(),
+            ),
+            Refusal::PlatformUnknown => away(
+                "platform-unknown",
+                "It is not known what is deployed",
+                "`marea up` records it when it changes something.",
+            ),
         }
     }
+}
+
+fn unauthorised() -> Response {
+    let mut response = problem(
+        StatusCode::UNAUTHORIZED,
+        "unauthorised",
+        "A token is needed",
+        "Send the backend's CHANGE_TOKEN as a bearer token.".to_owned(),
+    );
+    response.headers_mut().insert(header::WWW_AUTHENTICATE, HeaderValue::from_static("Bearer"));
+    response
 }
 
 fn away(name: &str, title: &str, detail: &str) -> Response {
@@ -73,12 +111,12 @@ pub async fn not_found(uri: Uri) -> Response {
     )
 }
 
-pub async fn method_not_allowed(uri: Uri) -> Response {
+pub async fn method_not_allowed(method: Method, uri: Uri) -> Response {
     problem(
         StatusCode::METHOD_NOT_ALLOWED,
         "method-not-allowed",
-        "Only GET is served",
-        format!("{} is read-only.", uri.path()),
+        "The method is not served here",
+        format!("{} does not serve {method}; see {}.", uri.path(), backend_api::routes::OPENAPI),
     )
 }
 

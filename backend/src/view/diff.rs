@@ -36,6 +36,9 @@ pub fn changes(before: &Snapshot, after: &Snapshot) -> Vec<Change> {
         &mut changes,
         |key, value| Change::Stack { key, value },
     );
+    if before.preview != after.preview {
+        changes.push(Change::Preview { value: after.preview.clone() });
+    }
     if before.cluster != after.cluster {
         changes.push(Change::Cluster { value: after.cluster.clone() });
     }

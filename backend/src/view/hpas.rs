@@ -42,6 +42,7 @@ fn one(hpa: &HorizontalPodAutoscaler, objects: &Objects) -> Hpa {
                 message: condition.message.clone().unwrap_or_default(),
             })
             .collect(),
+        created_at: hpa.metadata.creation_timestamp.as_ref().map(|time| time.0.to_string()),
         last_scaled_at: status.and_then(|status| status.last_scale_time.as_ref()).map(|time| time.0.to_string()),
         reasons: reasons(&namespace, &name, objects),
         namespace,
@@ -122,12 +123,40 @@ fn reasons(namespace: &str, name: &str, objects: &Objects) -> Vec<Reason> {
     reasons
 }
 
+/// `scales from 2 to 6 replicas: …` is how `decide::hpa` begins the summary of every rescale.
+pub fn rescaled(summary: &str) -> Option<(u32, u32)> {
+    let (from, rest) = summary.strip_prefix("scales from ")?.split_once(" to ")?;
+    Some((from.parse().ok()?, rest.split_once(" replicas")?.0.parse().ok()?))
+}
+
+/// `New size: 6; reason: …`, as upstream's controller words its event.
+fn new_size(message: &str) -> Option<u32> {
+    message.strip_prefix("New size: ")?.split_once(';')?.0.parse().ok()
+}
+
 fn from_event(event: &v1::Event) -> Reason {
     Reason {
+        from: None,
+        to: event.message.as_deref().and_then(new_size),
+        details: Vec::new(),
         id: namespaced(event.metadata.namespace.as_deref(), event.metadata.name.as_deref().unwrap_or_default()),
         source: ReasonSource::Event,
         at: events::seen_at(event),
         summary: event.message.clone().unwrap_or_default(),
         acted: event.reason.as_deref() == Some("SuccessfulRescale"),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn rescales_are_read_from_the_words_of_decisions_and_events() {
+        assert_eq!(rescaled("scales from 2 to 6 replicas: cpu above target"), Some((2, 6)));
+        assert_eq!(rescaled("stays at 2 replicas"), None);
+        assert_eq!(rescaled("scales from x to 6 replicas"), None);
+        assert_eq!(new_size("New size: 6; reason: cpu above target"), Some(6));
+        assert_eq!(new_size("the HPA was unable"), None);
     }
 }

@@ -1,7 +1,7 @@
 //! From Kubernetes objects to what the console shows. Pure: objects in, [`Snapshot`] out.
 pub mod diff;
 mod events;
-mod hpas;
+pub mod hpas;
 mod nodes;
 mod pods;
 mod quantities;
@@ -10,7 +10,7 @@ mod tests;
 
 use backend_api::cluster::{Cluster, Gap, NodePhase, PodPhase, Resources};
 use backend_api::hpa::Reason;
-use backend_api::stacks::StackRecord;
+use backend_api::stacks::{Preview, StackRecord};
 use backend_api::stream::Snapshot;
 use k8s_openapi::api::autoscaling::v2::HorizontalPodAutoscaler;
 use k8s_openapi::api::core::v1;
@@ -27,6 +27,7 @@ pub struct Objects {
     pub hpas: Vec<Arc<HorizontalPodAutoscaler>>,
     pub events: Vec<Arc<v1::Event>>,
     pub stacks: Vec<StackRecord>,
+    pub preview: Option<Preview>,
     /// By `namespace/name` of the pod.
     pub pod_usage: BTreeMap<String, Resources>,
     pub node_usage: BTreeMap<String, Resources>,
@@ -57,6 +58,7 @@ pub fn snapshot(objects: &Objects) -> Snapshot {
         pools: nodes::pools(&nodes),
         hpas: hpas::all(objects),
         stacks: objects.stacks.clone(),
+        preview: objects.preview.clone(),
         events: events::newest(&objects.events),
         nodes,
         pods,

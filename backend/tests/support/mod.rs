@@ -1,5 +1,7 @@
 //! A PostgreSQL of the test's own, on a free port and in a temporary directory.
 
+pub mod application;
+
 use std::net::TcpListener;
 use std::path::{Path, PathBuf};
 use std::process::Command;

@@ -16,6 +16,8 @@ pub struct Hpa {
     pub desired_replicas: u32,
     pub metrics: Vec<Metric>,
     pub conditions: Vec<Condition>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub created_at: Option<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub last_scaled_at: Option<String>,
     /// Newest first.
@@ -64,4 +66,12 @@ pub struct Reason {
     pub summary: String,
     /// True when replicas changed, false when the decision was to wait.
     pub acted: bool,
+    /// Replicas before and after a change, where the source tells them.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub from: Option<u32>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub to: Option<u32>,
+    /// The rules that took part, a sentence each, with the numbers that they saw.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub details: Vec<String>,
 }

@@ -7,6 +7,7 @@ pub mod hpa;
 pub mod openapi;
 pub mod problem;
 pub mod routes;
+pub mod simulations;
 pub mod stacks;
 pub mod stream;
 pub mod work;

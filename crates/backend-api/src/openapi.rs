@@ -1,10 +1,11 @@
 //! The OpenAPI 3.1 document.
 
 use crate::problem;
-use crate::routes::{Answer, ROUTES, Route, WORK};
+use crate::routes::{Access, Answer, Method, ROUTES, Route, SIMULATION, WORK};
 use crate::work::{DEFAULT_UNITS, MAX_UNITS};
 use utoipa::OpenApi as _;
 use utoipa::openapi::path::{HttpMethod, OperationBuilder, Parameter, ParameterBuilder, ParameterIn, PathItem};
+use utoipa::openapi::request_body::RequestBodyBuilder;
 use utoipa::openapi::schema::{ArrayBuilder, ObjectBuilder, OneOfBuilder, SchemaType, Type};
 use utoipa::openapi::{Content, ContentBuilder, OpenApi, Paths, Ref, RefOr, Required, ResponseBuilder, Schema};
 
@@ -22,7 +23,11 @@ use utoipa::openapi::{Content, ContentBuilder, OpenApi, Paths, Ref, RefOr, Requi
         crate::database::Database,
         crate::hpa::Hpa,
         crate::problem::Problem,
+        crate::simulations::NewSimulation,
+        crate::simulations::Simulation,
+        crate::simulations::SimulationDetail,
         crate::stacks::StackRecord,
+        crate::stacks::Preview,
         crate::stream::Snapshot,
         crate::stream::Changes,
         crate::work::Work,
@@ -34,7 +39,16 @@ struct Components;
 pub fn document() -> OpenApi {
     let mut document = Components::openapi();
     document.paths = ROUTES.iter().fold(Paths::new(), |mut paths, route| {
-        paths.paths.insert(route.path.to_owned(), PathItem::new(HttpMethod::Get, operation(route)));
+        let method = match route.method {
+            Method::Get => HttpMethod::Get,
+            Method::Post => HttpMethod::Post,
+            Method::Delete => HttpMethod::Delete,
+        };
+        let item = PathItem::new(method, operation(route));
+        match paths.paths.get_mut(route.path) {
+            Some(known) => known.merge_operations(item),
+            None => drop(paths.paths.insert(route.path.to_owned(), item)),
+        }
         paths
     });
     document
@@ -46,6 +60,22 @@ fn operation(route: &Route) -> OperationBuilder {
             "200",
             ResponseBuilder::new().description("Done").content(media_type(route.answer), content(route.answer)),
         );
+    if route.path == SIMULATION {
+        operation = operation.parameter(id()).response("404", problem_response("There is no such simulation"));
+    }
+    if route.method == Method::Post {
+        let schema: RefOr<Schema> = Ref::from_schema_name("NewSimulation").into();
+        let body = RequestBodyBuilder::new()
+            .content("application/json", ContentBuilder::new().schema(Some(schema)).build())
+            .required(Some(Required::True));
+        operation = operation
+            .request_body(Some(body.build()))
+            .response("400", problem_response("The simulation makes no sense; the detail names the field"))
+            .response("429", problem_response("Too many simulations wait"));
+    }
+    if route.access == Access::Change {
+        operation = operation.response("401", problem_response("A token is configured and was not sent"));
+    }
     if route.path == WORK {
         operation = operation.parameter(units()).response("400", problem_response("The query is not valid"));
     }
@@ -82,6 +112,15 @@ fn problem_response(description: &str) -> ResponseBuilder {
     ResponseBuilder::new()
         .description(description)
         .content(problem::CONTENT_TYPE, ContentBuilder::new().schema(Some(schema)).build())
+}
+
+fn id() -> Parameter {
+    ParameterBuilder::new()
+        .name("id")
+        .parameter_in(ParameterIn::Path)
+        .required(Required::True)
+        .schema(Some(ObjectBuilder::new().schema_type(SchemaType::Type(Type::String))))
+        .build()
 }
 
 fn units() -> Parameter {

@@ -13,6 +13,8 @@ pub const STACKS: &str = "/api/v1/stacks";
 pub const EVENTS: &str = "/api/v1/events";
 pub const STREAM: &str = "/api/v1/stream";
 pub const WORK: &str = "/api/v1/work";
+pub const SIMULATIONS: &str = "/api/v1/simulations";
+pub const SIMULATION: &str = "/api/v1/simulations/{id}";
 
 /// What a successful answer carries.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -26,8 +28,26 @@ pub enum Answer {
     Stream(&'static [&'static str]),
 }
 
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Method {
+    Get,
+    Post,
+    Delete,
+}
+
+/// Who may use a route.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Access {
+    /// Whoever reaches the backend: network policies and the ingress decide who does.
+    Anybody,
+    /// Whoever has the change token, where one is configured.
+    Change,
+}
+
 #[derive(Clone, Copy, Debug)]
 pub struct Route {
+    pub method: Method,
+    pub access: Access,
     pub path: &'static str,
     pub operation: &'static str,
     pub summary: &'static str,
@@ -43,10 +63,20 @@ const fn route(
     answer: Answer,
     needs_others: bool,
 ) -> Route {
-    Route { path, operation, summary, answer, needs_others }
+    Route { method: Method::Get, access: Access::Anybody, path, operation, summary, answer, needs_others }
 }
 
-/// All are `GET`.
+const fn change(
+    method: Method,
+    path: &'static str,
+    operation: &'static str,
+    summary: &'static str,
+    answer: Answer,
+) -> Route {
+    Route { method, access: Access::Change, path, operation, summary, answer, needs_others: true }
+}
+
+/// Everything that is served: the server's router, its authorisation and the document are made of this list.
 pub const ROUTES: &[Route] = &[
     route(HEALTH, "health", "The process lives; asks nobody else", Answer::Text, false),
     route(READY, "ready", "Migrations are applied and PostgreSQL answers; 503 while draining", Answer::Text, true),
@@ -78,5 +108,21 @@ pub const ROUTES: &[Route] = &[
         "A bounded piece of CPU work and one PostgreSQL query, for load tests",
         Answer::One("Work"),
         true,
+    ),
+    route(SIMULATIONS, "simulations", "Simulations, newest first", Answer::Many("Simulation"), true),
+    route(SIMULATION, "simulation", "A simulation with its result", Answer::One("SimulationDetail"), true),
+    change(
+        Method::Post,
+        SIMULATIONS,
+        "simulate",
+        "Simulates the deployed platform under a load, as a job of whichever replica is free",
+        Answer::One("Simulation"),
+    ),
+    change(
+        Method::Delete,
+        SIMULATION,
+        "cancelSimulation",
+        "Cancels a simulation that waits or runs, forgets one that has ended",
+        Answer::One("Simulation"),
     ),
 ];

@@ -6,7 +6,7 @@
 
 use crate::cluster::{Cluster, Event, Node, Pod, Pool};
 use crate::hpa::Hpa;
-use crate::stacks::StackRecord;
+use crate::stacks::{Preview, StackRecord};
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
@@ -20,6 +20,8 @@ pub struct Snapshot {
     pub pods: Vec<Pod>,
     pub hpas: Vec<Hpa>,
     pub stacks: Vec<StackRecord>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub preview: Option<Preview>,
     pub events: Vec<Event>,
 }
 
@@ -41,4 +43,5 @@ pub enum Change {
     Hpa { key: String, value: Option<Hpa> },
     Stack { key: String, value: Option<StackRecord> },
     Event { key: String, value: Option<Event> },
+    Preview { value: Option<Preview> },
 }

@@ -123,6 +123,42 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/api/v1/simulations": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** Simulations, newest first */
+        get: operations["simulations"];
+        put?: never;
+        /** Simulates the deployed platform under a load, as a job of whichever replica is free */
+        post: operations["simulate"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/simulations/{id}": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** A simulation with its result */
+        get: operations["simulation"];
+        put?: never;
+        post?: never;
+        /** Cancels a simulation that waits or runs, forgets one that has ended */
+        delete: operations["cancelSimulation"];
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/api/v1/stacks": {
         parameters: {
             query?: never;
@@ -264,6 +300,10 @@ export interface components {
             /** @enum {string} */
             kind: "event";
             value?: components["schemas"]["Event"] | null;
+        } | {
+            /** @enum {string} */
+            kind: "preview";
+            value?: components["schemas"]["Preview"] | null;
         };
         Changes: {
             changes: components["schemas"]["Change"][];
@@ -336,6 +376,7 @@ export interface components {
         };
         Hpa: {
             conditions: components["schemas"]["Condition"][];
+            createdAt?: string | null;
             /** Format: int32 */
             currentReplicas: number;
             /** Format: int32 */
@@ -361,6 +402,32 @@ export interface components {
             name: string;
             /** @description As kubectl prints it: `70%` or a quantity. */
             target: string;
+        };
+        /** @description A rescale, or a change of a pool's size. */
+        Move: {
+            /** @description `hpa/backend`, `pool/backend` */
+            object: string;
+            /** Format: double */
+            seconds: number;
+            summary: string;
+        };
+        NamedColumn: {
+            name: string;
+            values: number[];
+        };
+        /** @description A simulation of the deployed platform. */
+        NewSimulation: {
+            /** @description As `marea simulate --scenario` reads it, without `set`, `project` and `environment`: it is about what is deployed. */
+            scenario: unknown;
+            /**
+             * Format: int32
+             * @description 1 to 50; 10 where it is left out.
+             */
+            seeds?: number | null;
+            /** @description What people call it; at most 120 characters. */
+            title?: string;
+            /** @description Text of the CSV, or of Prometheus' answer, that the scenario's `load.trace` stands for. */
+            trace?: string | null;
         };
         Node: {
             address?: string | null;
@@ -420,6 +487,16 @@ export interface components {
             used?: components["schemas"]["Resources"] | null;
             vmSize: string;
         };
+        /** @description What an `up` would do, as `marea preview --publish` found it. */
+        Preview: {
+            /** @description RFC 3339. */
+            at: string;
+            commit?: string | null;
+            env: string;
+            /** @description A sentence about the change of the monthly cost. */
+            monthlyCost?: string | null;
+            stacks: components["schemas"]["StackPreview"][];
+        };
         /** @description What went wrong, in words that are safe to show: never a secret, an address or a query. */
         Problem: {
             detail: string;
@@ -433,9 +510,18 @@ export interface components {
             /** @description True when replicas changed, false when the decision was to wait. */
             acted: boolean;
             at?: string | null;
+            /** @description The rules that took part, a sentence each, with the numbers that they saw. */
+            details?: string[];
+            /**
+             * Format: int32
+             * @description Replicas before and after a change, where the source tells them.
+             */
+            from?: number | null;
             id: string;
             source: components["schemas"]["ReasonSource"];
             summary: string;
+            /** Format: int32 */
+            to?: number | null;
         };
         /** @enum {string} */
         ReasonSource: "decision" | "event";
@@ -446,6 +532,59 @@ export interface components {
             /** Format: int64 */
             memoryBytes: number;
         };
+        /** @description Columns of equal length; each point holds until the next. */
+        Series: {
+            nodes: components["schemas"]["NamedColumn"][];
+            p99Ms: number[];
+            replicas: components["schemas"]["NamedColumn"][];
+            requestsPerSecond: number[];
+            /** @description Seconds from the start to each point. */
+            seconds: number[];
+            usdHour: number[];
+        };
+        /** @description A job without its result. */
+        Simulation: {
+            /** @description RFC 3339. */
+            createdAt: string;
+            /** @description Why it failed. */
+            error?: string | null;
+            finishedAt?: string | null;
+            id: string;
+            /** Format: double */
+            p99Ms?: number | null;
+            /**
+             * Format: double
+             * @description 0 to 1.
+             */
+            progress: number;
+            /** Format: int32 */
+            seeds: number;
+            startedAt?: string | null;
+            state: components["schemas"]["SimulationState"];
+            title: string;
+            /**
+             * Format: double
+             * @description Dollars a month at the median over the seeds; of a job that is done.
+             */
+            usdMonth?: number | null;
+        };
+        /** @description A job with what was asked and, when it is done, what came of it. */
+        SimulationDetail: {
+            result?: components["schemas"]["SimulationResult"] | null;
+            scenario: unknown;
+            simulation: components["schemas"]["Simulation"];
+        };
+        SimulationResult: {
+            /** @description The first seed's largest moves, in the order of time. */
+            moves: components["schemas"]["Move"][];
+            /** @description What was assumed or repaired, and what went otherwise than planned. */
+            notes: string[];
+            series: components["schemas"]["Series"];
+            /** @description As `marea simulate --json` prints it. */
+            summary: unknown;
+        };
+        /** @enum {string} */
+        SimulationState: "queued" | "running" | "done" | "failed" | "cancelled";
         Snapshot: {
             cluster: components["schemas"]["Cluster"];
             events: components["schemas"]["Event"][];
@@ -453,12 +592,41 @@ export interface components {
             nodes: components["schemas"]["Node"][];
             pods: components["schemas"]["Pod"][];
             pools: components["schemas"]["Pool"][];
+            preview?: components["schemas"]["Preview"] | null;
             /** Format: int64 */
             revision: number;
             stacks: components["schemas"]["StackRecord"][];
         };
+        /** @description One resource or object that is made, changed or removed. */
+        StackChange: {
+            kind: components["schemas"]["StackChangeKind"];
+            properties?: components["schemas"]["StackProperty"][];
+            /** @description A resource's id below its subscription, or `Kind namespace/name`. */
+            target: string;
+        };
+        /** @enum {string} */
+        StackChangeKind: "create" | "modify" | "delete" | "detach";
+        StackPreview: {
+            changes: components["schemas"]["StackChange"][];
+            /** Format: int32 */
+            changesLeftOut?: number;
+            stack: string;
+        };
+        /** @description A property that differs, its values as short JSON; a secret's are never told. */
+        StackProperty: {
+            after?: string | null;
+            before?: string | null;
+            path: string;
+        };
         /** @description One stack as it was last deployed. The key's value is a JSON list of these. */
         StackRecord: {
+            /** @description What the last `up` changed in it; empty where it changed nothing. */
+            changes?: components["schemas"]["StackChange"][];
+            /**
+             * Format: int32
+             * @description How many more there were than `changes` holds.
+             */
+            changesLeftOut?: number;
             commit?: string | null;
             env: string;
             name: string;
@@ -673,6 +841,184 @@ export interface operations {
                 };
                 content: {
                     "application/json": components["schemas"]["Pool"][];
+                };
+            };
+            /** @description Something it needs is away; try again after `Retry-After` seconds */
+            503: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    simulations: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Done */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Simulation"][];
+                };
+            };
+            /** @description Something it needs is away; try again after `Retry-After` seconds */
+            503: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    simulate: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["NewSimulation"];
+            };
+        };
+        responses: {
+            /** @description Done */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Simulation"];
+                };
+            };
+            /** @description The simulation makes no sense; the detail names the field */
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description A token is configured and was not sent */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Too many simulations wait */
+            429: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Something it needs is away; try again after `Retry-After` seconds */
+            503: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    simulation: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                id: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Done */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["SimulationDetail"];
+                };
+            };
+            /** @description There is no such simulation */
+            404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Something it needs is away; try again after `Retry-After` seconds */
+            503: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    cancelSimulation: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                id: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Done */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Simulation"];
+                };
+            };
+            /** @description A token is configured and was not sent */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description There is no such simulation */
+            404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
                 };
             };
             /** @description Something it needs is away; try again after `Retry-After` seconds */

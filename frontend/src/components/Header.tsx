@@ -2,8 +2,10 @@ import type { Cluster } from "../api/types";
 import { useTranslate, type Language } from "../i18n";
 import type { Connection } from "../live/stream";
 import type { Theme } from "../preferences";
+import { Link, path, views, type View } from "../routes";
 
 interface Properties {
+  view: View;
   cluster: Cluster | undefined;
   connection: Connection;
   theme: Theme;
@@ -12,7 +14,7 @@ interface Properties {
   setLanguage: (language: Language) => void;
 }
 
-export function Header({ cluster, connection, theme, setTheme, language, setLanguage }: Properties) {
+export function Header({ view, cluster, connection, theme, setTheme, language, setLanguage }: Properties) {
   const t = useTranslate();
   return (
     <header className="bar">
@@ -31,6 +33,17 @@ export function Header({ cluster, connection, theme, setTheme, language, setLang
           )}
         </p>
       </div>
+      <nav aria-label={t("nav.label")}>
+        <ul>
+          {views.map((name) => (
+            <li key={name}>
+              <Link to={path(name)} current={name === view}>
+                {t(`nav.${name}`)}
+              </Link>
+            </li>
+          ))}
+        </ul>
+      </nav>
       <p className={`connection ${connection}`} role="status">
         <span className="beacon" aria-hidden="true" />
         {t(`connection.${connection}`)}

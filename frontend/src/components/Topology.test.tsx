@@ -19,6 +19,7 @@ const snapshot: Snapshot = {
   pods: [
     { namespace: "platform", name: "backend-a", node: "backend-0", workload: "Deployment/backend", phase: "ready", restarts: 2, requested: resources(500) },
     { namespace: "platform", name: "backend-b", workload: "Deployment/backend", phase: "unscheduled", reason: "Unschedulable", restarts: 0, requested: resources(500) },
+    { namespace: "kube-system", name: "cilium-x", node: "backend-0", workload: "DaemonSet/cilium", phase: "ready", restarts: 0, requested: resources(50) },
     { namespace: "platform", name: "job", node: "backend-0", phase: "succeeded", restarts: 0, requested: resources(500) },
   ],
   hpas: [],
@@ -31,11 +32,13 @@ it("shows pods on their nodes, nodes in their pools, and who waits", () => {
   const nodes = [...container.querySelectorAll('[data-pool="backend"] [data-node]')].map((element) => element.getAttribute("data-node"));
   expect(nodes).toEqual(["backend-0", "backend-1"]);
   const first = container.querySelector<HTMLElement>('[data-node="backend-0"]')!;
-  expect(within(first).getByLabelText("platform/backend-a: Ready · restarts: 2")).toBeTruthy();
+  expect(within(first).getByText("platform/backend-a: Ready · restarts: 2")).toBeTruthy();
   expect(within(first).queryByText("job")).toBeNull();
+  expect(within(first).getByText("AKS: 1")).toBeTruthy();
+  expect(within(first).queryByText("cilium")).toBeNull();
   expect(within(first).getByRole("meter", { name: "CPU requested" }).getAttribute("aria-valuenow")).toBe("50");
   expect(container.querySelector("[data-unscheduled]")?.getAttribute("data-unscheduled")).toBe("1");
-  expect(screen.getByLabelText("platform/backend-b: Waiting for a node (Unschedulable)")).toBeTruthy();
+  expect(screen.getByText("platform/backend-b: Waiting for a node (Unschedulable)")).toBeTruthy();
 });
 
 it("says when PostgreSQL is away", () => {
@@ -45,7 +48,7 @@ it("says when PostgreSQL is away", () => {
 
 it("draws the last step on until now", () => {
   const step = { at: 100, current: 2, desired: 4 };
-  expect(columns([step], 200)).toEqual([[100, 200], [2, 2], [4, 4]]);
-  expect(columns([step], 95)).toEqual([[40, 100], [null, 2], [null, 4]]);
-  expect(columns([], 15)).toEqual([[], [], []]);
+  expect(columns([step], 100, 200)).toEqual([[100, 200], [2, 2], [4, 4]]);
+  expect(columns([step], 40, 95)).toEqual([[40, 100], [null, 2], [null, 4]]);
+  expect(columns([], 5, 15)).toEqual([[5, 15], [null, null], [null, null]]);
 });

@@ -1,4 +1,4 @@
-import { memo, useMemo } from "react";
+import { memo, useMemo, type CSSProperties, type ReactNode } from "react";
 import type { Node, Pod, Pool } from "../api/types";
 import { cpu, memory, share } from "../format";
 import { useTranslate } from "../i18n";
@@ -33,9 +33,11 @@ export function Topology({ model }: { model: Model }) {
         </div>
       )}
       {model.pools.size === 0 && <p className="empty">{t("topology.empty")}</p>}
-      {byName(model.pools.values()).map((pool) => (
-        <PoolRow key={pool.name} pool={pool} nodes={nodes.filter((node) => node.pool === pool.name)} onNode={onNode} />
-      ))}
+      <div className="pools">
+        {byName(model.pools.values()).map((pool) => (
+          <PoolRow key={pool.name} pool={pool} nodes={nodes.filter((node) => node.pool === pool.name)} onNode={onNode} />
+        ))}
+      </div>
     </section>
   );
 }
@@ -56,7 +58,7 @@ function place(pods: ReadonlyMap<string, Pod>): { onNode: ReadonlyMap<string, Po
 function PoolRow({ pool, nodes, onNode }: { pool: Pool; nodes: Node[]; onNode: ReadonlyMap<string, Pod[]> }) {
   const t = useTranslate();
   return (
-    <div className="pool" data-pool={pool.name} data-nodes={pool.nodes} data-pods={pool.pods}>
+    <div className="pool" data-pool={pool.name} data-nodes={pool.nodes} data-pods={pool.pods} style={{ "--nodes": Math.max(nodes.length, 1) } as CSSProperties}>
       <div className="pool-head">
         <h3>{pool.name}</h3>
         <p>{t("topology.pool", { nodes: pool.nodes, pods: pool.pods })}</p>
@@ -80,48 +82,77 @@ const NodeCard = memo(function NodeCard({ node, pods }: { node: Node; pods: read
         {node.phase !== "ready" && <span className="tag">{t(`node.${node.phase}`)}</span>}
       </div>
       <Pods pods={pods} />
-      <Meter label={t("topology.cpu")} used={node.requested.cpuMillicores} total={node.allocatable.cpuMillicores} format={cpu} />
-      <Meter label={t("topology.memory")} used={node.requested.memoryBytes} total={node.allocatable.memoryBytes} format={memory} />
+      <Meter label={t("topology.cpu")} requested={node.requested.cpuMillicores} used={node.used?.cpuMillicores} total={node.allocatable.cpuMillicores} format={cpu} />
+      <Meter label={t("topology.memory")} requested={node.requested.memoryBytes} used={node.used?.memoryBytes} total={node.allocatable.memoryBytes} format={memory} />
     </li>
   );
 });
 
 interface MeterProperties {
   label: string;
-  used: number;
+  requested: number;
+  used: number | undefined;
   total: number;
   format: (value: number) => string;
 }
 
-function Meter({ label, used, total, format }: MeterProperties) {
+/** What is requested of what there is, which is what the scheduler goes by, and in it what is used. */
+function Meter({ label, requested, used, total, format }: MeterProperties) {
   const t = useTranslate();
-  const part = share(used, total);
-  const text = t("topology.of", { used: format(used), total: format(total) });
+  const part = share(requested, total);
+  const text = t("topology.of", { used: format(requested), total: format(total) });
+  const inUse = used === undefined ? "" : ` · ${t("topology.used", { used: format(used) })}`;
   return (
-    <div className="meter" role="meter" aria-label={label} aria-valuemin={0} aria-valuemax={100} aria-valuenow={Math.round(part * 100)} aria-valuetext={text} title={`${label}: ${text}`}>
+    <div className="meter" role="meter" aria-label={label} aria-valuemin={0} aria-valuemax={100} aria-valuenow={Math.round(part * 100)} aria-valuetext={text + inUse} title={`${label}: ${text}${inUse}`}>
       <span className="track">
         <span className={part > 0.9 ? "fill full" : "fill"} style={{ transform: `scaleX(${part})` }} />
+        {used !== undefined && <span className="fill used" style={{ transform: `scaleX(${share(used, total)})` }} />}
       </span>
       <span className="reading">{text}</span>
     </div>
   );
 }
 
+/** What the platform's own people deployed, and beside it, small, what AKS puts on every node. */
 function Pods({ pods }: { pods: readonly Pod[] }) {
   const t = useTranslate();
+  const own = pods.filter((pod) => pod.namespace !== SYSTEM);
+  const system = pods.filter((pod) => pod.namespace === SYSTEM);
   return (
-    <ul className="pods">
-      {pods.map((pod) => {
-        const phase = t(`pod.${pod.phase}`);
-        const restarts = pod.restarts > 0 ? ` · ${t("pod.restarts", { count: pod.restarts })}` : "";
-        const words = `${pod.namespace}/${pod.name}: ${phase}${pod.reason ? ` (${pod.reason})` : ""}${restarts}${pod.message ? ` · ${pod.message}` : ""}`;
-        return (
-          <li key={`${pod.namespace}/${pod.name}`} className={`pod ${pod.phase}`} data-pod={pod.name} data-workload={pod.workload} tabIndex={0} title={words} aria-label={words}>
+    <>
+      <ul className="pods">
+        {own.map((pod) => (
+          <PodMark key={`${pod.namespace}/${pod.name}`} pod={pod}>
             <span className="pod-name">{shortName(pod)}</span>
-          </li>
-        );
-      })}
-    </ul>
+          </PodMark>
+        ))}
+      </ul>
+      {system.length > 0 && (
+        <div className="system">
+          <span className="faint">{t("topology.system", { count: system.length })}</span>
+          <ul className="pods">
+            {system.map((pod) => (
+              <PodMark key={`${pod.namespace}/${pod.name}`} pod={pod} small />
+            ))}
+          </ul>
+        </div>
+      )}
+    </>
+  );
+}
+
+const SYSTEM = "kube-system";
+
+function PodMark({ pod, small = false, children }: { pod: Pod; small?: boolean; children?: ReactNode }) {
+  const t = useTranslate();
+  const phase = t(`pod.${pod.phase}`);
+  const restarts = pod.restarts > 0 ? ` · ${t("pod.restarts", { count: pod.restarts })}` : "";
+  const words = `${pod.namespace}/${pod.name}: ${phase}${pod.reason ? ` (${pod.reason})` : ""}${restarts}${pod.message ? ` · ${pod.message}` : ""}`;
+  return (
+    <li className={`pod ${pod.phase}${small ? " small" : ""}`} data-pod={pod.name} data-workload={pod.workload} title={words}>
+      <span className="hidden">{words}</span>
+      <span aria-hidden="true">{children}</span>
+    </li>
   );
 }
 

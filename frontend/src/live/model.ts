@@ -1,4 +1,4 @@
-import type { Change, Changes, Cluster, Hpa, KubeEvent, Node, Pod, Pool, Snapshot, StackRecord } from "../api/types";
+import type { Change, Changes, Cluster, Hpa, KubeEvent, Node, Pod, Pool, Preview, Snapshot, StackRecord } from "../api/types";
 
 /** Seconds since the epoch, with the replicas at that time. */
 export interface ReplicasPoint {
@@ -16,6 +16,7 @@ export interface Model {
   pods: ReadonlyMap<string, Pod>;
   hpas: ReadonlyMap<string, Hpa>;
   stacks: ReadonlyMap<string, StackRecord>;
+  preview: Preview | undefined;
   events: ReadonlyMap<string, KubeEvent>;
   replicas: ReadonlyMap<string, readonly ReplicasPoint[]>;
 }
@@ -35,6 +36,7 @@ export function fromSnapshot(snapshot: Snapshot, at: number, before?: Model): Mo
     pods: keyed(snapshot.pods, namespaced),
     hpas: keyed(snapshot.hpas, namespaced),
     stacks: keyed(snapshot.stacks, (stack) => stack.name),
+    preview: snapshot.preview ?? undefined,
     events: keyed(snapshot.events, (event) => event.id),
     replicas: before?.replicas ?? new Map(),
   };
@@ -62,6 +64,8 @@ function applyOne(model: Model, change: Change): Model {
       return { ...model, hpas: put(model.hpas, change.key, change.value) };
     case "stack":
       return { ...model, stacks: put(model.stacks, change.key, change.value) };
+    case "preview":
+      return { ...model, preview: change.value ?? undefined };
     case "event":
       return { ...model, events: put(model.events, change.key, change.value) };
   }
