@@ -1,5 +1,11 @@
 //! `marea explain`: the reasons, from the flight recorder where the cluster has one.
 
+mod at;
+mod instant;
+mod journal;
+mod otherwise;
+mod timeline;
+
 use serde_json::{Value, json};
 use stack::cluster::{Cluster, ClusterError};
 
@@ -11,7 +17,14 @@ use crate::stacks::up;
 use crate::terminal::{Terminal, print, print_json};
 
 pub async fn run(args: &Explain) -> Result<()> {
-    let (kind, name) = parse(&args.object)?;
+    if let Some(instant) = &args.at {
+        return at::run(args, instant);
+    }
+    let object = args.object.as_deref().ok_or_else(|| {
+        CliError::bad_input("what is to be explained is not named")
+            .advice("For example: marea explain hpa/backend, or everything at an instant: marea explain --at 14:03")
+    })?;
+    let (kind, name) = parse(object)?;
     let terminal = Terminal::new();
     let session = Session::open(Project::find()?, &args.env, false, &terminal).await?;
     let known = up::read_known(&session).await?;
@@ -19,16 +32,16 @@ pub async fn run(args: &Explain) -> Result<()> {
     terminal.clear();
     let recorded = decisions(&cluster, kind, name, &args.namespace, args.last).await?;
     if !recorded.is_empty() {
-        return show_decisions(args, &recorded);
+        return show_decisions(args, object, &recorded);
     }
-    let (object, events) = fallback(&cluster, kind, name, &args.namespace).await?;
+    let (found, events) = fallback(&cluster, kind, name, &args.namespace).await?;
     if args.json {
         print_json(
-            &json!({"object": args.object, "decisions": [], "conditions": object["status"]["conditions"], "events": events}),
+            &json!({"object": object, "decisions": [], "conditions": found["status"]["conditions"], "events": events}),
         );
         return Ok(());
     }
-    print(&render_fallback(args, &object, &events));
+    print(&render_fallback(object, &found, &events));
     Ok(())
 }
 
@@ -63,9 +76,9 @@ async fn decisions(cluster: &Cluster, kind: &str, name: &str, namespace: &str, l
     Ok(items.split_off(items.len().saturating_sub(last)))
 }
 
-fn show_decisions(args: &Explain, decisions: &[Value]) -> Result<()> {
+fn show_decisions(args: &Explain, object: &str, decisions: &[Value]) -> Result<()> {
     if args.json {
-        print_json(&json!({"object": args.object, "decisions": decisions}));
+        print_json(&json!({"object": object, "decisions": decisions}));
         return Ok(());
     }
     for decision in decisions {
@@ -105,9 +118,9 @@ async fn fallback(cluster: &Cluster, kind: &str, name: &str, namespace: &str) ->
     Ok((object, events["items"].as_array().cloned().unwrap_or_default()))
 }
 
-fn render_fallback(args: &Explain, object: &Value, events: &[Value]) -> String {
+fn render_fallback(name: &str, object: &Value, events: &[Value]) -> String {
     let text = |value: &Value| value.as_str().unwrap_or_default().to_owned();
-    let mut out = format!("{}: no recorded decisions; conditions and events:\n", args.object);
+    let mut out = format!("{name}: no recorded decisions; conditions and events:\n");
     for condition in object["status"]["conditions"].as_array().into_iter().flatten() {
         out.push_str(&format!(
             "    {} is {} ({}): {}\n",

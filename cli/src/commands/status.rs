@@ -12,7 +12,7 @@ use std::time::{Duration, Instant};
 use futures::future::try_join4;
 use serde_json::{Value, json};
 use stack::arm::Live;
-use stack::cluster::{Cluster, ClusterError, kind};
+use stack::cluster::{Cluster, ClusterError, applied_objects, kind};
 
 use crate::args::{StackName, Status};
 use crate::cloud;
@@ -24,21 +24,21 @@ use crate::terminal::{Terminal, print, print_json};
 
 const INTERVAL: Duration = Duration::from_secs(1);
 
-/// What is deployed changes rarely; it is priced anew this often.
+/// What is deployed changes rarely; it is priced and counted anew this often.
 const RATE_AGE: Duration = Duration::from_secs(30);
 
 pub async fn run(args: &Status) -> Result<()> {
     let terminal = Terminal::new();
     let session = Session::open(Project::find()?, &args.env, false, &terminal).await?;
     terminal.clear();
-    let rates = Rates::default();
+    let (rates, counts) = (Rates::default(), Counts::default());
     if args.watch && !args.json && can_draw() {
         // The first reading's error is told as such; later ones are shown and tried again.
-        let first = read(&session, &rates, true).await?;
-        return dashboard::run(first, || read(&session, &rates, true)).await;
+        let first = read(&session, &rates, &counts, true).await?;
+        return dashboard::run(first, || read(&session, &rates, &counts, true)).await;
     }
     loop {
-        let status = read(&session, &rates, false).await?;
+        let status = read(&session, &rates, &counts, false).await?;
         if args.json {
             print_json(&status);
         } else {
@@ -74,8 +74,26 @@ impl Rates {
     }
 }
 
+/// The number of objects that deploy applied, and when they were counted: that asks for every kind of them.
+#[derive(Default)]
+struct Counts(tokio::sync::Mutex<Option<(Instant, usize)>>);
+
+impl Counts {
+    async fn now(&self, cluster: &Cluster) -> std::result::Result<usize, ClusterError> {
+        let mut cached = self.0.lock().await;
+        match *cached {
+            Some((at, count)) if at.elapsed() <= RATE_AGE => Ok(count),
+            _ => {
+                let count = applied_objects(cluster).await?;
+                *cached = Some((Instant::now(), count));
+                Ok(count)
+            }
+        }
+    }
+}
+
 /// With `detail` also nodes, pods and events.
-async fn read(session: &Session, rates: &Rates, detail: bool) -> Result<Value> {
+async fn read(session: &Session, rates: &Rates, counts: &Counts, detail: bool) -> Result<Value> {
     let known = up::read_known(session).await?;
     let problems = if session.is_local() { cloud::problems().await? } else { Vec::new() };
     let mut status = json!({
@@ -109,7 +127,7 @@ async fn read(session: &Session, rates: &Rates, detail: bool) -> Result<Value> {
         .filter(|item| item["metadata"]["labels"]["applyset.kubernetes.io/part-of"].is_string())
         .collect();
     if let (false, Some(stacks)) = (managed.is_empty(), status["stacks"].as_array_mut()) {
-        stacks.push(deploy_status(&managed));
+        stacks.push(deploy_status(&managed, counts.now(&cluster).await?));
     }
     status["pools"] = pools(&cluster_resource, &nodes, &pods);
     status["hpas"] = hpas.iter().map(hpa_status).collect();
@@ -139,7 +157,7 @@ fn stack_status(stack: StackName, live: Option<&Live>) -> Value {
     }
 }
 
-fn deploy_status(deployments: &[&Value]) -> Value {
+fn deploy_status(deployments: &[&Value], objects: usize) -> Value {
     let available = |item: &Value| {
         item["status"]["availableReplicas"].as_u64() >= item["spec"]["replicas"].as_u64().or(Some(0))
             || item["spec"]["replicas"] == 0
@@ -150,7 +168,7 @@ fn deploy_status(deployments: &[&Value]) -> Value {
         .filter_map(|item| item["metadata"]["name"].as_str())
         .collect();
     let state = if waiting.is_empty() { "succeeded" } else { "rolling out" };
-    json!({"name": "deploy", "state": state, "resources": deployments.len(), "waitingFor": waiting})
+    json!({"name": "deploy", "state": state, "resources": objects, "waitingFor": waiting})
 }
 
 fn is_ready(node: &Value) -> bool {
@@ -302,6 +320,17 @@ mod tests {
             json!({"name": "backend", "vmSize": "Standard_B2s", "min": 1, "max": 5, "nodes": 2, "ready": 1, "pods": 1})
         );
         assert_eq!((&found[1]["min"], &found[1]["nodes"]), (&json!(1), &json!(0)));
+    }
+
+    #[test]
+    fn deploy_counts_its_objects_and_names_what_rolls_out() {
+        let deployment = |name: &str, available: u64| json!({"metadata": {"name": name}, "spec": {"replicas": 2}, "status": {"availableReplicas": available}});
+        let (ready, waiting) = (deployment("frontend", 2), deployment("backend", 1));
+        assert_eq!(
+            deploy_status(&[&ready, &waiting], 77),
+            json!({"name": "deploy", "state": "rolling out", "resources": 77, "waitingFor": ["backend"]})
+        );
+        assert_eq!(deploy_status(&[&ready], 77)["state"], "succeeded");
     }
 
     #[test]

@@ -46,19 +46,27 @@ pub fn password(session: &Session, generate: bool) -> Result<Password> {
     Ok(Password { value, revision: vault.revision(PASSWORD).unwrap_or_else(|| "none".to_owned()) })
 }
 
-pub fn deployment(session: &Session, config: &Config, base: &BaseOutputs, password: &Password) -> Deployment {
-    let inputs = Inputs {
+fn inputs(session: &Session, base: &BaseOutputs, password_revision: &str) -> Inputs {
+    Inputs {
         subscription_id: session.arm.subscription_id().to_owned(),
         cluster_resource_group: base.resource_group.clone(),
         cluster_network_name: base.virtual_network_name.clone(),
         cluster_network_id: base.virtual_network_id.clone(),
         backend_subnet_prefix: base.backend_subnet_prefix.clone(),
-        password_revision: password.revision.clone(),
-    };
+        password_revision: password_revision.to_owned(),
+    }
+}
+
+/// What the stack declares; it holds no password in any case.
+pub fn template(session: &Session, config: &Config, base: &BaseOutputs) -> arm_model::Template {
+    Db::template(config, &inputs(session, base, ""))
+}
+
+pub fn deployment(session: &Session, config: &Config, base: &BaseOutputs, password: &Password) -> Deployment {
     Deployment {
         name: stack_resource(StackName::Db),
         location: config.location.clone(),
-        template: Db::template(config, &inputs),
+        template: Db::template(config, &inputs(session, base, &password.revision)),
         parameters: BTreeMap::new(),
         secure_parameters: BTreeMap::from([(PASSWORD_PARAMETER.to_owned(), password.value.clone())]),
         tags: super::history::tags(session, StackName::Db),

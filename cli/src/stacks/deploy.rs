@@ -120,13 +120,3 @@ pub fn check_against_pools(base: &infrastructure_k8s_base::Config, applied: &[Ma
         findings.iter().map(|finding| format!("{} {}", finding.subject, finding.message)).collect();
     if refused.is_empty() { Ok(()) } else { Err(DeployError::Platform(refused.join("\n  ")).into()) }
 }
-
-/// The cluster's record of the stacks, which the console shows: ConfigMap `platform/marea-stacks`.
-pub fn stacks_record(records: &[Value]) -> Result<Manifest> {
-    Ok(Manifest::generated(serde_json::json!({
-        "apiVersion": "v1",
-        "kind": "ConfigMap",
-        "metadata": {"name": "marea-stacks", "namespace": "platform", "labels": {"app.kubernetes.io/part-of": "marea"}},
-        "data": {"stacks.json": Value::Array(records.to_vec()).to_string()},
-    }))?)
-}

@@ -10,6 +10,7 @@ pub mod history;
 pub mod outputs;
 pub mod preview;
 pub mod programs;
+pub mod record;
 pub mod serving;
 pub mod up;
 

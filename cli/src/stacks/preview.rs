@@ -7,7 +7,7 @@ use serde_json::json;
 use stack::cluster::Plan;
 use stack::{Change, ChangeKind};
 
-use super::{Declared, Known, base, cost, db, up};
+use super::{Declared, Known, base, cost, db, record, up};
 use crate::args::{Preview, StackArgs, StackName};
 use crate::error::{Exit, Result};
 use crate::project::Project;
@@ -15,14 +15,14 @@ use crate::session::Session;
 use crate::terminal::{Terminal, print, print_json};
 
 pub async fn preview(args: &Preview) -> Result<Exit> {
-    run(&args.stacks, args.allow_unsupported, false).await
+    run(&args.stacks, args.allow_unsupported, false, args.publish).await
 }
 
 pub async fn drift(args: &StackArgs) -> Result<Exit> {
-    run(args, true, true).await
+    run(args, true, true, false).await
 }
 
-async fn run(args: &StackArgs, allow_unsupported: bool, deployed_only: bool) -> Result<Exit> {
+async fn run(args: &StackArgs, allow_unsupported: bool, deployed_only: bool, publish: bool) -> Result<Exit> {
     let project = Project::find()?;
     let selection = project.selection(args.stack);
     let declared = Declared::load(&project, &args.env, allow_unsupported)?;
@@ -39,6 +39,9 @@ async fn run(args: &StackArgs, allow_unsupported: bool, deployed_only: bool) -> 
         found.push((stack, changes));
     }
     let cost = if deployed_only { None } else { Some(cost::change(&session, &known, &selection).await) };
+    if publish {
+        record::publish(&session, &known, &record::preview(&session, &found, cost.as_ref())).await?;
+    }
     terminal.clear();
     show(args.json, deployed_only, &found, cost.as_ref());
     let any = found.iter().any(|(_, changes)| !changes.is_empty());

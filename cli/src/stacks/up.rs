@@ -6,6 +6,7 @@
 
 use std::time::{Duration, Instant};
 
+use backend_api::stacks::StackRecord;
 use serde_json::{Value, json};
 use stack::arm::{Deployment, Live};
 use stack::cluster::{self, Cluster, Plan, Release};
@@ -13,8 +14,8 @@ use stack::history as record;
 use stack::{Change, Reporter};
 
 use super::db::Password;
-use super::deploy::{self, Deploy};
-use super::{Declared, Known, base, db, history, programs, serving};
+use super::deploy::Deploy;
+use super::{Declared, Known, base, db, history, programs, record as recorded, serving};
 use crate::args::{StackName, Up};
 use crate::cloud;
 use crate::error::{CliError, Exit, Result};
@@ -262,7 +263,8 @@ impl Work<'_> {
         }
         self.outcomes.push(outcome);
         if changed || self.changed {
-            cluster.apply(&deploy::stacks_record(&self.records(plan.manifests.len()))?, false).await?;
+            let deployed = recorded::plan(self.session, &self.declared, &self.known, &plan.manifests)?;
+            recorded::write(cluster, &self.records(plan.manifests.len()), &deployed).await?;
         }
         Ok(changed)
     }
@@ -274,20 +276,17 @@ impl Work<'_> {
         Ok(cluster::wait_for_rollouts(cluster, self.declared.deploy.rollout_patience(), self.reporter).await?)
     }
 
-    /// As the console reads them (`backend_api::stacks::StackRecord`).
-    fn records(&self, objects: usize) -> Vec<Value> {
-        let now = jiff::Timestamp::now().to_string();
+    fn records(&self, objects: usize) -> Vec<StackRecord> {
         let count = |live: &Option<Live>| live.as_ref().map_or(0, |live| live.resources.len());
-        [(StackName::Base, count(&self.known.base)), (StackName::Db, count(&self.known.db)), (StackName::Deploy, objects)]
-            .into_iter()
-            .map(|(stack, resources)| {
-                let mut record = json!({"name": stack.name(), "env": self.session.environment, "updatedAt": now, "resources": resources});
-                if let Some(commit) = &self.session.commit {
-                    record["commit"] = json!(commit);
-                }
-                record
-            })
-            .collect()
+        let changes =
+            |stack: StackName| self.outcomes.iter().find(|one| one.stack == stack).map_or(&[][..], |one| &one.changes);
+        [
+            (StackName::Base, count(&self.known.base)),
+            (StackName::Db, count(&self.known.db)),
+            (StackName::Deploy, objects),
+        ]
+        .map(|(stack, resources)| recorded::of_stack(self.session, stack, resources, changes(stack)))
+        .into()
     }
 
     /// The history is for people; that it could not be written does not undo what was deployed.

@@ -15,7 +15,7 @@ pub use applyset::{PARENT_NAME, PARENT_NAMESPACE};
 pub use client::{Cluster, ClusterError};
 pub use kinds::{Kind, Wave, kind};
 pub use manifest::{Manifest, ManifestError, ObjectKey, read_folder, read_text};
-pub use plan::{Plan, plan, plan_rollback};
+pub use plan::{Plan, applied_objects, plan, plan_rollback};
 pub use release::{KEPT_RELEASES, Release};
 pub use rollout::{RolloutError, wait_for_rollouts};
 

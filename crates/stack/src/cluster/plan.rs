@@ -192,6 +192,17 @@ pub(super) async fn members(cluster: &Cluster, scope: &Scope) -> Result<Members,
     Ok(members)
 }
 
+/// How many objects the cluster has of what was applied; none before the first apply.
+///
+/// # Errors
+/// When the API cannot be reached or refuses.
+pub async fn applied_objects(cluster: &Cluster) -> Result<usize, ClusterError> {
+    match applyset::read(cluster).await? {
+        Some(scope) => Ok(members(cluster, &scope).await?.len()),
+        None => Ok(0),
+    }
+}
+
 async fn read_one(
     cluster: &Cluster,
     manifest: &Manifest,
