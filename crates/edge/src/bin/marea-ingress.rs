@@ -39,7 +39,9 @@ fn main() -> ExitCode {
     log_to_stderr(&flags);
     // More than one TLS provider may be compiled into the process; naming one here keeps rustls from having to guess.
     let _ = rustls::crypto::aws_lc_rs::default_provider().install_default();
-    let runtime = match tokio::runtime::Builder::new_multi_thread().enable_all().build() {
+    // One thread carries more than the pods behind it, and nothing is handed from one thread to another on the way; more
+    // cores are used by more replicas.
+    let runtime = match tokio::runtime::Builder::new_current_thread().enable_all().build() {
         Ok(runtime) => runtime,
         Err(error) => {
             eprintln!("marea-ingress: no runtime: {error}");
