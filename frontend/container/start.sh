@@ -22,11 +22,15 @@ mime=/etc/nginx/mime.types
 work=$(mktemp -d "$TMPDIR/nginx.XXXXXX") || fail "cannot write to $TMPDIR; set TMPDIR"
 sed -e "s|\${LISTEN_ADDRESS}|$LISTEN_ADDRESS|g" -e "s|\${LISTEN_PORT}|$LISTEN_PORT|g" -e "s|\${STATIC_ROOT}|$STATIC_ROOT|g" "$template" >"$work/site.conf"
 
-# As root, as on a developer's machine without isolation, the workers still give up their privileges.
+# As root, as on a developer's machine without isolation, the workers still give up their privileges; not where nobody
+# but root may read the console, as in a clone in root's home.
 user=
 if [ "$(id -u)" = 0 ]; then
+  user="user root;"
   for name in nginx www-data; do
-    if id "$name" >/dev/null 2>&1; then user="user $name;"; chmod 755 "$work"; break; fi
+    if id "$name" >/dev/null 2>&1 && runuser -u "$name" -- test -r "$STATIC_ROOT/index.html"; then
+      user="user $name;"; chmod 755 "$work"; break
+    fi
   done
 fi
 

@@ -96,6 +96,9 @@ class Platform:
         copy = pathlib.Path(tempfile.mkdtemp(prefix="repository-", dir=self.folder))
         for name in ("infrastructure-k8s-base", "infrastructure-k8s-db", "infrastructure-k8s-deploy", "k8s", "local"):
             shutil.copytree(REPO / name, copy / name)
+        # What the frontend's pod runs and serves.
+        for name in ("frontend/container", "frontend/dist"):
+            shutil.copytree(REPO / name, copy / name)
         return copy
 
     def close(self):
