@@ -15,6 +15,11 @@ pub async fn run(args: &Args) -> Result<Exit> {
 }
 
 fn refused(error: &LoadError) -> CliError {
+    if matches!(error, LoadError::NoPlatform) {
+        // The arguments are in order; what is missing is the cloud, or the platform in it.
+        let incomplete = || CliError::failed(error.to_string()).advice("Deploy it with `marea up`, or name a --url.");
+        return cloud::running().map_or_else(|stopped| stopped, |_| incomplete());
+    }
     let cause = std::error::Error::source(error).map(|source| format!(": {source}")).unwrap_or_default();
     CliError::bad_input(format!("{error}{cause}"))
 }

@@ -106,7 +106,7 @@ fn duration(text: &str) -> Result<Duration, String> {
 /// Why a load could not start; nothing was sent.
 #[derive(Debug, thiserror::Error)]
 pub enum LoadError {
-    #[error("no local cloud is running and --url is not given; run `marea up` first")]
+    #[error("the platform has no address on this machine yet")]
     NoPlatform,
     #[error("{url} is not a loopback address: marea load is aimed at the platform on this machine only")]
     NotOurs { url: String },

@@ -45,6 +45,6 @@ mod tests {
         let scheme =
             "https://localhost is not a URL such as http://127.0.0.1:8080: only http is served on this machine";
         check(Some("https://localhost"), Err(scheme));
-        check(None, Err("no local cloud is running and --url is not given; run `marea up` first"));
+        check(None, Err("the platform has no address on this machine yet"));
     }
 }
