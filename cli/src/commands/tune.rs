@@ -28,7 +28,8 @@ use crate::tune::verdict::{Tried, Verdict, judge, set_json};
   marea tune --scenario shop.yaml --only backend.hpa.cpu --only base.nodePools.backend.vmSize --json
 
 The first part of the traffic is searched, the rest is held back: what is recommended is cheaper there too, without more
-latency, errors or missed minutes, also when nodes and pods are lost and twice the load comes. Nothing is changed: apply the
+latency, errors or missed minutes, also when nodes and pods are lost and twice the load comes. Where today's settings miss
+the objective, it is the cheapest that keeps it on both parts. Nothing is changed: apply the
 patch with `git apply`, then `marea preview`.
 Exit codes: 0 done, also when nothing better was found; 2 bad usage or input.")]
 pub struct Tune {

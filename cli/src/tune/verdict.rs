@@ -36,7 +36,9 @@ pub fn judge(
     jobs: usize,
     score: &(dyn Fn(&Candidate, bool) -> Option<Score> + Sync),
 ) -> Verdict {
-    let promising = found.cheaper(limits, today.seen.usd_month);
+    let missed = limits.excess(&today.seen) > 0.0;
+    // Where today's settings miss what is asked for, whatever keeps it is better, also at a higher price.
+    let promising = found.cheaper(limits, if missed { f64::INFINITY } else { today.seen.usd_month });
     let mut failed = Vec::new();
     for group in promising[..promising.len().min(TRIES)].chunks(jobs.max(1)) {
         let tried = parallel(group, jobs, |(candidate, _)| (score(candidate, false), score(candidate, true)));
@@ -44,13 +46,25 @@ pub fn judge(
             let overrides = space.overrides(candidate);
             let (Some(held_back), Some(faults)) = (held_back, faults) else { continue };
             let tried = Tried { seen: *seen, held_back, faults };
-            match reason_against(&today, &tried) {
+            match if missed { unkept(limits, &tried) } else { reason_against(&today, &tried) } {
                 None => return Verdict { today, best: Some((overrides, tried)), failed },
                 Some(reason) => failed.push((overrides, reason)),
             }
         }
     }
     Verdict { today, best: None, failed }
+}
+
+/// Why the candidate does not keep what is asked for where it counts. Faults are not held against it: today's settings do
+/// not even carry the traffic without them.
+fn unkept(limits: &Limits, tried: &Tried) -> Option<String> {
+    (limits.excess(&tried.held_back) > 0.0).then(|| {
+        format!(
+            "on the held-back traffic p99 is {:.0} ms, errors {:.4} %",
+            tried.held_back.p99_ms,
+            tried.held_back.errors * 100.0
+        )
+    })
 }
 
 /// Why the candidate is not better than today where it counts.
@@ -119,6 +133,28 @@ mod tests {
         });
         assert_eq!(outcome.best.map(|(set, _)| set[0].value.as_u64().unwrap() as usize), expected);
         assert_eq!(outcome.failed.len(), failed);
+    }
+
+    #[test]
+    fn where_today_misses_the_objective_the_cheapest_that_keeps_it_is_recommended() {
+        let values = (0..4).map(Value::from).collect();
+        let space = Space { dimensions: vec![Dimension { path: "a".into(), values, current: 0, ordered: true }] };
+        let slow = score(100.0, 30_000.0);
+        let today = Tried { seen: slow, held_back: slow, faults: slow };
+        // Each next one costs 10 more and is faster; the second keeps 300 ms on the searched part only.
+        let p99 = [30_000.0, 400.0, 290.0, 200.0];
+        let scored: BTreeMap<_, _> =
+            (0..4).map(|i| (Candidate(vec![i]), score(100.0 + 10.0 * i as f64, p99[i]))).collect();
+        let found = Found { scored, refused: 0 };
+        let limits = Limits { p99_ms: 300.0, errors: 0.001, slo_missed_minutes: 0.0 };
+        let held_back = [30_000.0, 400.0, 310.0, 210.0];
+        let outcome = judge(&space, &found, &limits, today, 2, &|candidate, _| {
+            let index = candidate.0[0];
+            Some(score(100.0 + 10.0 * index as f64, held_back[index]))
+        });
+        let (set, tried) = outcome.best.expect("the last one holds");
+        assert_eq!((set[0].value.as_u64(), tried.held_back.usd_month), (Some(3), 130.0));
+        assert_eq!(outcome.failed.len(), 1);
     }
 
     #[test]

@@ -34,9 +34,13 @@ pub(super) fn render(report: &Report<'_>, patch: Option<&Path>) -> String {
             lines.push(String::new());
             let saved = today.held_back.usd_month - tried.held_back.usd_month;
             let share = saved / today.held_back.usd_month * 100.0;
-            lines.push(format!(
-                "Saves {saved:.2} $ a month ({share:.0} %) at no worse latency, errors or missed minutes:"
-            ));
+            lines.push(if saved > 0.0 && report.limits.excess(&today.seen) == 0.0 {
+                format!("Saves {saved:.2} $ a month ({share:.0} %) at no worse latency, errors or missed minutes:")
+            } else if saved > 0.0 {
+                format!("Keeps what today's settings miss, and saves {saved:.2} $ a month ({share:.0} %):")
+            } else {
+                format!("Keeps what today's settings miss, for {:.2} $ a month more ({:.0} %):", -saved, -share)
+            });
             lines.extend(overrides.iter().map(|change| format!("  {} = {}", change.path, plain(change))));
             lines.push(String::new());
             lines.push(match patch {
@@ -57,6 +61,9 @@ pub(super) fn render(report: &Report<'_>, patch: Option<&Path>) -> String {
 
 fn nothing(report: &Report<'_>) -> String {
     match report.verdict.failed.first() {
+        None if report.limits.excess(&report.verdict.today.seen) > 0.0 => {
+            "Nothing was found that keeps what is asked for; today's settings do not keep it either.".to_owned()
+        }
         None => "Nothing better was found: no settings that cost less keep what today's keep.".to_owned(),
         Some((_, reason)) => format!(
             "Nothing better was found: {} settings looked cheaper on the searched part and did not hold afterwards; the cheapest {reason}.",
