@@ -3,8 +3,27 @@ import { useTranslate } from "../i18n";
 
 const signs: Record<StackChange["kind"], string> = { create: "+", modify: "~", delete: "−", detach: "×" };
 
+/** More than these are shown when they are asked for. */
+const OPEN_AT_MOST = 12;
+
+interface Properties {
+  changes: readonly StackChange[];
+  leftOut: number;
+}
+
+export function Changes({ changes, leftOut }: Properties) {
+  const t = useTranslate();
+  if (changes.length <= OPEN_AT_MOST) return <List changes={changes} leftOut={leftOut} />;
+  return (
+    <details className="many">
+      <summary>{t("stacks.count", { count: changes.length + leftOut })}</summary>
+      <List changes={changes} leftOut={leftOut} />
+    </details>
+  );
+}
+
 /** As `marea preview` prints them. */
-export function Changes({ changes, leftOut }: { changes: readonly StackChange[]; leftOut: number }) {
+function List({ changes, leftOut }: Properties) {
   const t = useTranslate();
   return (
     <ul className="changes">

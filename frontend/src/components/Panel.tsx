@@ -25,7 +25,7 @@ export function Panel({ name, title, aside, className = "", children }: Properti
 /** A table that scrolls by itself, also by keyboard. */
 export function Scroll({ name, tall = false, children }: { name: string; tall?: boolean; children: ReactNode }) {
   return (
-    <div className={tall ? "scroll tall" : "scroll"} tabIndex={0} role="region" aria-labelledby={`${name}-title`}>
+    <div className={tall ? "scroll tall" : "scroll"} tabIndex={0} role="group" aria-labelledby={`${name}-title`}>
       {children}
     </div>
   );

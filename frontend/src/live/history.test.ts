@@ -16,6 +16,11 @@ describe("history", () => {
     expect(flat(withHistory(hpa([step(600, 5, 6), step(300, 3, 5)]), seen))).toEqual([[299, 3], [300, 5], [500, 5]]);
   });
 
+  it("does not take back what a step has not brought yet", () => {
+    const points = withHistory(hpa([step(300, 8, 5)]), [{ at: 310, current: 8, desired: 5 }]);
+    expect(points.map((point) => point.current)).toEqual([8, 8, 8]);
+  });
+
   it("goes without the number before a step where the source does not tell it", () => {
     expect(flat(withHistory(hpa([step(300, undefined, 5)]), []))).toEqual([[300, 5]]);
   });

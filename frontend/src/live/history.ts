@@ -26,6 +26,9 @@ export function withHistory(hpa: Hpa, seen: readonly ReplicasPoint[]): readonly 
       point(step.at, step.to);
     }
   }
+  // What a decision wants is there a while later; this page has seen how far that was.
+  const last = before.at(-1);
+  if (last !== undefined && seen[0] !== undefined) last.current = seen[0].current;
   return [...before, ...seen];
 }
 

@@ -30,7 +30,7 @@ export function Stacks({ model, now }: { model: Model; now: number }) {
 
 function PreviewOf({ preview, now }: { preview: Preview; now: number }) {
   const t = useTranslate();
-  return <p className="faint">{t("preview.of", { env: preview.env, commit: preview.commit?.slice(0, 9) ?? "–", when: ago(preview.at, now, t) })}</p>;
+  return <p className="faint">{t("preview.of", { env: preview.env + (preview.commit ? ` ${preview.commit.slice(0, 9)}` : ""), when: ago(preview.at, now, t) })}</p>;
 }
 
 function PreviewBody({ preview }: { preview: Preview }) {
