@@ -7,7 +7,7 @@
 import argparse
 import sys
 
-from . import check, cost, tune, worlds
+from . import check, cost, readme, tune, worlds
 from .platform import MAREA
 
 # In the order in which they run; a line takes one argument, which is None here.
@@ -17,6 +17,7 @@ LINES = {
     "4": tune.line,
     "5": cost.line,
     "6": check.line,
+    "7": readme.line,
 }
 
 
