@@ -1,14 +1,19 @@
-"""The platform's isolation, tried by real sockets: `scripts/acceptance depth`."""
+"""What operators need in depth, tried on a platform of its own: `scripts/acceptance depth`.
+
+Lines 1 and matrix need the sandbox; the others run in either kind of isolation (--isolation). MAREA_SEED and MAREA_KILLS set
+the dice and the number of kills of line 2.
+"""
 
 import argparse
 import json
 import re
 import ssl
+import subprocess
 import urllib.error
 import urllib.parse
 import urllib.request
 
-from . import observability
+from . import canary, console, observability, survival
 from .core import REPO, Failed, Skipped, need, until
 from .platform import Platform
 
@@ -29,10 +34,10 @@ except OSError as error:
 """
 
 
-class Sandbox(Platform):
-    def __init__(self):
+class Isolated(Platform):
+    def __init__(self, isolation):
         super().__init__(prefix="marea-depth-")
-        self.env["MAREA_ISOLATION"] = "sandbox"
+        self.env["MAREA_ISOLATION"] = isolation
 
     def pods(self):
         found = {}
@@ -69,9 +74,19 @@ class Arm:
         with urllib.request.urlopen(address, form, timeout=30, context=self.context) as answer:
             self.token = json.load(answer)["access_token"]
 
+    def list(self, path):
+        """Every page of a list."""
+        page = self.call("GET", path)
+        found = list(page["value"])
+        while page.get("nextLink"):
+            page = self.call("GET", page["nextLink"])
+            found += page["value"]
+        return found
+
     def call(self, method, path, body=None):
+        address = path if path.startswith("https://") else f"{self.base}{path}?api-version={API_VERSION}"
         request = urllib.request.Request(
-            f"{self.base}{path}?api-version={API_VERSION}", method=method, data=json.dumps(body).encode() if body is not None else None,
+            address, method=method, data=json.dumps(body).encode() if body is not None else None,
             headers={"Authorization": f"Bearer {self.token}", "Content-Type": "application/json"})
         try:
             with urllib.request.urlopen(request, timeout=60, context=self.context) as answer:
@@ -165,27 +180,37 @@ def line_matrix(platform):
     return f"{tried} pairs"
 
 
-LINES = {"1": line_fences, "matrix": line_matrix, "5": observability.line}
+LINES = {
+    "1": line_fences, "matrix": line_matrix, "2": survival.line_kills, "3": survival.line_blast, "4": survival.line_motion,
+    "5": observability.line, "alert": observability.line_alert, "6": canary.line, "8": console.line_depth,
+}
+NEED_SANDBOX = {"1", "matrix"}
 
 
 def main(arguments):
-    parser = argparse.ArgumentParser(prog="scripts/acceptance depth", description=__doc__)
+    parser = argparse.ArgumentParser(
+        prog="scripts/acceptance depth", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--isolation", choices=["sandbox", "none"], default="sandbox", help="how pods are kept apart (default: sandbox)")
     parser.add_argument("--only", action="append", choices=sorted(LINES), metavar="LINE", help=f"one of {', '.join(LINES)}")
-    chosen = parser.parse_args(arguments).only or list(LINES)
-    platform, failed = Sandbox(), False
+    options = parser.parse_args(arguments)
+    chosen = options.only or list(LINES)
+    platform, failed = Isolated(options.isolation), False
     try:
-        done = platform.marea("up", "--isolation", "sandbox", check=False)
+        done = platform.marea("up", check=False)
         if "allows no sandbox" in done.stderr:
             print(f"skipped: {done.stderr.strip()[-300:]}")
             return 0
         need(done.returncode == 0, f"marea up: {(done.stderr or done.stdout).strip()[-800:]}")
         for name in [name for name in LINES if name in chosen]:
             try:
+                if name in NEED_SANDBOX and options.isolation != "sandbox":
+                    raise Skipped("needs --isolation sandbox")
                 outcome, figure = "ok", LINES[name](platform)
             except Skipped as skipped:
                 outcome, figure = "skipped", skipped
-            except Failed as error:
-                outcome, figure, failed = "failed", error, True
+            except (Failed, subprocess.SubprocessError, OSError, ValueError, KeyError) as error:
+                words = error if isinstance(error, Failed) else f"{type(error).__name__}: {error}"
+                outcome, figure, failed = "failed", words, True
             print(f"{name}. {outcome}: {LINES[name].__doc__}: {figure}", flush=True)
     except Failed as error:
         print(f"failed: {error}")

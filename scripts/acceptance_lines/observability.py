@@ -1,4 +1,4 @@
-"""Line 5 of `depth`: what Prometheus sees, and whether rules, alerts and dashboards have something to show."""
+"""Lines 5 and alert of `depth`: what Prometheus sees, and whether rules, alerts and dashboards have something to show."""
 
 import json
 import pathlib
@@ -6,8 +6,10 @@ import re
 import shutil
 import subprocess
 import tempfile
+import time
 
 from .core import REPO, Skipped, need
+from .survival import Load
 
 # Within a pod python3 is the host's, as every program is.
 ASK = """
@@ -99,3 +101,32 @@ def line(platform):
     platform.until("every panel has data", lambda: not missing(), 180)
     rules = promtool(prometheus)
     return f"{len(prometheus.targets())} targets up, {len(queries)} panel queries with data, {rules} rules accepted"
+
+
+# More work than three replicas carry at their CPU target.
+WORK_PATH, WORK_RATE, WORK_SECONDS = "/api/v1/work?units=8", 300, 420
+
+
+def line_alert(platform):
+    """the alert for an HPA at its maximum fires under load and clears after it"""
+    prometheus = Prometheus(platform)
+    bounds = '{"spec": {"minReplicas": 1, "maxReplicas": %d}}'
+    platform.kubectl("patch", "hpa", "backend", "-n", "platform", "--type=merge", "-p", bounds % 3)
+
+    def states():
+        alerts = prometheus.ask("alerts")["alerts"]
+        return {one["state"] for one in alerts if one["labels"]["alertname"] == "HpaAtMaximum" and one["labels"].get("horizontalpodautoscaler") == "backend"}
+
+    platform.until("the alert is quiet before the load", lambda: not states(), 240)
+    load = Load(platform, WORK_RATE, WORK_SECONDS, WORK_PATH)
+    started = time.monotonic()
+    try:
+        platform.until("the alert fires under load", lambda: "firing" in states(), WORK_SECONDS - 20)
+        fired = time.monotonic() - started
+    finally:
+        load.end()
+    started = time.monotonic()
+    platform.until("the alert clears after the load", lambda: not states(), 300)
+    cleared = time.monotonic() - started
+    platform.marea("up")
+    return f"fires {fired:.0f} s after the load begins (two minutes of them at the maximum), clears {cleared:.0f} s after it ends"
