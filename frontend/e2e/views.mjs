@@ -172,9 +172,9 @@ async function simulate() {
   const page = await open({ locale: "en-GB" });
   await shown(page, "/simulations");
   const title = `spike ${Date.now() % 100_000}`;
-  await page.getByLabel("Title").fill(title);
-  await page.getByLabel("Load", { exact: true }).selectOption("spike");
-  await page.getByLabel("How long").selectOption("6h");
+  await page.getByRole("textbox", { name: "Title" }).fill(title);
+  await page.getByRole("combobox", { name: "Load", exact: true }).selectOption("spike");
+  await page.getByRole("combobox", { name: "How long" }).selectOption("6h");
   await page.getByRole("button", { name: "Simulate" }).click();
   const row = page.locator("[data-simulation=done]").filter({ hasText: title });
   const done = await row.waitFor({ timeout: 120_000 }).then(() => true, () => false);
