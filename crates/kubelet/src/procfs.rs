@@ -12,6 +12,8 @@ pub const TICKS_PER_SECOND: u64 = 100;
 pub struct Stat {
     pub pid: i32,
     pub parent: i32,
+    /// Its process group, named after the process that founded it.
+    pub group: i32,
     pub zombie: bool,
     /// Own CPU time in ticks.
     pub own_ticks: u64,
@@ -36,6 +38,7 @@ fn parse_stat(text: &str) -> Option<Stat> {
     Some(Stat {
         pid: head.split_once(' ')?.0.parse().ok()?,
         parent: fields.get(1)?.parse().ok()?,
+        group: fields.get(2)?.parse().ok()?,
         zombie: matches!(*fields.first()?, "Z" | "X"),
         own_ticks: ticks(11)? + ticks(12)?,
         reaped_ticks: ticks(13)? + ticks(14)?,
@@ -100,8 +103,9 @@ mod tests {
 
     #[test]
     fn reads_a_command_name_with_spaces_and_parentheses() {
-        let text = "42 (odd ) name) S 7 42 42 0 -1 4194560 100 0 0 0 11 5 3 2 20 0 1 0 9000 1000 50 1 0 0";
-        let expected = Stat { pid: 42, parent: 7, zombie: false, own_ticks: 16, reaped_ticks: 5, start: 9000 };
+        let text = "42 (odd ) name) S 7 41 42 0 -1 4194560 100 0 0 0 11 5 3 2 20 0 1 0 9000 1000 50 1 0 0";
+        let expected =
+            Stat { pid: 42, parent: 7, group: 41, zombie: false, own_ticks: 16, reaped_ticks: 5, start: 9000 };
         assert_eq!(parse_stat(text), Some(expected));
         assert_eq!(parse_stat("42 (cut off) S 7"), None);
     }

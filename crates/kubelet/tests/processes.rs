@@ -87,3 +87,28 @@ async fn a_killed_shim_does_not_leave_its_program_running() {
     }
     assert!(!process.is_running());
 }
+
+#[tokio::test]
+async fn what_a_killed_program_left_behind_ends_when_a_new_daemon_takes_over() {
+    let directory = tempfile::tempdir().unwrap();
+    let process = start(directory.path(), "sleep 600 & echo $! > pid.new && mv pid.new pid; wait").await;
+    let deadline = Instant::now() + Duration::from_secs(10);
+    let wait_until = async |what: &str, holds: &dyn Fn() -> bool| {
+        while !holds() {
+            assert!(Instant::now() < deadline, "waited in vain for {what}");
+            tokio::task::yield_now().await;
+        }
+    };
+    let noted = directory.path().join("pid");
+    wait_until("the worker", &|| noted.exists()).await;
+    let worker: i32 = std::fs::read_to_string(&noted).unwrap().trim().parse().unwrap();
+    let is_alive = || std::fs::read(format!("/proc/{worker}/cmdline")).is_ok_and(|command| !command.is_empty());
+    for pid in [process.started().shim.pid, process.started().main.pid] {
+        rustix::process::kill_process(rustix::process::Pid::from_raw(pid).unwrap(), rustix::process::Signal::KILL)
+            .unwrap();
+    }
+    wait_until("the end of shim and program", &|| !process.is_running()).await;
+    assert!(is_alive(), "a worker outlives its master");
+    Process::take_over(&directory.path().join("run")).unwrap();
+    wait_until("the worker's end", &|| !is_alive()).await;
+}

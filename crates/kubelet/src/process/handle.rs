@@ -118,7 +118,9 @@ impl Process {
     /// never start its program.
     pub fn take_over(directory: &Path) -> Option<Process> {
         claim::settle(directory);
-        Process::find(directory)
+        let process = Process::find(directory)?;
+        process.end_orphans();
+        Some(process)
     }
 
     /// The process whose records are in `directory`, e.g. after a restart of the daemon.
@@ -162,6 +164,7 @@ impl Process {
         }
         self.signal(Signal::KILL);
         wait_for(&self.started.main).await;
+        self.end_orphans();
         self.exit().unwrap_or(Exit { code: UNKNOWN_END, signal: None, error: None, at_ms: 0 })
     }
 
@@ -170,6 +173,27 @@ impl Process {
         if let Some(pid) = Pid::from_raw(self.started.main.pid).filter(|_| self.started.main.is_alive()) {
             // It may end between the look and the signal; then there is nothing to signal.
             let _ = rustix::process::kill_process_group(pid, signal);
+        }
+    }
+
+    /// Kills what is left of the program's process group when both its first process and its shim are gone, such as the
+    /// workers of a web server whose master was killed: they would go on serving at the pod's address.
+    ///
+    /// A process id is not given away while a group bears it, so the group is ours unless a later process has the id.
+    fn end_orphans(&self) {
+        let Started { shim, main, .. } = &self.started;
+        if shim.is_alive() || main.is_alive() || procfs::boot_id() != main.boot {
+            return;
+        }
+        let processes = procfs::all();
+        if processes.get(&main.pid).is_some_and(|leader| leader.start != main.start) {
+            return;
+        }
+        for orphan in processes.values().filter(|one| one.group == main.pid && one.start >= main.start) {
+            if let Some(pid) = Pid::from_raw(orphan.pid) {
+                // It may end between the look and the signal; then there is nothing to signal.
+                let _ = rustix::process::kill_process(pid, Signal::KILL);
+            }
         }
     }
 
