@@ -100,7 +100,9 @@ class Machine:
         self.root.chmod(0o755)
         shutil.copyfile("/etc/resolv.conf", self.root / "etc/resolv.conf")
         (self.root / "etc/profile.d/toolchains.sh").write_text(
-            "export PATH=/usr/local/rust/bin:$PATH CARGO_HOME=/srv/cargo\n")
+            "export PATH=/usr/local/rust/bin:$PATH CARGO_HOME=/srv/cargo\n"
+            # Node.js has authorities of its own; the machine's are the ones that were updated below.
+            "export NODE_EXTRA_CA_CERTS=/etc/ssl/certs/ca-certificates.crt\n")
         # The clone's origin belongs to whoever runs this.
         (self.root / "etc/gitconfig").write_text("[safe]\n\tdirectory = *\n")
         # Registries that are reached through a proxy of the house need its authorities.
