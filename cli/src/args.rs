@@ -90,6 +90,9 @@ pub enum Command {
     Gate(crate::commands::gate::Gate),
     /// Put load on the platform of this machine.
     Load(crate::load::Args),
+    /// Find out on a real cloud how like it the embedded one is.
+    #[command(subcommand)]
+    Verify(crate::commands::verify::Verify),
     /// Print the versions of marea and of what it emulates.
     #[command(after_help = "Examples:\n  marea version\n  marea version --json")]
     Version(Json),
@@ -309,6 +312,7 @@ pub enum Local {
     /// Copy the whole cloud into one file.
     #[command(
         after_help = "The file is a gzipped tar archive with a checksum of every file. A cloud that runs stands still while it is copied.\n\
+The logs of pods are not in it, what their volumes hold is.\n\
 Its secrets are in it as they are on disk, with the keys that open them. Only you can read it (0600); keep it so.\n\n\
 Examples:\n  marea local snapshot before-the-upgrade.tar.gz\n  marea local snapshot /backup/marea-$(date +%F).tar.gz --json"
     )]

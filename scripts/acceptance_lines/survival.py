@@ -1,8 +1,8 @@
 """Lines 2, 3 and 4 of `depth`: what may die, and what nobody may notice."""
 
 import json
+import math
 import os
-import pathlib
 import random
 import signal
 import subprocess
@@ -172,15 +172,17 @@ def line_blast(platform):
     figures = []
     for kind in ("pod", "node"):
         platform.until("the backend is on two nodes", lambda: len(backend_nodes(platform)) >= 2, 120)
-        node, pods = sorted(backend_nodes(platform).items())[0]
+        nodes = backend_nodes(platform)
+        node, pods = sorted(nodes.items())[0]
         load = Load(platform, RATE // 2, 25)
         time.sleep(8)
         target = f"node/{node}" if kind == "node" else f"pod/platform/{pods[0]}"
         platform.marea("local", "fault", "kill", target)
         summary = load.summary()
         failed, words = failed_of(summary)
-        # Those under way at one moment, by Little's law, with room for a slow moment.
-        serving = max(1, round(summary["latency_ms"]["p99"] / 1000 * RATE / 2 * (len(pods) if kind == "node" else 1) / 6 + 0.5))
+        # Those under way at one moment, by Little's law with the time of a slow request.
+        share = (len(pods) if kind == "node" else 1) / sum(map(len, nodes.values()))
+        serving = 1 + math.ceil(RATE / 2 * share * summary["latency_ms"]["p95"] / 1000)
         need(failed <= serving, f"{target} killed at {RATE // 2} requests/s: {failed} of {summary['requests']} failed, at most {serving} were being served: {words}")
         figures.append(f"{kind}: {failed} of {summary['requests']} failed (at most {serving} were being served)")
     platform.marea("local", "fault", "heal")

@@ -141,6 +141,13 @@ pub(crate) fn enforce(shared: &Arc<Shared>, namespace: &str, name: &str, fault: 
     }
 }
 
+/// Lets the pod go on; for a task that finds its machine whole again.
+pub(crate) fn release(shared: &Arc<Shared>, namespace: &str, name: &str) {
+    if let Some(pod) = shared.pod(namespace, name) {
+        resume(&pod);
+    }
+}
+
 fn strike(pod: &PodView, fault: NodeFault) {
     match fault {
         NodeFault::Off => processes(pod).for_each(|process| process.signal_main(Signal::KILL)),

@@ -95,7 +95,8 @@ pub async fn serve(config: ServeConfig) -> Result<(), ServeError> {
     let preferred_port = identity.ports.arm;
     let shared_identity = Arc::new(Mutex::new(identity.clone()));
     let world = Arc::new(World::new(folder.clone(), around, databases, shared_identity.clone()));
-    let arm = start_arm(&folder, &identity, &authority, preferred_port, world.clone()).await?;
+    let throttle = matches!(config.boot, kubelet::Boot::Realistic);
+    let arm = start_arm(&folder, &identity, &authority, preferred_port, throttle, world.clone()).await?;
     engine.set(arm.engine.clone());
     if ground.router().is_some() {
         tokio::spawn(azure_network::follow(arm.engine.clone(), subnets));
@@ -170,6 +171,7 @@ async fn start_arm(
     identity: &Identity,
     authority: &Authority,
     port: u16,
+    throttle: bool,
     world: Arc<World>,
 ) -> Result<ArmServer, ServeError> {
     let leaf = authority.server(&["localhost"], &[IpAddr::V4(Ipv4Addr::LOCALHOST)])?;
@@ -185,6 +187,7 @@ async fn start_arm(
         client_id: identity.client_id.to_string(),
         client_secret: identity.client_secret.clone(),
         signing_key: identity.signing_key.clone().into_bytes(),
+        throttle,
     };
     match arm_server::start(config(port), world.clone()).await {
         // Somebody else took the port since the last run; another one will do.

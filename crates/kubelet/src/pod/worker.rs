@@ -114,15 +114,21 @@ impl Worker {
 
     /// Ends when the pod has ended and its object is gone or final.
     pub(crate) async fn run(mut self) {
+        let mut held = false;
         loop {
             if let Some(fault) = self.broken_machine() {
                 // Nothing moves until the machine is back, or gone.
+                held = true;
                 faults::enforce(&self.shared, &self.namespace, &self.name, fault);
                 match self.inbox.recv().await {
                     Some(message) => self.receive(message),
                     None => break,
                 }
                 continue;
+            }
+            if std::mem::take(&mut held) {
+                // Here, so that it comes after whatever this task has stopped.
+                faults::release(&self.shared, &self.namespace, &self.name);
             }
             let wake_at = self.advance().await;
             self.write_status().await;

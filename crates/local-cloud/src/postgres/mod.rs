@@ -108,7 +108,7 @@ pub async fn ensure(programs: &Programs, template: &Path, wanted: &Wanted) -> Re
     }
     let pid = match pid {
         Some(pid) => {
-            wait_until_ready(programs, wanted, pid).await?;
+            wait_until_ready(wanted, pid).await?;
             pid
         }
         None => start(programs, wanted).await?,
@@ -152,7 +152,7 @@ async fn start(programs: &Programs, wanted: &Wanted) -> Result<u32, PostgresErro
     let deadline = tokio::time::Instant::now() + START_DEADLINE;
     loop {
         let pid = process::start(programs, wanted)?;
-        match wait_until_ready(programs, wanted, pid).await {
+        match wait_until_ready(wanted, pid).await {
             Ok(()) => return Ok(pid),
             Err(PostgresError::Ended { .. }) if was_killed && tokio::time::Instant::now() < deadline => {
                 tokio::time::sleep(Duration::from_millis(100)).await;
@@ -162,11 +162,11 @@ async fn start(programs: &Programs, wanted: &Wanted) -> Result<u32, PostgresErro
     }
 }
 
-async fn wait_until_ready(programs: &Programs, wanted: &Wanted, pid: u32) -> Result<(), PostgresError> {
+async fn wait_until_ready(wanted: &Wanted, pid: u32) -> Result<(), PostgresError> {
     let deadline = tokio::time::Instant::now() + START_DEADLINE;
     let log = files::log(&wanted.folder);
     loop {
-        if sql::is_ready(programs, wanted).await {
+        if process::is_ready(&wanted.folder.join("data"), pid) {
             return Ok(());
         }
         if !process::is_alive(pid) {

@@ -29,6 +29,16 @@ pub(super) fn running(data: &Path) -> Option<u32> {
     (is_ours && is_alive(pid)).then_some(pid)
 }
 
+/// Whether this postmaster accepts connections: the last line of its pid file, which `pg_ctl --wait` goes by as well
+/// (PostgreSQL 15, src/include/utils/pidfile.h). Asking it by a connection costs a process on either side, and while it
+/// recovers from a crash that is what it has least to spare for.
+pub(super) fn is_ready(data: &Path, pid: u32) -> bool {
+    const STATUS_LINE: usize = 7;
+    let text = fs::read_to_string(data.join("postmaster.pid")).unwrap_or_default();
+    let is_own = text.lines().next().and_then(|line| line.trim().parse().ok()) == Some(pid);
+    is_own && text.lines().nth(STATUS_LINE).is_some_and(|status| status.trim() == "ready")
+}
+
 /// A zombie has ended, although its pid still answers to signals.
 pub(super) fn is_alive(pid: u32) -> bool {
     let Some(process) = pid_of(pid) else { return false };

@@ -26,12 +26,6 @@ fn psql(programs: &Programs, wanted: &Wanted) -> Command {
     command
 }
 
-pub(super) async fn is_ready(programs: &Programs, wanted: &Wanted) -> bool {
-    let mut command = psql(programs, wanted);
-    command.args(["--command", "select 1"]).stderr(Stdio::null());
-    command.status().await.is_ok_and(|status| status.success())
-}
-
 /// Brings roles and databases to what is wanted. The script goes through standard input: an argument would show the
 /// password in the process list.
 pub(super) async fn apply(programs: &Programs, wanted: &Wanted) -> Result<(), PostgresError> {

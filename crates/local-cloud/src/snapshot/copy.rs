@@ -14,6 +14,9 @@ const LEFT_OUT: [&str; 5] = ["lock", "control.sock", "cloud.json", "cache", "san
 const POSTMASTER: &str = "postmaster.pid";
 /// What crun remembers of containers that will not be there.
 const CRUN: &str = "crun";
+/// Records of programs by their process ids, with their environments: a second cloud made from the snapshot would take
+/// the first one's running pods for its own. The logs of the runs lie among them.
+const RUNS: &str = "containers";
 
 /// What there is at a path. Modes are permission bits.
 pub(super) enum Found {
@@ -61,10 +64,11 @@ fn folder(from: &Path, to: &Path, inside: String, found: &mut BTreeMap<String, F
 }
 
 fn is_left_out(inside: &str, name: &str) -> bool {
-    match inside {
-        "" => LEFT_OUT.contains(&name),
-        _ if inside.starts_with("postgres/") => name == POSTMASTER,
-        _ if inside.starts_with("clusters/") && inside.ends_with("/kubelet") => name == CRUN,
+    match inside.split('/').collect::<Vec<_>>().as_slice() {
+        [""] => LEFT_OUT.contains(&name),
+        ["postgres", _, "data"] => name == POSTMASTER,
+        ["clusters", _, "kubelet"] => name == CRUN,
+        ["clusters", _, "kubelet", "pods", _] => name == RUNS,
         _ => false,
     }
 }
