@@ -77,9 +77,9 @@ fn code(exit: Exit) -> ExitCode {
 }
 
 /// Ctrl-C ends any command at once: what Azure or the cluster was asked to do goes on there, and the next run finds it. The
-/// load generator prints what it measured so far.
+/// load generator prints what it measured so far, and a verification destroys what it made.
 async fn run_until_interrupted(command: Command) -> Result<Exit> {
-    if matches!(command, Command::Load(_)) {
+    if matches!(command, Command::Load(_) | Command::Verify(_)) {
         return run(command).await;
     }
     let repeatable = matches!(command, Command::Up(_) | Command::Destroy(_) | Command::Secret(_));
@@ -118,6 +118,7 @@ async fn run(command: Command) -> Result<Exit> {
         Command::Simulate(args) => commands::simulate::run(&args),
         Command::Tune(args) => commands::tune::run(&args),
         Command::Gate(args) => commands::gate::run(&args),
+        Command::Verify(commands::verify::Verify::Azure(args)) => commands::verify::run(&args).await,
         Command::Version(args) => {
             commands::version::run(args.json);
             Ok(Exit::Done)

@@ -1,10 +1,11 @@
 //! A connection to the cloud that an environment's stacks are for.
 
-use arm_client::{ArmClient, Connection};
+use arm_client::{AZURE_ENDPOINT, ArmClient, Connection};
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD as BASE64;
 use stack::arm::{Driver, Live};
 use stack::cluster::Cluster;
+use stack::file::AzureTarget;
 use stack::{Reporter, Target};
 
 use crate::args::StackName;
@@ -45,15 +46,11 @@ impl Session {
                 (cloud.arm_connection(), Some(cloud.certificate_authority.clone()), cloud.console_url.clone())
             }
             Target::Azure(azure) => {
-                let subscription =
-                    azure.subscription.clone().or_else(|| std::env::var("AZURE_SUBSCRIPTION_ID").ok()).ok_or_else(
-                        || {
-                            CliError::bad_input(format!("no Azure subscription is named for `{environment}`")).advice(
-                        "Set AZURE_SUBSCRIPTION_ID, or `target: {azure: {subscription: …}}` in the stacks' files.",
-                    )
-                        },
-                    )?;
-                (Connection::azure(&subscription)?, None, None)
+                let connection = Connection::from_environment(&subscription(azure, environment)?)?;
+                if connection.endpoint != AZURE_ENDPOINT {
+                    reporter.line(&format!("Azure is {} (MAREA_ARM_ENDPOINT)", connection.endpoint));
+                }
+                (connection, None, None)
             }
         };
         let arm = ArmClient::new(&connection)?;
@@ -102,13 +99,21 @@ impl Session {
     }
 }
 
+/// The subscription that the files or the environment name.
+pub fn subscription(azure: &AzureTarget, environment: &str) -> Result<String> {
+    azure.subscription.clone().or_else(|| std::env::var("AZURE_SUBSCRIPTION_ID").ok()).ok_or_else(|| {
+        CliError::bad_input(format!("no Azure subscription is named for `{environment}`"))
+            .advice("Set AZURE_SUBSCRIPTION_ID, or `target: {azure: {subscription: …}}` in the stacks' files.")
+    })
+}
+
 /// The deployment stack's name in ARM.
 pub fn stack_resource(stack: StackName) -> String {
     format!("marea-{}", stack.name())
 }
 
 /// All stacks of an environment go to one cloud: the base stack's file says which, and the others must agree.
-fn target_of(project: &Project, environment: &str) -> Result<Target> {
+pub fn target_of(project: &Project, environment: &str) -> Result<Target> {
     let mut target = None;
     for stack in StackName::ALL {
         let file: stack::StackFile<serde_json::Value> = project.load(stack, environment)?;

@@ -14,4 +14,5 @@ pub mod secret;
 pub mod simulate;
 pub mod status;
 pub mod tune;
+pub mod verify;
 pub mod version;

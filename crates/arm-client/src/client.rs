@@ -43,6 +43,20 @@ impl ArmClient {
         Ok(ArmClient::over(&connection.endpoint, &connection.subscription_id, options, credential))
     }
 
+    /// As [`ArmClient::new`], with ARM's requests, not those for tokens, going through what `observe` makes of the transport.
+    ///
+    /// # Errors
+    /// As [`ArmClient::new`].
+    pub fn observed(
+        connection: &Connection,
+        observe: impl FnOnce(Arc<dyn HttpClient>) -> Arc<dyn HttpClient>,
+    ) -> Result<ArmClient, ArmClientError> {
+        let credential = credential::build(connection, client_options(connection)?)?;
+        let transport = observe(Arc::new(http_client(connection)?));
+        let options = ClientOptions { transport: Some(Transport::new(transport)), ..client_options(connection)? };
+        Ok(ArmClient::over(&connection.endpoint, &connection.subscription_id, options, credential))
+    }
+
     /// A client whose requests go over `transport` and carry tokens of `credential`: for whoever brings both.
     pub fn with_transport(
         endpoint: &str,
@@ -192,7 +206,7 @@ impl ArmClient {
     }
 }
 
-fn client_options(connection: &Connection) -> Result<ClientOptions, ArmClientError> {
+fn http_client(connection: &Connection) -> Result<reqwest::Client, ArmClientError> {
     let mut builder = reqwest::Client::builder()
         .connect_timeout(std::time::Duration::from_secs(10))
         .timeout(std::time::Duration::from_secs(100));
@@ -207,9 +221,11 @@ fn client_options(connection: &Connection) -> Result<ClientOptions, ArmClientErr
         // store, which takes longer to read than a whole request to the embedded cloud, is not opened.
         builder = builder.tls_certs_only(certificates).no_proxy();
     }
-    let client = builder
-        .build()
-        .map_err(|error| ArmClientError::Configuration(format!("no HTTPS client could be made: {error}")))?;
+    builder.build().map_err(|error| ArmClientError::Configuration(format!("no HTTPS client could be made: {error}")))
+}
+
+fn client_options(connection: &Connection) -> Result<ClientOptions, ArmClientError> {
+    let client = http_client(connection)?;
     let cloud = connection.authority.as_ref().map(|authority| {
         let mut custom = azure_core::cloud::CustomConfiguration::default();
         custom.authority_host.clone_from(authority);

@@ -44,6 +44,44 @@ pub struct Connection {
 }
 
 impl Connection {
+    /// Azure, or the cloud that the environment names: `MAREA_ARM_ENDPOINT` is its Resource Manager, `AZURE_AUTHORITY_HOST` its token
+    /// authority and, only together with the former, `SSL_CERT_FILE` the authorities of its certificates. Sovereign clouds need the
+    /// first two; `marea local azure-env` prints all three for the embedded cloud.
+    ///
+    /// # Errors
+    /// When `subscription_id` is not a GUID, the endpoint is not an https address, or the file cannot be read.
+    pub fn from_environment(subscription_id: &str) -> Result<Connection, ArmClientError> {
+        let variable = |name: &str| std::env::var(name).ok().filter(|value| !value.is_empty());
+        Connection::azure(subscription_id)?.at(
+            variable("MAREA_ARM_ENDPOINT"),
+            variable("AZURE_AUTHORITY_HOST"),
+            variable("SSL_CERT_FILE"),
+        )
+    }
+
+    fn at(
+        mut self,
+        endpoint: Option<String>,
+        authority: Option<String>,
+        certificates: Option<String>,
+    ) -> Result<Connection, ArmClientError> {
+        self.authority = authority;
+        let Some(endpoint) = endpoint else { return Ok(self) };
+        if !url::Url::parse(&endpoint).is_ok_and(|url| url.scheme() == "https" && url.host_str().is_some()) {
+            return Err(ArmClientError::Configuration(format!(
+                "MAREA_ARM_ENDPOINT is `{endpoint}`; it is an address that begins with https://"
+            )));
+        }
+        self.endpoint = endpoint.trim_end_matches('/').to_owned();
+        if let Some(file) = certificates {
+            let pem = std::fs::read_to_string(&file).map_err(|error| {
+                ArmClientError::Configuration(format!("SSL_CERT_FILE names {file}, which cannot be read: {error}"))
+            })?;
+            self.certificate_authority = Some(pem);
+        }
+        Ok(self)
+    }
+
     /// Azure's public cloud.
     ///
     /// # Errors
@@ -85,6 +123,27 @@ mod tests {
         let credential =
             Credential::ClientSecret { tenant_id: "t".into(), client_id: "c".into(), client_secret: "hidden".into() };
         assert!(!format!("{credential:?}").contains("hidden"));
+    }
+
+    #[test]
+    fn another_cloud_is_named_by_the_environment() {
+        let azure = || Connection::azure("6f1c2a4e-1111-2222-3333-444455556666").unwrap();
+        let china = azure()
+            .at(
+                Some("https://management.chinacloudapi.cn/".into()),
+                Some("https://login.chinacloudapi.cn".into()),
+                None,
+            )
+            .unwrap();
+        assert_eq!(china.endpoint, "https://management.chinacloudapi.cn");
+        assert_eq!(china.authority.as_deref(), Some("https://login.chinacloudapi.cn"));
+        // The file of somebody's other programs does not change whom Azure's own address is trusted by.
+        assert_eq!(azure().at(None, None, Some("/nowhere".into())).unwrap().certificate_authority, None);
+        for (endpoint, file) in
+            [("http://127.0.0.1:1", None), ("127.0.0.1", None), ("https://a.example", Some("/nowhere"))]
+        {
+            assert!(azure().at(Some(endpoint.into()), None, file.map(str::to_owned)).is_err(), "{endpoint}");
+        }
     }
 
     #[test]

@@ -125,6 +125,20 @@ mod tests {
         assert!(error.advice().contains(advice), "{}", error.advice());
     }
 
+    /// The guide has more room than a line of advice, for every code that has one.
+    #[test]
+    fn every_code_with_advice_is_in_the_guide() {
+        let guide = include_str!("../../../docs/guides/troubleshooting.md");
+        let source = include_str!("error.rs");
+        let advice = source.split_once("let advice = match").and_then(|(_, rest)| rest.split_once("_ =>")).unwrap().0;
+        let is_code = |word: &&str| word.chars().next().is_some_and(char::is_uppercase) && !word.contains([' ', '.']);
+        let codes: Vec<&str> = advice.split('"').skip(1).step_by(2).filter(is_code).collect();
+        assert!(codes.len() > 10, "{codes:?}");
+        for code in codes {
+            assert!(guide.contains(&format!("`{code}`")), "docs/guides/troubleshooting.md lacks `{code}`");
+        }
+    }
+
     #[test]
     fn the_root_cause_gives_the_advice() {
         check(

@@ -2,10 +2,12 @@
 //!
 //! This crate is the shell around the pure engine. It adds the clock, the disk, TLS and concurrency, and nothing that ARM decides.
 
+pub mod alone;
 mod clock;
 pub mod effects;
 mod handle;
 mod identity;
+mod limits;
 mod seal;
 mod serve;
 mod storage;
@@ -38,6 +40,9 @@ pub struct Config {
     /// Signs bearer tokens and, by a key derived from it, encrypts the store; at least 32 bytes. A store opens only with the
     /// key that it was written with.
     pub signing_key: Vec<u8>,
+    /// Sends clients away with 429 that ask more often than Azure Resource Manager allows. The headers that say how much is left are
+    /// the same either way.
+    pub throttle: bool,
 }
 
 #[derive(Debug, thiserror::Error)]
@@ -79,6 +84,7 @@ pub async fn start(config: Config, effects: Arc<dyn Effects>) -> Result<ArmServe
     let mut engine = arm_engine::Engine::new(&config.tenant_id, &config.subscription_id);
     engine.restore(&records).map_err(|message| StartError::Restore(path, message))?;
     let identity = Arc::new(Identity::new(&config));
+    let door = Arc::new(serve::Door { identity: identity.clone(), limits: limits::Limits::new(config.throttle) });
     engine.set_owner(identity.object_id());
     let listener =
         tokio::net::TcpListener::bind(config.listen).await.map_err(|error| StartError::Listen(config.listen, error))?;
@@ -86,7 +92,7 @@ pub async fn start(config: Config, effects: Arc<dyn Effects>) -> Result<ArmServe
     let (stop, stopped) = tokio::sync::watch::channel(false);
     let handle = EngineHandle::new(engine, committer, effects, stopped.clone());
     let tasks = vec![
-        tokio::spawn(serve::accept(listener, acceptor, handle.clone(), identity, stopped.clone())),
+        tokio::spawn(serve::accept(listener, acceptor, handle.clone(), door, stopped.clone())),
         tokio::spawn(handle.clone().run_timers(stopped)),
     ];
     // What a crash left undone goes on at once.

@@ -14,8 +14,10 @@ use tokio::sync::watch;
 use tokio::task::JoinSet;
 use tokio_rustls::TlsAcceptor;
 
+use crate::clock;
 use crate::handle::EngineHandle;
 use crate::identity::Identity;
+use crate::limits::{Limits, Taken};
 
 /// ARM's limit of a request's body.
 const MAX_BODY: usize = 4 * 1024 * 1024;
@@ -34,11 +36,17 @@ pub(crate) fn tls(certificate_pem: &str, key_pem: &str) -> Result<TlsAcceptor, F
     Ok(TlsAcceptor::from(Arc::new(config)))
 }
 
+/// Who is let in, and how often.
+pub(crate) struct Door {
+    pub identity: Arc<Identity>,
+    pub limits: Limits,
+}
+
 pub(crate) async fn accept(
     listener: TcpListener,
     tls: TlsAcceptor,
     engine: EngineHandle,
-    identity: Arc<Identity>,
+    door: Arc<Door>,
     mut stopped: watch::Receiver<bool>,
 ) {
     let mut connections = JoinSet::new();
@@ -46,8 +54,8 @@ pub(crate) async fn accept(
         tokio::select! {
             accepted = listener.accept() => match accepted {
                 Ok((stream, _)) => {
-                    let (tls, engine, identity, stopped) = (tls.clone(), engine.clone(), identity.clone(), stopped.clone());
-                    connections.spawn(async move { connection(stream, tls, engine, identity, stopped).await });
+                    let (tls, engine, door, stopped) = (tls.clone(), engine.clone(), door.clone(), stopped.clone());
+                    connections.spawn(async move { connection(stream, tls, engine, door, stopped).await });
                 }
                 // Too many open files passes when connections close; waiting keeps this loop from spinning.
                 Err(error) => {
@@ -66,7 +74,7 @@ async fn connection(
     stream: tokio::net::TcpStream,
     tls: TlsAcceptor,
     engine: EngineHandle,
-    identity: Arc<Identity>,
+    door: Arc<Door>,
     mut stopped: watch::Receiver<bool>,
 ) {
     // Small answers should not wait for the peer's acknowledgement; failing to ask for that only costs time.
@@ -81,8 +89,8 @@ async fn connection(
         Err(_) => return,
     };
     let service = hyper::service::service_fn(move |request| {
-        let (engine, identity) = (engine.clone(), identity.clone());
-        async move { Ok::<_, Infallible>(answer(request, &engine, &identity).await) }
+        let (engine, door) = (engine.clone(), door.clone());
+        async move { Ok::<_, Infallible>(answer(request, &engine, &door).await) }
     });
     let serving = hyper::server::conn::http1::Builder::new()
         .timer(TokioTimer::new())
@@ -100,11 +108,7 @@ async fn connection(
     }
 }
 
-async fn answer(
-    request: hyper::Request<Incoming>,
-    engine: &EngineHandle,
-    identity: &Identity,
-) -> hyper::Response<Full<Bytes>> {
+async fn answer(request: hyper::Request<Incoming>, engine: &EngineHandle, door: &Door) -> hyper::Response<Full<Bytes>> {
     let headers: Vec<(String, String)> = request
         .headers()
         .iter()
@@ -115,7 +119,7 @@ async fn answer(
     let client_request = find("x-ms-client-request-id")
         .filter(|_| find("x-ms-return-client-request-id").is_some_and(|wish| wish.eq_ignore_ascii_case("true")));
     let method = request.method().clone();
-    let response = respond(request, headers, engine, identity).await;
+    let response = respond(request, headers, engine, door).await;
     envelope(response, &method, correlation, client_request)
 }
 
@@ -123,8 +127,9 @@ async fn respond(
     request: hyper::Request<Incoming>,
     headers: Vec<(String, String)>,
     engine: &EngineHandle,
-    identity: &Identity,
+    door: &Door,
 ) -> Response {
+    let identity = &door.identity;
     let find = |wanted: &str| headers.iter().find(|(name, _)| name == wanted).map(|(_, value)| value.as_str());
     let base_url = format!("https://{}", find("host").unwrap_or("localhost"));
     let Some(path) = decoded(request.uri().path()) else {
@@ -172,6 +177,10 @@ async fn respond(
         }
     };
     let is_directory = segments.first().is_some_and(|first| *first == "v1.0");
+    let taken = (!is_directory).then(|| door.limits.take(&principal.object_id, method, clock::now()));
+    if let Some(refusal) = taken.as_ref().and_then(Taken::refusal) {
+        return taken.iter().fold(refusal, |answer, taken| taken.tell(answer));
+    }
     let request = Request { method, path, query, headers, body: body.to_vec(), principal, base_url };
     let is_poll = request.method == Method::Get && arm_engine::is_poll(&request.path);
     let answer = if is_directory {
@@ -181,7 +190,8 @@ async fn respond(
     } else {
         engine.handle(&request).await
     };
-    answer.unwrap_or_else(|error| Fault::new(500, "InternalServerError", error.to_string()).into())
+    let answer = answer.unwrap_or_else(|error| Fault::new(500, "InternalServerError", error.to_string()).into());
+    taken.iter().fold(answer, |answer, taken| taken.tell(answer))
 }
 
 fn decoded(path: &str) -> Option<String> {
@@ -233,30 +243,8 @@ fn envelope(
     if let Some(id) = client_request {
         set("x-ms-client-request-id", &id);
     }
-    for (name, value) in limits(method) {
-        set(name, value);
-    }
     for (name, value) in &response.headers {
         set(name, value);
     }
     built
-}
-
-/// What clients may still ask. The embedded ARM does not throttle, so its buckets (azure-facts: 250 reads, 200 writes, 200 deletes)
-/// are always as full as one request leaves them.
-fn limits(method: &hyper::Method) -> [(&'static str, &'static str); 2] {
-    match method.as_str() {
-        "GET" | "HEAD" => [
-            ("x-ms-ratelimit-remaining-subscription-reads", "249"),
-            ("x-ms-ratelimit-remaining-subscription-global-reads", "3749"),
-        ],
-        "DELETE" => [
-            ("x-ms-ratelimit-remaining-subscription-deletes", "199"),
-            ("x-ms-ratelimit-remaining-subscription-global-deletes", "2999"),
-        ],
-        _ => [
-            ("x-ms-ratelimit-remaining-subscription-writes", "199"),
-            ("x-ms-ratelimit-remaining-subscription-global-writes", "2999"),
-        ],
-    }
 }

@@ -58,6 +58,7 @@ async fn serve(folder: &Path) -> (ArmServer, Client, Arc<Succeeding>) {
         client_id: CLIENT.to_owned(),
         client_secret: "hush".to_owned(),
         signing_key: vec![7; 32],
+        throttle: false,
     };
     let effects = Arc::new(Succeeding::default());
     let server = arm_server::start(config, effects.clone()).await.expect("starts");
