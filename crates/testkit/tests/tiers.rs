@@ -20,6 +20,7 @@ const TIERS: [&[&str]; 4] = [
         "network",
         "edge",
         "oci",
+        "fidelity",
         "local-cloud",
         "testkit",
     ],
