@@ -24,6 +24,8 @@ def line(platform):
 
 LOAD_PATH = "/api/v1/work?units=8"
 LOAD_SECONDS = 150
+# Requests a second of work; about five replicas.
+PEAK_RATE = 250
 
 
 def line_depth(platform):
@@ -36,7 +38,7 @@ def line_depth(platform):
     console, pictures = platform.console(), REPO / "target/console"
     published = publish_preview(platform)
     load = subprocess.Popen(
-        [MAREA, "load", "--shape", "spike", "--rate", "30", "--peak", "250", "--for", f"{LOAD_SECONDS}s", "--path", LOAD_PATH, "--json"],
+        [MAREA, "load", "--shape", "spike", "--rate", "30", "--peak", str(PEAK_RATE), "--for", f"{LOAD_SECONDS}s", "--path", LOAD_PATH, "--json"],
         env=platform.env, cwd=REPO, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
     try:
         scaling = node("console.mjs", "--url", console, "--replicas", "4", "--nodes", "2", "--for", str(LOAD_SECONDS), "--screenshots", pictures)
