@@ -61,8 +61,18 @@ pub struct Recorded {
     pub summary: String,
     pub acted: bool,
     pub report: Value,
-    /// Settings, snapshot and memory to decide again from; only of autoscalers, from a journal.
-    pub again: Option<[Value; 3]>,
+    /// Only of autoscalers.
+    pub again: Option<Again>,
+}
+
+/// What to decide again from.
+#[derive(Clone, Debug)]
+pub struct Again {
+    pub settings: Value,
+    pub snapshot: Value,
+    pub memory: Value,
+    /// All of it was recorded; otherwise the bounds and windows are not known.
+    pub whole: bool,
 }
 
 /// What is known of one object around the instant.

@@ -8,7 +8,7 @@ use serde::Deserialize;
 use serde_json::Value;
 use units::Timestamp;
 
-use super::at::{Found, Moment, Recorded};
+use super::at::{Again, Found, Moment, Recorded};
 use crate::error::{CliError, Result};
 
 /// A line, without what only replaying needs.
@@ -108,7 +108,12 @@ impl Line {
                 summary: self.summary,
                 acted: self.acted,
                 report: self.report,
-                again: Some([self.settings, self.snapshot, self.memory_before]),
+                again: Some(Again {
+                    settings: self.settings,
+                    snapshot: self.snapshot,
+                    memory: self.memory_before,
+                    whole: true,
+                }),
             }];
         }
         let report = |index: usize| match kind {

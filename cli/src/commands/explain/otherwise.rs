@@ -3,9 +3,8 @@
 use decide::hpa::view::MetricSpec;
 use decide::hpa::{self, Memory, Settings, Snapshot};
 use serde::{Deserialize, Serialize};
-use serde_json::Value;
 
-use super::at::Recorded;
+use super::at::{Again, Recorded};
 
 /// One thing that is different, and what would then have been wanted.
 #[derive(Clone, Debug, PartialEq, Serialize)]
@@ -28,8 +27,8 @@ const HIGHEST_TARGET_PERCENT: i32 = 1000;
 
 /// Nearest first; none where the record holds nothing to decide again from.
 pub fn nearest(recorded: &Recorded) -> Vec<Change> {
-    let Some([settings, snapshot, memory]) = &recorded.again else { return Vec::new() };
-    let Some(case) = Case::read(settings, snapshot, memory) else { return Vec::new() };
+    let Some(again) = &recorded.again else { return Vec::new() };
+    let Some(case) = Case::read(again) else { return Vec::new() };
     let mut changes = Vec::new();
     for resource in case.resources() {
         changes.extend(case.usage(&resource, false));
@@ -37,12 +36,19 @@ pub fn nearest(recorded: &Recorded) -> Vec<Change> {
         changes.extend(case.target(&resource, -1));
         changes.extend(case.target(&resource, 1));
     }
-    changes.extend(case.bound(true));
-    changes.extend(case.bound(false));
-    changes.extend(case.without_window());
+    if again.whole {
+        changes.extend(case.bound(true));
+        changes.extend(case.bound(false));
+        changes.extend(case.without_window());
+    }
     changes.sort_by(|a, b| a.distance.total_cmp(&b.distance));
     changes.truncate(SHOWN);
     changes
+}
+
+/// Replicas that would be wanted from such a record; nothing where it is of another version.
+pub fn replicas(again: &Again) -> Option<i32> {
+    Case::read(again).map(|case| case.decided)
 }
 
 struct Case {
@@ -54,11 +60,11 @@ struct Case {
 
 impl Case {
     /// Nothing where the record is of another version.
-    fn read(settings: &Value, snapshot: &Value, memory: &Value) -> Option<Case> {
+    fn read(again: &Again) -> Option<Case> {
         let mut case = Case {
-            settings: Settings::deserialize(settings).ok()?,
-            snapshot: Snapshot::deserialize(snapshot).ok()?,
-            memory: Memory::deserialize(memory).ok()?,
+            settings: Settings::deserialize(&again.settings).ok()?,
+            snapshot: Snapshot::deserialize(&again.snapshot).ok()?,
+            memory: Memory::deserialize(&again.memory).ok()?,
             decided: 0,
         };
         case.decided = case.wanted(&case.snapshot);
@@ -197,7 +203,7 @@ impl Case {
 
 #[cfg(test)]
 mod tests {
-    use serde_json::json;
+    use serde_json::{Value, json};
 
     use super::super::at::Moment;
     use super::*;
@@ -228,7 +234,12 @@ mod tests {
             summary: String::new(),
             acted: true,
             report: Value::Null,
-            again: Some([serde_json::to_value(Settings::default()).unwrap(), snapshot, memory]),
+            again: Some(Again {
+                settings: serde_json::to_value(Settings::default()).unwrap(),
+                snapshot,
+                memory,
+                whole: true,
+            }),
         }
     }
 
@@ -256,8 +267,8 @@ mod tests {
     fn what_the_bounds_hold_back_is_told_by_them() {
         // Idle, also a minute ago, so that no window holds anything back: only the minimum keeps two, and no lower usage changes that.
         let mut idle = recorded(10);
-        if let Some([.., memory]) = &mut idle.again {
-            memory["recommendations"] = json!([{"replicas": 1, "at": "2026-11-26T13:59:00.000000Z"}]);
+        if let Some(again) = &mut idle.again {
+            again.memory["recommendations"] = json!([{"replicas": 1, "at": "2026-11-26T13:59:00.000000Z"}]);
         }
         let found = nearest(&idle);
         let one = found.iter().find(|change| change.text == "a minimum of 1 replicas instead of 2");
@@ -268,7 +279,8 @@ mod tests {
     #[test]
     fn a_record_without_a_snapshot_has_no_counterpart() {
         assert_eq!(nearest(&Recorded { again: None, ..recorded(10) }), []);
-        let strange = Recorded { again: Some([Value::Null, Value::Null, Value::Null]), ..recorded(10) };
+        let nothing = Again { settings: Value::Null, snapshot: Value::Null, memory: Value::Null, whole: true };
+        let strange = Recorded { again: Some(nothing), ..recorded(10) };
         assert_eq!(nearest(&strange), []);
     }
 }

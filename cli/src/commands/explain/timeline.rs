@@ -2,9 +2,11 @@
 
 use std::path::Path;
 
-use serde_json::Value;
+use decide::hpa::Settings;
+use serde_json::{Value, json};
 
-use super::at::{Found, Moment, Recorded};
+use super::at::{Again, Found, Moment, Recorded};
+use super::otherwise;
 use crate::error::{CliError, Result};
 
 /// The last decisions at or before `at` and the first after it, of every object that is wanted.
@@ -46,8 +48,66 @@ fn recorded(line: &Value, seconds: f64) -> Option<Recorded> {
         summary,
         acted: true,
         report: line["report"].clone(),
-        again: None,
+        again: if kind == "hpa" { again(line) } else { None },
     })
+}
+
+/// More than any autoscaler of a timeline asks for.
+const NO_BOUND: i32 = 100_000;
+const NOW: &str = "2000-01-01T12:00:00.000000Z";
+
+/// A cluster with the utilisations that the line's reasons tell, evenly over the ready pods: enough to ask what other
+/// utilisations and targets would have come to. Nothing where something else took part (bounds, rates, pods without metrics), so that
+/// deciding again does not come to what the line says.
+fn again(line: &Value) -> Option<Again> {
+    let ready = line["ready"].as_i64().filter(|ready| (1..=10_000).contains(ready))?;
+    let (from, to) = (line["from"].as_i64()?, line["to"].as_i64()?);
+    let reasons = line["report"]["reasons"].as_array()?.iter().filter(|reason| reason["rule"] == "hpa.metric");
+    let metrics: Vec<(String, i64, i64)> = reasons.map(utilization).collect::<Option<_>>()?;
+    let spec: Vec<Value> = metrics
+        .iter()
+        .map(|(resource, _, target)| {
+            let target =
+                json!({"kind": "Utilization", "average_utilization": target, "average_value": null, "value": null});
+            json!({"Resource": {"resource": resource, "target": target}})
+        })
+        .collect();
+    let per_resource = |value: &dyn Fn(i64) -> i64| -> Value {
+        metrics.iter().map(|(resource, usage, _)| (resource.clone(), json!(value(*usage)))).collect()
+    };
+    // A request of a hundred thousand makes a percent a thousand.
+    let (requests, usage) = (per_resource(&|_| 100_000), per_resource(&|usage| usage * 1000));
+    let ready_since = json!({"status": "True", "last_transition": "2000-01-01T01:00:00.000000Z"});
+    let pods = (0..ready).map(|number| {
+        json!({"name": number.to_string(), "phase": "Running", "deleting": false, "start_time": "2000-01-01T00:00:00.000000Z",
+               "ready": ready_since, "containers": [{"name": "c", "requests_milli": requests}]})
+    });
+    let readings = (0..ready).map(|number| {
+        json!({"pod": number.to_string(), "at": NOW, "window": 15_000, "containers": [{"name": "c", "usage_milli": usage}]})
+    });
+    let target = json!({"api_version": "apps/v1", "kind": "Deployment", "name": "c"});
+    let snapshot = json!({"now": NOW, "namespace": "n", "name": "h",
+        "spec": {"target": target, "min_replicas": 1, "max_replicas": NO_BOUND, "metrics": spec, "behavior": null},
+        "status": {"current_replicas": from, "desired_replicas": from, "last_scale_time": null, "current_metrics": [], "conditions": []},
+        "scale": {"Ok": {"spec_replicas": from, "status_replicas": from, "selector": "a=b"}},
+        "pods": pods.collect::<Vec<_>>(), "selecting_autoscalers": ["n/h"],
+        "metrics": {"resource": {"Ok": readings.collect::<Vec<_>>()}, "pods": {}, "object": {}, "external": {}}});
+    // An earlier wish for one keeps the window of a fresh controller out of it.
+    let memory = json!({"recommendations": [{"replicas": 1, "at": "2000-01-01T11:59:00.000000Z"}], "scale_up_events": [], "scale_down_events": []});
+    let settings = serde_json::to_value(Settings::default()).ok()?;
+    let again = Again { settings, snapshot, memory, whole: false };
+    (otherwise::replicas(&again).map(i64::from) == Some(to)).then_some(again)
+}
+
+/// Resource, usage and target in percent.
+fn utilization(reason: &Value) -> Option<(String, i64, i64)> {
+    let inputs = &reason["inputs"];
+    let percent = |name: &str| inputs[name].as_str()?.strip_suffix('%')?.parse::<i64>().ok();
+    let left_out = ["missing", "unready", "ignored"]
+        .iter()
+        .any(|name| inputs[*name].as_array().is_none_or(|list| !list.is_empty()));
+    let resource = inputs["metric"].as_str()?.strip_suffix(" resource utilization (percentage of request)")?;
+    (!left_out).then_some((resource.to_owned(), percent("usage")?, percent("target")?))
 }
 
 #[cfg(test)]
@@ -79,6 +139,38 @@ mod tests {
                 ("pool/backend".to_owned(), "grows", false)
             ]
         );
+    }
+
+    fn scaled(from: i64, to: i64, usage: &str) -> Value {
+        let inputs = json!({"metric": "cpu resource utilization (percentage of request)", "usage": usage, "target": "70%", "ready": from,
+            "missing": [], "unready": [], "ignored": []});
+        json!({"t": 15, "hpa": "web", "from": from, "to": to, "ready": from,
+               "report": {"summary": "s", "reasons": [{"rule": "hpa.metric", "text": "x", "inputs": inputs}]}})
+    }
+
+    fn check(line: &Value, expected: &[(&str, i32)]) {
+        let recorded = recorded(line, 15.0).unwrap();
+        let found = otherwise::nearest(&recorded);
+        let told: Vec<(&str, i32)> = found.iter().map(|change| (change.text.as_str(), change.replicas)).collect();
+        assert_eq!(told, expected, "{line}");
+    }
+
+    #[test]
+    fn a_line_s_own_numbers_tell_what_would_have_been_otherwise() {
+        check(
+            &scaled(2, 3, "84%"),
+            &[
+                ("cpu at 77 % of the requests instead of 84 %", 2),
+                ("a target of 77 % cpu instead of 70 %", 2),
+                ("a target of 55 % cpu instead of 70 %", 4),
+                ("cpu at 106 % of the requests instead of 84 %", 4),
+            ],
+        );
+        // Something else held it at three: the numbers alone come to six.
+        check(&scaled(2, 3, "200%"), &[]);
+        let mut missing = scaled(2, 3, "84%");
+        missing["report"]["reasons"][0]["inputs"]["missing"] = json!(["web-3"]);
+        check(&missing, &[]);
     }
 
     #[test]
