@@ -90,6 +90,8 @@ fn configuration(wanted: &Wanted) -> Result<String, PostgresError> {
         ("ssl_min_protocol_version", "TLSv1.2".to_owned()),
         // A laptop carries this beside everything else; B1ms has 2 GiB of its own.
         ("shared_buffers", "32MB".to_owned()),
+        // After a crash everything is synced before recovery begins: in one call rather than in a thousand, five seconds less.
+        ("recovery_init_sync_method", "syncfs".to_owned()),
         ("logging_collector", "off".to_owned()),
         ("log_line_prefix", "%m [%p] ".to_owned()),
         ("log_min_error_statement", "panic".to_owned()),
