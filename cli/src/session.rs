@@ -50,7 +50,9 @@ impl Session {
                 if connection.endpoint != AZURE_ENDPOINT {
                     reporter.line(&format!("Azure is {} (MAREA_ARM_ENDPOINT)", connection.endpoint));
                 }
-                (connection, None, None)
+                // The public addresses of an embedded cloud reach nobody; it says itself where it answers.
+                let embedded = cloud::find()?.filter(|cloud| cloud.arm_connection().endpoint == connection.endpoint);
+                (connection, None, embedded.and_then(|cloud| cloud.console_url))
             }
         };
         let arm = ArmClient::new(&connection)?;

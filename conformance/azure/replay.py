@@ -37,6 +37,8 @@ class Arm:
         if status != 200:
             sys.exit(f"replay: no token: {body}")
         self.token = json.loads(body)["access_token"]
+        _, _, body = self.send("GET", f"/subscriptions/{self.subscription}/locations?api-version=2022-12-01")
+        self.locations = {one["name"] for one in json.loads(body)["value"]}
 
     token = None
 
@@ -103,8 +105,14 @@ class Cassette:
         self.addresses = {}
 
     def local(self, text):
-        """With our subscription."""
-        return text.replace(RECORDED_SUBSCRIPTION, self.arm.subscription)
+        """With our subscription, and a region that our ARM offers."""
+        text = text.replace(RECORDED_SUBSCRIPTION, self.arm.subscription)
+
+        def offered(found):
+            name = found[2].replace(" ", "").lower()
+            return found[0] if name == "global" or name in self.arm.locations else f'{found[1]}"eastus"'
+
+        return re.sub(r'("location": ?)"([^"]*)"', offered, text)
 
     def path_of(self, uri):
         parts = urllib.parse.urlsplit(uri)
@@ -129,7 +137,10 @@ class Cassette:
                 continue
             body = parsed(response["body"].get("string")) if is_itself else None
             body = {"location": (body or {}).get("location", "westus"), "tags": (body or {}).get("tags") or {}}
-            self.arm.send("PUT", self.local(group[0]) + "?api-version=2025-04-01", {"Content-Type": "application/json"}, json.dumps(body))
+            path = self.local(group[0]) + "?api-version=2025-04-01"
+            status, _, answer = self.arm.send("PUT", path, {"Content-Type": "application/json"}, self.local(json.dumps(body)))
+            if status not in (200, 201):
+                sys.exit(f"replay: {self.path.name}: the group of before the recording cannot be made: {status} {answer}")
 
     def settled(self, path):
         """The last answer about an operation."""

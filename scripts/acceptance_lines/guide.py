@@ -14,7 +14,6 @@ import sys
 import threading
 import time
 
-
 from .core import BIN, REPO, Failed, Skipped, need
 from .platform import Platform
 
@@ -60,7 +59,7 @@ class Shell:
         """Output and exit code."""
         mark = "guide-command-ended"
         # Nobody sits at this terminal: a command that asks reads the end of its input instead of the next command.
-        self.process.stdin.write(f"{{ {command}\n}} </dev/null\necho; echo {mark} $?\n")
+        self.process.stdin.write(f"{{ {command}\n}} </dev/null\ncode=$?; echo; echo {mark} $code\n")
         self.process.stdin.flush()
         lines, started = [], time.monotonic()
         watch = threading.Timer(COMMAND_SECONDS, self.kill)

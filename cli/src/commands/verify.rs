@@ -77,7 +77,8 @@ pub async fn run(args: &Azure) -> Result<Exit> {
         return Err(CliError::bad_input(format!("the stacks of `{}` are for this machine, not for Azure", args.env))
             .advice("Name an environment whose files say `target: {azure: …}` with --env."));
     };
-    let trial = Trial::new(&project, &args.env, args.allow_unsupported)?;
+    // What is left over is deleted whatever the files say today.
+    let trial = Trial::new(&project, &args.env, args.allow_unsupported || args.clean)?;
     if !args.clean {
         refuse_what_costs_more(&project, args)?;
     }

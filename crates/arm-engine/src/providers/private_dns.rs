@@ -69,7 +69,10 @@ fn view_zone(world: &World<'_>, zone: &StoredResource, body: &mut Value) {
     properties["maxNumberOfVirtualNetworkLinks"] = 1000.into();
     properties["maxNumberOfVirtualNetworkLinksWithRegistration"] = 100.into();
     properties["numberOfRecordSets"] = record_set::of_zone(world, &zone.id).len().into();
-    properties["numberOfVirtualNetworkLinks"] = world.children(&zone.id, LINK_TYPE).len().into();
+    let links = world.children(&zone.id, LINK_TYPE);
+    properties["numberOfVirtualNetworkLinks"] = links.len().into();
+    let registers = |link: &&&StoredResource| link.body["properties"]["registrationEnabled"] == true;
+    properties["numberOfVirtualNetworkLinksWithRegistration"] = links.iter().filter(registers).count().into();
 }
 
 fn zone_in_use(world: &World<'_>, zone: &StoredResource) -> Result<(), Fault> {
