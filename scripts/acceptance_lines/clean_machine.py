@@ -171,8 +171,8 @@ def clone_and_up(machine, user, user_id, compiled=False):
     cloned = machine.run(user, f"git clone --quiet /srv/marea {CLONE} && ln -s /srv/target {CLONE}/target")
     need(cloned.returncode == 0, f"git clone as {user}: {cloned.stderr}")
     if compiled:
-        # Cargo goes by the files' times: these are the files that were compiled a moment ago.
-        machine.run(user, f"cd {CLONE} && git ls-files -z | xargs -0 touch --no-dereference --date 2000-01-01")
+        # Cargo goes by the times of files, and of folders that a build script names: these were compiled a moment ago.
+        machine.run(user, f"cd {CLONE} && find . -path ./.git -prune -o ! -type l -print0 | xargs -0 touch --date 2000-01-01")
     started = time.monotonic()
     up = machine.run(user, f"cd {CLONE} && scripts/up", timeout=BUILD_SECONDS)
     first = time.monotonic() - started
