@@ -1,6 +1,7 @@
 //! The HTTP surface against a real PostgreSQL.
-mod support;
 
+use crate::support::application::{DEADLINE, application, config, get, json, migrated};
+use crate::support::{Postgres, ServerTls};
 use axum::body::Body;
 use axum::http::{Request, StatusCode};
 use backend_api::cluster::{Cluster, Overview, Pool};
@@ -11,8 +12,6 @@ use backend_api::work::Work;
 use http_body_util::BodyExt as _;
 use marea_backend::http;
 use std::time::{Duration, Instant};
-use support::application::{DEADLINE, application, config, get, json, migrated};
-use support::{Postgres, ServerTls};
 use tower::ServiceExt as _;
 
 fn pools(count: u32) -> Snapshot {

@@ -1,6 +1,7 @@
 //! Simulations as jobs, against a real PostgreSQL and by several replicas.
-mod support;
 
+use crate::support::Postgres;
+use crate::support::application::{DEADLINE, config, get, json as read, migrated};
 use axum::body::Body;
 use axum::http::{Request, StatusCode};
 use axum::response::Response;
@@ -10,8 +11,6 @@ use marea_backend::http;
 use marea_backend::simulations::Deployed;
 use serde_json::{Value, json};
 use std::time::{Duration, Instant};
-use support::Postgres;
-use support::application::{DEADLINE, config, get, json as read, migrated};
 use tower::ServiceExt as _;
 
 /// One pool, one deployment behind an autoscaler: the least that can be simulated.

@@ -1,12 +1,11 @@
 //! Who may use what: every route of the list, with every kind of caller.
-mod support;
 
+use crate::support::Postgres;
+use crate::support::application::{application, config, migrated};
 use axum::body::Body;
 use axum::http::{Request, StatusCode};
 use backend_api::routes::{Access, Method, ROUTES, Route};
 use marea_backend::http;
-use support::Postgres;
-use support::application::{application, config, migrated};
 use tower::ServiceExt as _;
 
 const TOKEN: &str = "a-token-of-sixteen-characters";
