@@ -81,7 +81,11 @@ pub fn plan(session: &Session, declared: &Declared, known: &Known, manifests: &[
 fn is_told(object: &Value) -> bool {
     let kind = object["kind"].as_str().unwrap_or_default();
     let monitoring = object["metadata"]["namespace"] == "monitoring";
-    !matches!(kind, "Secret" | "CustomResourceDefinition" | "PrometheusRule") && !(kind == "ConfigMap" && monitoring)
+    match kind {
+        "Secret" | "CustomResourceDefinition" | "PrometheusRule" => false,
+        "ConfigMap" => !monitoring,
+        _ => true,
+    }
 }
 
 /// A stack's record; `changes` is what this `up` changed in it.
