@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use decide::hpa::quick::{Counts, Quick, Verdict};
+use decide::hpa::quick::{Counts, Quick, Streak, Verdict};
 use decide::hpa::view::{
     Behavior, ConditionStatus, ContainerRequests, ContainerUsage, MetricSpec, Metrics, ObjectReference, Phase, Pod,
     PodMetrics, Policy, PolicyKind, ReadyCondition, Rules, Scale, SelectPolicy, Settings, Snapshot, Spec, Target,
@@ -109,11 +109,12 @@ fn counts(sync: &Sync) -> Counts {
 fn check(spec: &Spec, syncs: &[Sync]) -> Result<(), TestCaseError> {
     let settings = Settings::default();
     let quick = Quick::new(&settings, spec, &BTreeMap::from([("cpu".to_owned(), REQUEST_MILLI)])).unwrap();
-    let mut memory = Memory::default();
+    let (mut memory, mut streak) = (Memory::default(), Streak::default());
     for (number, sync) in syncs.iter().enumerate() {
         let now = Timestamp::from_secs(15 * (number as i64 + 1));
         let mut guessed = memory.clone();
-        let verdict = quick.sync(&settings, sync.current, &[counts(sync)], &mut guessed, now);
+        let verdict =
+            quick.sync(&settings, sync.current, &[counts(sync), Counts::default()], (&mut guessed, &mut streak), now);
         let before = memory.clone();
         let decision = decide(&settings, &snapshot(spec, sync, now), &mut memory);
         match verdict {
@@ -166,8 +167,9 @@ proptest! {
         percent in 40_i32..95,
         average in any::<bool>(),
         behavior in behavior(),
-        syncs in prop::collection::vec(sync(), 1..40),
+        syncs in prop::collection::vec((sync(), prop_oneof![Just(1_usize), 1_usize..30]), 1..20),
     ) {
+        let syncs: Vec<Sync> = syncs.into_iter().flat_map(|(sync, times)| vec![sync; times]).collect();
         check(&spec(percent, average, behavior), &syncs)?;
     }
 }

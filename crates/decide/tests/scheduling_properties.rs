@@ -8,7 +8,7 @@ use decide::scheduling::view::{
     AffinityTerm, BudgetView, HostPort, NodeView, OwnerView, PodPhase, PodView, Selector, SpreadConstraint, Taint,
     TaintEffect, Toleration, TolerationOperator,
 };
-use decide::scheduling::{Cluster, Placement, Profile, TieBreak, place, schedule};
+use decide::scheduling::{Attempt, Cluster, Placement, Profile, TieBreak, place, schedule, try_place};
 use proptest::prelude::*;
 use units::{Bytes, Millicores, Millis, Timestamp};
 
@@ -114,15 +114,20 @@ fn budgets() -> impl Strategy<Value = Vec<BudgetView>> {
     prop::collection::vec(budget, 0..3)
 }
 
-/// Schedules the pods one after the other, checking each outcome; the pods as they are afterwards.
-fn settle(nodes: &[Arc<NodeView>], pods: Vec<PodView>, budgets: &[BudgetView], seed: u64) -> Vec<Arc<PodView>> {
+/// Schedules the pods one after the other, checking each outcome; the pods and the cluster as they are afterwards.
+fn settle(
+    nodes: &[Arc<NodeView>],
+    pods: Vec<PodView>,
+    budgets: &[BudgetView],
+    seed: u64,
+) -> (Vec<Arc<PodView>>, Cluster) {
     let mut cluster = Cluster::new();
     cluster.set_budgets(budgets.iter().cloned());
     nodes.iter().for_each(|node| cluster.upsert_node(Arc::clone(node)));
     let mut tie = TieBreak::new(seed);
     let mut state = State { nodes: nodes.to_vec(), ..State::default() };
     for mut pod in pods {
-        let (mut again, mut quick) = (tie.clone(), tie.clone());
+        let (mut again, mut quick, mut tried) = (tie.clone(), tie.clone(), tie.clone());
         let outcome = schedule(&cluster, &pod, &Profile::default(), &mut tie);
         assert_eq!(
             schedule(&cluster, &pod, &Profile::default(), &mut again),
@@ -130,6 +135,9 @@ fn settle(nodes: &[Arc<NodeView>], pods: Vec<PodView>, budgets: &[BudgetView], s
             "the same inputs decide the same"
         );
         assert_eq!(check::outcome(&state, &pod, &outcome), [], "{outcome:?}");
+        let attempt = try_place(&mut cluster, &Arc::new(pod.clone()), &Profile::default(), &mut tried);
+        assert_eq!(attempt, attempted(&outcome.placement), "with what is known of the nodes already");
+        assert_eq!(tried, tie);
         let placed = place(&cluster, &pod, &Profile::default(), &mut quick).map(str::to_owned);
         let node = match outcome.placement {
             Placement::Bound { node, .. } => {
@@ -157,7 +165,15 @@ fn settle(nodes: &[Arc<NodeView>], pods: Vec<PodView>, budgets: &[BudgetView], s
         state.pods.push(pod);
     }
     assert_eq!(check::state(&state), []);
-    state.pods
+    (state.pods, cluster)
+}
+
+fn attempted(placement: &Placement) -> Attempt {
+    match placement.clone() {
+        Placement::Bound { node, .. } => Attempt::Bound { node },
+        Placement::Unschedulable { filters, preemption, .. } => Attempt::Unschedulable { filters, preemption },
+        Placement::Gated { .. } => Attempt::Gated,
+    }
 }
 
 fn group(name: &str, nodes: &[Arc<NodeView>], spare: i32, floor: i32) -> GroupView {
@@ -190,7 +206,7 @@ proptest! {
     fn node_decisions_pass_the_checker(
         nodes in nodes(), pods in pods(25), budgets in budgets(), seed in any::<u64>(), spare in 0..4_i32, floor in 0..3_i32,
     ) {
-        let pods = settle(&nodes, pods, &budgets, seed);
+        let (pods, mut cluster) = settle(&nodes, pods, &budgets, seed);
         let (first, second) = nodes.split_at(nodes.len().div_ceil(2));
         let mut groups = vec![group("a", first, spare, floor)];
         if !second.is_empty() {
@@ -198,6 +214,7 @@ proptest! {
         }
         let profile = serde_json::from_str(r#"{"scale-down-unneeded-time": "1m", "balance-similar-node-groups": "true"}"#).unwrap();
         let mut memory = Memory { random: seed, ..Memory::default() };
+        let mut kept_memory = memory.clone();
         let mut snapshot = Snapshot {
             now: NOW, groups, nodes: nodes.clone(), pods, daemon_sets: Vec::new(), budgets, surroundings: Surroundings::default(),
         };
@@ -210,6 +227,10 @@ proptest! {
             let again = nodes::decide(&profile, &read, &mut remembered);
             prop_assert_eq!(serde_json::to_string(&again).unwrap(), serde_json::to_string(&decision).unwrap());
             prop_assert_eq!(&remembered, &memory);
+            // On one cluster that is kept all the time, and is as it was after every loop.
+            let kept = nodes::decide_on(&profile, &snapshot, &mut kept_memory, &mut cluster);
+            prop_assert_eq!(serde_json::to_string(&kept).unwrap(), serde_json::to_string(&decision).unwrap());
+            prop_assert_eq!(&kept_memory, &memory);
             snapshot.now = snapshot.now + Millis::from_secs(10);
         }
     }

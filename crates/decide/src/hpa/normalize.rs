@@ -10,7 +10,8 @@ use super::view::{Behavior, Policy, PolicyKind, Rules, SelectPolicy, Settings};
 /// What the controller keeps of one autoscaler between syncs.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct Memory {
-    /// Wishes before stabilisation. Entries outside every window are reused, not removed, as upstream does.
+    /// Wishes before stabilisation, in the order of time. Those outside every window count for nothing; upstream reuses their
+    /// places, here they are dropped now and then.
     pub recommendations: Vec<Recommendation>,
     pub scale_up_events: Vec<ScaleEvent>,
     pub scale_down_events: Vec<ScaleEvent>,
@@ -75,23 +76,26 @@ pub(super) fn normalize(
     settings: &Settings,
     now: Timestamp,
 ) -> Normalized {
-    let (normalized, reusable) = assess(wish, behavior, memory, settings, now);
-    remember(memory, reusable, wish.desired, now);
+    let (normalized, _) = assess(wish, behavior, memory, settings, now);
+    remember(memory, behavior, settings, wish.desired, now);
     normalized
 }
 
-/// What [`normalize`] will say, before anything is remembered, and the entry of the memory that the wish may replace.
+/// What [`normalize`] will say, before anything is remembered, and the instant before which further syncs with the same
+/// wish and number come to the same.
 pub(super) fn assess(
     wish: &Wish,
     behavior: Option<&Behavior>,
     memory: &Memory,
     settings: &Settings,
     now: Timestamp,
-) -> (Normalized, Option<usize>) {
-    let ((stabilized, reusable), reason) = match behavior {
+) -> (Normalized, Timestamp) {
+    let (Stable { replicas: stabilized, until }, reason) = match behavior {
         None => (stabilize(wish, memory, settings, now), DOWN_STABILIZED),
         Some(behavior) => stabilize_with(wish, behavior, memory, settings, now),
     };
+    // Rates are over periods that move on with the clock.
+    let until = if behavior.is_some() && stabilized != wish.current { now } else { until };
     let stable = Wish { desired: stabilized, ..*wish };
     let (replicas, limit) = match behavior {
         None => limit_by_default(&stable),
@@ -104,22 +108,28 @@ pub(super) fn assess(
         limited: replicas != stabilized,
         limit,
     };
-    (normalized, reusable)
+    (normalized, until)
 }
 
+/// A stabilised number, and before which instant wishes like the present one leave it as it is.
+struct Stable {
+    replicas: i32,
+    until: Timestamp,
+}
+
+const FOREVER: Timestamp = Timestamp(i64::MAX);
+
 /// The highest wish within the downscale window, this one included.
-fn stabilize(wish: &Wish, memory: &Memory, settings: &Settings, now: Timestamp) -> (i32, Option<usize>) {
+fn stabilize(wish: &Wish, memory: &Memory, settings: &Settings, now: Timestamp) -> Stable {
     let cutoff = now - settings.downscale_stabilization;
-    let mut highest = wish.desired;
-    let mut reusable = None;
-    for (index, recommendation) in memory.recommendations.iter().enumerate() {
-        if recommendation.at < cutoff {
-            reusable = Some(index);
-        } else {
-            highest = highest.max(recommendation.replicas);
+    let mut highest = Stable { replicas: wish.desired, until: FOREVER };
+    for recommendation in memory.recommendations.iter().rev().filter(|known| known.at >= cutoff) {
+        if recommendation.replicas > highest.replicas {
+            let until = recommendation.at + settings.downscale_stabilization;
+            highest = Stable { replicas: recommendation.replicas, until };
         }
     }
-    (highest, reusable)
+    highest
 }
 
 fn stabilize_with(
@@ -128,32 +138,58 @@ fn stabilize_with(
     memory: &Memory,
     settings: &Settings,
     now: Timestamp,
-) -> ((i32, Option<usize>), (&'static str, &'static str)) {
-    let up_cutoff = now - behavior.scale_up.stabilization_window.unwrap_or(Millis::ZERO);
-    let down_cutoff = now - behavior.scale_down.stabilization_window.unwrap_or(settings.downscale_stabilization);
+) -> (Stable, (&'static str, &'static str)) {
+    let reason = if wish.desired >= wish.current { UP_STABILIZED } else { DOWN_STABILIZED };
+    if wish.desired == wish.current {
+        // The lowest wish is no higher than this one and the highest no lower, whatever came before.
+        return (Stable { replicas: wish.current, until: FOREVER }, reason);
+    }
+    let (up, down) = windows(behavior, settings);
+    let (up_cutoff, down_cutoff) = (now - up, now - down);
     let (mut lowest, mut highest) = (wish.desired, wish.desired);
-    let mut reusable = None;
-    for (index, recommendation) in memory.recommendations.iter().enumerate() {
-        if recommendation.at > up_cutoff {
-            lowest = lowest.min(recommendation.replicas);
+    let mut until = FOREVER;
+    for known in memory.recommendations.iter().rev() {
+        if known.at > up_cutoff && known.replicas < lowest {
+            lowest = known.replicas;
+            until = until.min(known.at + up);
         }
-        if recommendation.at > down_cutoff {
-            highest = highest.max(recommendation.replicas);
-        }
-        if recommendation.at < up_cutoff && recommendation.at < down_cutoff {
-            reusable = Some(index);
+        if known.at > down_cutoff && known.replicas > highest {
+            highest = known.replicas;
+            until = until.min(known.at + down);
         }
     }
-    let stabilized = wish.current.max(lowest).min(highest);
-    ((stabilized, reusable), if wish.desired >= wish.current { UP_STABILIZED } else { DOWN_STABILIZED })
+    (Stable { replicas: wish.current.max(lowest).min(highest), until }, reason)
 }
 
-pub(super) fn remember(memory: &mut Memory, reusable: Option<usize>, replicas: i32, now: Timestamp) {
-    let recommendation = Recommendation { replicas, at: now };
-    match reusable {
-        Some(index) => memory.recommendations[index] = recommendation,
-        None => memory.recommendations.push(recommendation),
+/// The stabilisation windows for up and down.
+fn windows(behavior: &Behavior, settings: &Settings) -> (Millis, Millis) {
+    (
+        behavior.scale_up.stabilization_window.unwrap_or(Millis::ZERO),
+        behavior.scale_down.stabilization_window.unwrap_or(settings.downscale_stabilization),
+    )
+}
+
+/// From this length on, wishes that count for nothing any more are dropped.
+const MANY: usize = 64;
+
+pub(super) fn remember(
+    memory: &mut Memory,
+    behavior: Option<&Behavior>,
+    settings: &Settings,
+    replicas: i32,
+    now: Timestamp,
+) {
+    let known = &mut memory.recommendations;
+    if known.len() >= MANY {
+        let (up, down) = behavior.map_or((Millis::ZERO, settings.downscale_stabilization), |b| windows(b, settings));
+        let cutoff = now - up.max(down);
+        let outdated = known.iter().take_while(|wish| wish.at < cutoff).count();
+        // Half of them at least, or long windows would move the rest every time.
+        if outdated > known.len() / 2 {
+            known.drain(..outdated);
+        }
     }
+    known.push(Recommendation { replicas, at: now });
 }
 
 fn limit_by_default(wish: &Wish) -> (i32, (&'static str, &'static str)) {

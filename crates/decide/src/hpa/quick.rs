@@ -6,10 +6,10 @@
 
 use std::collections::BTreeMap;
 
-use units::Timestamp;
+use units::{Millis, Timestamp};
 
 use super::Memory;
-use super::normalize::{Wish, assess, remember};
+use super::normalize::{Recommendation, Wish, assess, remember};
 use super::replicas::{Tolerances, ceil_to_i32};
 use super::view::{Behavior, MetricSpec, Settings, Spec};
 
@@ -40,6 +40,21 @@ pub struct Quick {
     tolerances: Tolerances,
 }
 
+/// The metrics that a sync may have here.
+pub const MOST_METRICS: usize = 2;
+
+/// A sync that left the number as it was, kept by the caller: the next one like it costs a comparison.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Streak {
+    counts: [Counts; MOST_METRICS],
+    current: i32,
+    /// What it wanted, and when.
+    desired: i32,
+    at: Timestamp,
+    /// Before this instant the same comes to the same.
+    until: Timestamp,
+}
+
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Verdict {
     /// The sync leaves the number as it is, and the memory is what `decide` would have left.
@@ -49,7 +64,8 @@ pub enum Verdict {
 }
 
 impl Quick {
-    /// `None` where a metric is not a resource's, or the pods do not request what it compares with.
+    /// `None` where a metric is not a resource's, the pods do not request what it compares with, or there are more metrics
+    /// than [`MOST_METRICS`].
     pub fn new(settings: &Settings, spec: &Spec, request_milli: &BTreeMap<String, i64>) -> Option<Quick> {
         let goal = |metric: &MetricSpec| {
             let MetricSpec::Resource { resource, target } = metric else { return None };
@@ -66,7 +82,12 @@ impl Quick {
         let of = |tolerance: Option<f64>| tolerance.unwrap_or(settings.tolerance);
         let behavior = spec.behavior.as_ref();
         Some(Quick {
-            metrics: spec.metrics.iter().map(goal).collect::<Option<Vec<_>>>().filter(|list| !list.is_empty())?,
+            metrics: spec
+                .metrics
+                .iter()
+                .map(goal)
+                .collect::<Option<Vec<_>>>()
+                .filter(|list| (1..=MOST_METRICS).contains(&list.len()))?,
             min: spec.min_replicas(),
             max: spec.max_replicas,
             behavior: spec.behavior.clone(),
@@ -87,10 +108,21 @@ impl Quick {
         &self,
         settings: &Settings,
         current: i32,
-        counts: &[Counts],
-        memory: &mut Memory,
+        counts: &[Counts; MOST_METRICS],
+        (memory, streak): (&mut Memory, &mut Streak),
         now: Timestamp,
     ) -> Verdict {
+        // Whatever else happened to the memory since would be its last entry.
+        let last = Recommendation { replicas: streak.desired, at: streak.at };
+        if now < streak.until
+            && current == streak.current
+            && *counts == streak.counts
+            && memory.recommendations.last() == Some(&last)
+        {
+            streak.at = now;
+            remember(memory, self.behavior.as_ref(), settings, streak.desired, now);
+            return Verdict::Stays;
+        }
         if current <= 0 || current < self.min || current > self.max || memory.recommendations.is_empty() {
             return Verdict::AskDecide;
         }
@@ -102,12 +134,41 @@ impl Quick {
             }
         }
         let wish = Wish { current, desired: desired.max(0), min: self.min, max: self.max };
-        let (normalized, reusable) = assess(&wish, self.behavior.as_ref(), memory, settings, now);
+        let (normalized, until) = assess(&wish, self.behavior.as_ref(), memory, settings, now);
         if normalized.replicas != current {
             return Verdict::AskDecide;
         }
-        remember(memory, reusable, wish.desired, now);
+        remember(memory, self.behavior.as_ref(), settings, wish.desired, now);
+        *streak = Streak { counts: *counts, current, desired: wish.desired, at: now, until };
         Verdict::Stays
+    }
+
+    /// How many of the syncs at `first`, `first + every` and so on before `before` are certain to be like the last one.
+    pub fn repeats(
+        &self,
+        current: i32,
+        counts: &[Counts; MOST_METRICS],
+        (memory, streak): (&Memory, &Streak),
+        (first, every, before): (Timestamp, Millis, Timestamp),
+    ) -> i64 {
+        let last = Recommendation { replicas: streak.desired, at: streak.at };
+        let alike =
+            current == streak.current && *counts == streak.counts && memory.recommendations.last() == Some(&last);
+        let before = before.min(streak.until);
+        if !alike || first >= before || every.0 <= 0 { 0 } else { (before.0 - first.0 - 1) / every.0 + 1 }
+    }
+
+    /// So many syncs, which [`Quick::repeats`] has allowed.
+    pub fn repeat(
+        &self,
+        settings: &Settings,
+        (memory, streak): (&mut Memory, &mut Streak),
+        (first, every, times): (Timestamp, Millis, i64),
+    ) {
+        for number in 0..times {
+            streak.at = Timestamp(first.0 + number * every.0);
+            remember(memory, self.behavior.as_ref(), settings, streak.desired, streak.at);
+        }
     }
 
     /// As `replicas::per_pod`, over numbers of pods instead of pods. `None`: the metric cannot be computed.

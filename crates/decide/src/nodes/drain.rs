@@ -88,7 +88,6 @@ pub(super) fn pods_to_move<'a>(
 
 fn fate(profile: &Profile, budgets: &Budgets, pod: &PodView, now: Timestamp) -> Fate {
     let says = |value: &str| pod.annotations.get(SAFE_TO_EVICT).is_some_and(|text| text == value);
-    let key = pod.key();
     if pod.is_mirror() || is_long_terminating(pod, now) {
         return Fate::Ignored;
     }
@@ -99,7 +98,7 @@ fn fate(profile: &Profile, budgets: &Budgets, pod: &PodView, now: Timestamp) -> 
         return Fate::AwaitsCompletion;
     }
     if !is_recreated(pod) {
-        return Fate::Blocks(format!("{key} is not replicated"));
+        return Fate::Blocks(format!("{} is not replicated", pod.key()));
     }
     if profile.skip_nodes_with_system_pods && is_blocking_system_pod(budgets, pod) {
         return if now > pod.created + SYSTEM_POD_PROTECTION {
@@ -115,7 +114,7 @@ fn fate(profile: &Profile, budgets: &Budgets, pod: &PodView, now: Timestamp) -> 
         return Fate::Blocks(format!("pod with local storage present: {}", pod.name));
     }
     if budgets.covering(pod).any(|budget| budget.disruptions_allowed < 1) {
-        return Fate::Blocks(format!("not enough pod disruption budget to move {key}"));
+        return Fate::Blocks(format!("not enough pod disruption budget to move {}", pod.key()));
     }
     Fate::Moves
 }

@@ -110,8 +110,10 @@ impl Estimation<'_, '_> {
             // A pod that must spread over nodes may fit on another one, now that there is one more.
             Err(message) if message == SPREAD_MESSAGE && spreads_over_nodes(pod) => {
                 let last = self.nodes.last().cloned().unwrap_or_default();
-                match self.world.place(pod, None, |name| name != last) {
-                    Some(node) => {
+                let last = self.world.cluster.find(&last);
+                match self.world.place(pod, None, |_, index| Some(index) != last) {
+                    Some(index) => {
+                        let node = self.world.cluster.nodes[index].name().to_owned();
                         self.note(pod, node);
                         true
                     }

@@ -62,15 +62,9 @@ pub(super) fn assess(profile: &Profile, world: &World<'_>, memory: &mut Memory) 
 
 fn note_unregistered(world: &World<'_>, memory: &mut Memory) {
     let now = world.snapshot.now;
-    let instances = world.snapshot.groups.iter().flat_map(|group| &group.instances);
-    let waiting = instances.filter(|instance| {
-        instance.state != InstanceState::Deleting
-            && instance.error.is_none()
-            && !world.nodes.contains_key(instance.name.as_str())
-    });
     let known = std::mem::take(&mut memory.unregistered_since);
     memory.unregistered_since =
-        waiting.map(|instance| (instance.name.clone(), known.get(&instance.name).copied().unwrap_or(now))).collect();
+        world.unregistered.iter().map(|name| ((*name).to_owned(), known.get(*name).copied().unwrap_or(now))).collect();
 }
 
 fn look(profile: &Profile, world: &World<'_>, memory: &Memory, index: usize) -> GroupHealth {
@@ -86,6 +80,9 @@ fn look(profile: &Profile, world: &World<'_>, memory: &Memory, index: usize) -> 
         }
     }
     for instance in &group.instances {
+        if memory.unregistered_since.is_empty() && instance.error.is_none() {
+            continue;
+        }
         if let Some(since) = memory.unregistered_since.get(&instance.name) {
             if *since + profile.max_node_provision_time < snapshot.now {
                 health.long_unregistered.push(instance.name.clone());
@@ -155,7 +152,7 @@ pub(super) fn is_backed_off(memory: &Memory, group: &str, now: Timestamp) -> boo
 /// As `IsClusterHealthy`.
 pub(super) fn cluster_is_healthy(profile: &Profile, world: &World<'_>) -> bool {
     let now = world.snapshot.now;
-    let unready = world.nodes.values().filter(|node| !node.ready && node.created + STARTUP <= now).count();
+    let unready = world.nodes.iter().filter(|(node, _)| !node.ready && node.created + STARTUP <= now).count();
     unready <= profile.ok_total_unready_count
         || unready as f64 <= profile.max_total_unready_percentage / 100.0 * world.nodes.len() as f64
 }

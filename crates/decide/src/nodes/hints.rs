@@ -6,34 +6,146 @@
 use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
+use units::Timestamp;
 
 use crate::scheduling::view::PodView;
 
 /// Kept for one loop in which they are not used.
-#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
-#[serde(default, deny_unknown_fields)]
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
+#[serde(from = "Stored", into = "Stored")]
 pub struct Hints {
+    /// By a number made of the pod's name: looked up for every pod of every node without need, in every loop.
+    known: BTreeMap<u64, Vec<Hint>>,
+    /// The present loop.
+    turn: u64,
+    /// How many are there, were set in this loop and in the one before.
+    count: usize,
+    current: usize,
+    old: usize,
+    /// In this loop one was set that was not there, or another one.
+    changed: bool,
+}
+
+#[derive(Clone, Debug)]
+struct Hint {
+    namespace: String,
+    name: String,
+    /// Tells a pod from one that came later under the same name.
+    created: Timestamp,
+    node: String,
+    /// Where the node was found, probably still true.
+    place: usize,
+    /// The loop in which it was last set.
+    turn: u64,
+}
+
+impl Hint {
+    fn is_of(&self, pod: &PodView) -> bool {
+        self.created == pod.created && self.name == pod.name && self.namespace == pod.namespace
+    }
+}
+
+/// FNV-1a.
+fn number(namespace: &str, name: &str, created: Timestamp) -> u64 {
+    let bytes = name.bytes().chain(namespace.bytes()).chain(created.0.to_le_bytes());
+    bytes.fold(0xCBF2_9CE4_8422_2325, |hash, byte| (hash ^ u64::from(byte)).wrapping_mul(0x0100_0000_01B3))
+}
+
+impl Hints {
+    /// Where the pod was put in this loop or the one before, and at which place that node was.
+    pub(super) fn get(&self, pod: &PodView) -> Option<(&str, usize)> {
+        let alike = self.known.get(&number(&pod.namespace, &pod.name, pod.created))?;
+        let hint = alike.iter().find(|hint| hint.is_of(pod) && hint.turn + 1 >= self.turn)?;
+        Some((&hint.node, hint.place))
+    }
+
+    pub(super) fn set(&mut self, pod: &PodView, node: &str, place: usize) {
+        let alike = self.known.entry(number(&pod.namespace, &pod.name, pod.created)).or_default();
+        let turn = self.turn;
+        if let Some(hint) = alike.iter_mut().find(|hint| hint.is_of(pod)) {
+            self.changed |= hint.node != node || hint.turn + 1 < turn;
+            self.current += usize::from(hint.turn != turn);
+            if hint.node != node {
+                node.clone_into(&mut hint.node);
+            }
+            (hint.place, hint.turn) = (place, turn);
+            return;
+        }
+        let (namespace, name) = (pod.namespace.clone(), pod.name.clone());
+        alike.push(Hint { namespace, name, created: pod.created, node: node.to_owned(), place, turn });
+        self.changed = true;
+        self.current += 1;
+        self.count += 1;
+    }
+
+    /// The end of a loop: what was set in it is all that the next one knows.
+    pub(super) fn drop_old(&mut self) {
+        self.changed |= self.current != self.old;
+        self.old = std::mem::take(&mut self.current);
+        self.turn += 1;
+        if self.count > 2 * self.old {
+            let turn = self.turn;
+            self.known.retain(|_, alike| {
+                alike.retain(|hint| hint.turn + 1 >= turn);
+                !alike.is_empty()
+            });
+            self.count = self.known.values().map(Vec::len).sum();
+        }
+    }
+
+    /// Whether the loops since the last call left everything as it was.
+    pub(super) fn settle(&mut self) -> bool {
+        !std::mem::take(&mut self.changed)
+    }
+
+    /// What is not of the written form names no pod.
+    fn read(&mut self, written: &BTreeMap<String, String>) {
+        for (key, node) in written {
+            let parts = key.split_once('/').and_then(|(namespace, rest)| {
+                let (name, created) = rest.rsplit_once('@')?;
+                Some((namespace.to_owned(), name.to_owned(), Timestamp(created.parse().ok()?)))
+            });
+            let Some((namespace, name, created)) = parts else { continue };
+            self.set(&PodView { namespace, name, created, ..PodView::default() }, node, 0);
+        }
+    }
+
+    fn set_in(&self, turn: Option<u64>) -> BTreeMap<String, String> {
+        let hints = self.known.values().flatten().filter(|hint| Some(hint.turn) == turn);
+        hints.map(|hint| (format!("{}/{}@{}", hint.namespace, hint.name, hint.created.0), hint.node.clone())).collect()
+    }
+}
+
+/// As it is written down: by `<namespace>/<name>@<created>`, the name of the node.
+#[derive(Clone, Default, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+struct Stored {
     #[serde(skip_serializing_if = "BTreeMap::is_empty")]
     current: BTreeMap<String, String>,
     #[serde(skip_serializing_if = "BTreeMap::is_empty")]
     old: BTreeMap<String, String>,
 }
 
-impl Hints {
-    pub(super) fn get(&self, key: &str) -> Option<&str> {
-        self.current.get(key).or_else(|| self.old.get(key)).map(String::as_str)
-    }
-
-    pub(super) fn set(&mut self, key: String, node: &str) {
-        self.current.insert(key, node.to_owned());
-    }
-
-    pub(super) fn drop_old(&mut self) {
-        self.old = std::mem::take(&mut self.current);
+impl From<Hints> for Stored {
+    fn from(hints: Hints) -> Stored {
+        Stored { current: hints.set_in(Some(hints.turn)), old: hints.set_in(hints.turn.checked_sub(1)) }
     }
 }
 
-/// Tells a pod from one that came later under the same name.
-pub(super) fn hint_key(pod: &PodView) -> String {
-    format!("{}/{}@{}", pod.namespace, pod.name, pod.created.0)
+impl From<Stored> for Hints {
+    fn from(stored: Stored) -> Hints {
+        let mut hints = Hints::default();
+        hints.read(&stored.old);
+        hints.old = std::mem::take(&mut hints.current);
+        hints.turn = 1;
+        hints.read(&stored.current);
+        hints.changed = false;
+        hints
+    }
+}
+
+impl PartialEq for Hints {
+    fn eq(&self, other: &Hints) -> bool {
+        Stored::from(self.clone()) == Stored::from(other.clone())
+    }
 }

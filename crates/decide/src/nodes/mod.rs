@@ -13,6 +13,7 @@ mod expander;
 mod health;
 mod hints;
 mod model;
+mod moves;
 mod profile;
 mod quiet;
 mod reasons;

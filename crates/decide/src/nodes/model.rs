@@ -175,10 +175,25 @@ impl Memory {
         super::health::back_off(self, group, reason, now);
     }
 
-    /// Whether nothing but the time of the last loop differs.
-    pub(super) fn is_as_settled_as(&self, before: &Memory) -> bool {
-        let same_time = Memory { last_update: before.last_update, ..self.clone() };
-        same_time == *before && self.immediate_loops == 0
+    /// A copy of all but the hints, which are many and say themselves whether they have changed.
+    pub(super) fn without_hints(&mut self) -> Memory {
+        let (pending, moving) = (std::mem::take(&mut self.pending_hints), std::mem::take(&mut self.moving_hints));
+        let copy = self.clone();
+        (self.pending_hints, self.moving_hints) = (pending, moving);
+        copy
+    }
+
+    /// Whether nothing but the time of the last loop differs from what [`Memory::without_hints`] kept.
+    pub(super) fn is_as_settled_as(&mut self, before: &Memory) -> bool {
+        let hints = self.pending_hints.settle() & self.moving_hints.settle();
+        if !hints || self.immediate_loops != 0 {
+            return false;
+        }
+        let now = (self.last_update, std::mem::take(&mut self.pending_hints), std::mem::take(&mut self.moving_hints));
+        self.last_update = before.last_update;
+        let same = *self == *before;
+        (self.last_update, self.pending_hints, self.moving_hints) = now;
+        same
     }
 
     /// The node could not be tainted, drained or deleted and stays.

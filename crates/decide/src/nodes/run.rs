@@ -32,7 +32,7 @@ pub fn decide(profile: &Profile, snapshot: &Snapshot, memory: &mut Memory) -> De
 /// `cluster` holds the snapshot's nodes, the pods that are bound to them, and the surrounding objects and budgets; it is
 /// changed on the way and is at the end as it was. `snapshot.pods` may leave out bound pods as that field says.
 pub fn decide_on(profile: &Profile, snapshot: &Snapshot, memory: &mut Memory, cluster: &mut Cluster) -> Decision {
-    let before = memory.clone();
+    let before = memory.without_hints();
     let mut world = World::new(snapshot, memory, cluster);
     forget_finished(&world, memory);
     let mut health = assess(profile, &world, memory);
@@ -68,7 +68,8 @@ fn schedule_next(
     memory.immediate_loops = if productive { IMMEDIATE_LOOPS } else { memory.immediate_loops.saturating_sub(1) };
     decision.next = if memory.immediate_loops > 0 { now } else { now + profile.scan_interval };
     let acted = !decision.scale_ups.is_empty() || !decision.scale_downs.is_empty();
-    if !acted && memory.is_as_settled_as(before) {
+    let settled = memory.is_as_settled_as(before);
+    if !acted && settled {
         decision.quiet_until = Some(quiet::until(profile, snapshot, memory));
     }
 }

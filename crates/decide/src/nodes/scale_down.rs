@@ -243,13 +243,10 @@ pub(super) fn forget_finished(world: &World<'_>, memory: &mut Memory) {
     if memory.deleting.is_empty() {
         return;
     }
-    let instances: BTreeSet<&str> = world
-        .snapshot
-        .groups
-        .iter()
-        .flat_map(|group| &group.instances)
-        .filter(|instance| instance.state != InstanceState::Deleting)
+    let known = world.snapshot.groups.iter().flat_map(|group| &group.instances);
+    let here: BTreeSet<&str> = known
+        .filter(|instance| instance.state != InstanceState::Deleting && memory.deleting.contains_key(&instance.name))
         .map(|instance| instance.name.as_str())
         .collect();
-    memory.deleting.retain(|node, _| instances.contains(node.as_str()));
+    memory.deleting.retain(|node, _| here.contains(node.as_str()));
 }

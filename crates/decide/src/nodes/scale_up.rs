@@ -38,9 +38,13 @@ pub(super) fn pods_to_help(profile: &Profile, world: &mut World<'_>, memory: &mu
     let snapshot = world.snapshot;
     let mut pods: Vec<Arc<PodView>> = snapshot.pods.iter().filter(|pod| waits_for_a_node(pod)).cloned().collect();
     // Pods on nodes that are being drained will need a place in a moment.
+    let mut leaving: BTreeMap<PodKey, (Arc<PodView>, &str)> = BTreeMap::new();
     for (node, _) in memory.deleting.iter().filter(|(_, deletion)| deletion.drained) {
         let moving = world.cluster.pods_on(node).filter(|pod| pod.deleting.is_none());
-        pods.extend(moving.filter(|pod| !pod.is_mirror() && !pod.is_owned_by("DaemonSet")).map(template::unbound));
+        for pod in moving.filter(|pod| !pod.is_mirror() && !pod.is_owned_by("DaemonSet")) {
+            pods.push(template::unbound(pod));
+            leaving.insert(pod.key(), (Arc::clone(pod), node));
+        }
     }
     // Among pods of one priority upstream has no order. Where many compete for few places that mostly leaves a pod over
     // which counts already, so those that do not yet come first; the rest is as good as drawn.
@@ -50,16 +54,22 @@ pub(super) fn pods_to_help(profile: &Profile, world: &mut World<'_>, memory: &mu
     pods.sort_by_cached_key(order);
     let mut hints = std::mem::take(&mut memory.pending_hints);
     let mut hopeless = Alike::default();
+    world.filling = Some(BTreeMap::new());
     pods.retain(|pod| {
         if hopeless.find(pod).is_some() {
             return true;
         }
-        let placed = world.place(pod, Some(&mut hints), |_| true).is_some();
-        if !placed {
+        let Some((index, shape)) = world.place_for(pod, &mut hints) else {
             hopeless.insert(pod);
+            return true;
+        };
+        if let Some((here, node)) = leaving.get(&pod.key()).filter(|_| !leaving.is_empty()) {
+            world.take(here, node);
         }
-        !placed
+        world.put_at(Arc::clone(pod), index, shape);
+        false
     });
+    world.filling = None;
     hints.drop_old();
     memory.pending_hints = hints;
     // Those that are left are helped from the oldest on.

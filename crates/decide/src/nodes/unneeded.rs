@@ -13,6 +13,7 @@ use super::model::Memory;
 use super::profile::Profile;
 use super::reasons::Reasons;
 use super::world::World;
+use crate::scheduling::Cluster;
 use crate::scheduling::view::{NodeView, PodView};
 
 const DISABLED: &str = "cluster-autoscaler.kubernetes.io/scale-down-disabled";
@@ -39,11 +40,13 @@ pub(super) fn find(
 ) -> Vec<Removable> {
     let now = world.snapshot.now;
     note_interval(profile, memory, now);
-    memory.unremovable_until.retain(|node, until| *until > now && world.cluster.node(node).is_some());
+    forget_unremovable(world, memory);
     let mut budgets = Budgets::new(&world.snapshot.budgets);
     // Only nodes of this snapshot take pods: not those that are to come, nor those that are not up yet or going.
-    let mut destinations: BTreeSet<&str> = world.nodes.keys().copied().collect();
-    destinations.retain(|name| !world.leaving.contains(name) && !not_started.contains(*name));
+    let destinations = destinations(world, not_started);
+    let is_open = |cluster: &Cluster, index: usize| {
+        destinations.get(cluster.marks[index].slot as usize).copied().unwrap_or(false)
+    };
     let mut found = Vec::new();
     let mut hints = std::mem::take(&mut memory.moving_hints);
     let limit = candidate_limit(profile, memory);
@@ -52,7 +55,8 @@ pub(super) fn find(
             reasons.stays(&node.name, || "enough nodes without need were found already".to_owned());
             break;
         }
-        let pods = match pods_to_move(profile, &budgets, world.cluster.pods_on(&node.name), now) {
+        let Some(index) = world.cluster.find(&node.name) else { continue };
+        let pods = match pods_to_move(profile, &budgets, world.cluster.pods_at(index), now) {
             Ok(pods) => pods,
             Err(why) => {
                 reasons.stays(&node.name, || why);
@@ -60,18 +64,40 @@ pub(super) fn find(
                 continue;
             }
         };
-        if let Err(pod) = world.try_remove(&node.name, &pods.moving, &mut hints, |name| destinations.contains(name)) {
+        if let Err(pod) = world.try_remove(index, &pods.moving, &mut hints, is_open) {
             reasons.stays(&node.name, || format!("no other node has room for {pod}"));
             memory.unremovable_until.insert(node.name.clone(), now + RECHECK);
             continue;
         }
         let risky = !budgets.take(&pods.moving);
-        destinations.remove(node.name.as_str());
         found.push(Removable { node, group, pods, risky });
     }
     hints.drop_old();
     memory.moving_hints = hints;
     found
+}
+
+/// Nodes that may be tried again, and those that are gone. Both lists are in the order of the names.
+fn forget_unremovable(world: &World<'_>, memory: &mut Memory) {
+    let now = world.snapshot.now;
+    let mut nodes = world.cluster.node_names().peekable();
+    memory.unremovable_until.retain(|name, until| {
+        while nodes.next_if(|node| *node < name.as_str()).is_some() {}
+        *until > now && nodes.peek() == Some(&name.as_str())
+    });
+}
+
+/// By slot: whether a node of this snapshot takes pods.
+fn destinations(world: &World<'_>, not_started: &BTreeSet<String>) -> Vec<bool> {
+    let mut open = vec![false; world.cluster.slot_count()];
+    let mut known = world.nodes.iter().map(|(node, _)| node.name.as_str()).peekable();
+    for (node, mark) in world.cluster.nodes.iter().zip(&world.cluster.marks) {
+        let name = node.name();
+        while known.next_if(|known| *known < name).is_some() {}
+        let registered = known.peek() == Some(&name);
+        open[mark.slot as usize] = registered && !world.leaving.contains(name) && !not_started.contains(name);
+    }
+    open
 }
 
 /// Keeps the shortest time between two loops, of which upstream makes an upper limit. In between there was a timed one
@@ -107,85 +133,99 @@ fn candidates(
     let groups = &world.snapshot.groups;
     let terminating = world.snapshot.pods.iter().any(|pod| pod.deleting.is_some());
     let mut list = Vec::new();
-    for (name, node) in &world.nodes {
-        let Some(group) = world.group_of(name) else { continue };
-        if not_started.contains(*name) || world.leaving.contains(name) {
+    // All three are in the order of the names.
+    let mut places = (0..world.cluster.nodes.len()).peekable();
+    let mut recent = memory.unremovable_until.keys().peekable();
+    for (node, group) in &world.nodes {
+        let (name, Some(group)) = (node.name.as_str(), *group) else { continue };
+        while recent.next_if(|other| other.as_str() < name).is_some() {}
+        while places.next_if(|index| world.cluster.nodes[*index].name() < name).is_some() {}
+        if not_started.contains(name) || world.leaving.contains(name) {
             continue;
         }
         if world.sizes[group] <= groups[group].min {
             continue;
         }
-        match eligibility(profile, world, memory, node, terminating) {
-            Eligibility::Yes => {}
-            Eligibility::Recent => {
-                reasons.stays(name, || "it could not be removed a short while ago".to_owned());
-                continue;
-            }
-            Eligibility::No(why) => {
-                reasons.stays(name, why);
-                continue;
-            }
-        }
-        let pods = pods_to_move(profile, budgets, world.cluster.pods_on(name), world.snapshot.now);
+        let index = places.peek().copied().filter(|index| world.cluster.nodes[*index].name() == name);
+        let why = match index {
+            _ if recent.peek().is_some_and(|other| other.as_str() == name) => Some(Stays::Recent),
+            Some(index) => ineligible(profile, world, node, index, terminating),
+            None => Some(Stays::Unknown),
+        };
+        let (None, Some(index)) = (&why, index) else {
+            reasons.stays(name, || why.map_or_else(String::new, |why| why.text(profile, name)));
+            continue;
+        };
+        let pods = pods_to_move(profile, budgets, world.cluster.pods_at(index), world.snapshot.now);
         let rank = match pods {
             Ok(pods) if pods.moving.is_empty() => u8::from(pods.awaits_completion),
             _ => 2,
         };
-        list.push((rank, !memory.unneeded_since.contains_key(*name), Arc::clone(node), group));
+        list.push((rank, !memory.unneeded_since.contains_key(name), Arc::clone(node), group));
     }
     // Stable: nodes that compare equal stay in the order of their names.
     list.sort_by_key(|(rank, fresh, ..)| (*rank, *fresh));
     list.into_iter().map(|(_, _, node, group)| (node, group)).collect()
 }
 
-enum Eligibility<F> {
-    Yes,
+/// Why a node is not looked at closer.
+enum Stays {
     Recent,
-    No(F),
+    Disabled,
+    Unknown,
+    /// It says that it has none of this resource.
+    Empty(&'static str),
+    Busy(&'static str, f64),
 }
 
-fn eligibility(
-    profile: &Profile,
-    world: &World<'_>,
-    memory: &Memory,
-    node: &NodeView,
-    terminating: bool,
-) -> Eligibility<Box<dyn FnOnce() -> String>> {
-    if memory.unremovable_until.contains_key(&node.name) {
-        return Eligibility::Recent;
+impl Stays {
+    fn text(&self, profile: &Profile, node: &str) -> String {
+        match self {
+            Stays::Recent => "it could not be removed a short while ago".to_owned(),
+            Stays::Disabled => format!("annotation {DISABLED}"),
+            Stays::Unknown => format!("{node} is not known"),
+            Stays::Empty(resource) => format!("{resource} is 0 at {node}"),
+            Stays::Busy(resource, used) => format!(
+                "{resource} is requested to {:.1} %, above {} %",
+                100.0 * used,
+                100.0 * profile.scale_down_utilization_threshold
+            ),
+        }
     }
+}
+
+fn ineligible(profile: &Profile, world: &World<'_>, node: &NodeView, index: usize, terminating: bool) -> Option<Stays> {
     if node.annotations.get(DISABLED).is_some_and(|value| value == "true") {
-        return Eligibility::No(Box::new(|| format!("annotation {DISABLED}")));
+        return Some(Stays::Disabled);
     }
-    let (resource, used) = match utilization(profile, world, node, terminating) {
-        Ok(utilization) => utilization,
-        Err(why) => return Eligibility::No(Box::new(move || why)),
-    };
-    let threshold = profile.scale_down_utilization_threshold;
-    if used > threshold {
-        return Eligibility::No(Box::new(move || {
-            format!("{resource} is requested to {:.1} %, above {} %", 100.0 * used, 100.0 * threshold)
-        }));
+    match utilization(profile, world, node, index, terminating) {
+        Err(resource) => Some(Stays::Empty(resource)),
+        Ok((resource, used)) => {
+            (used > profile.scale_down_utilization_threshold).then_some(Stays::Busy(resource, used))
+        }
     }
-    Eligibility::Yes
 }
 
 /// The larger of requested CPU and memory, as shares of allocatable.
+///
+/// # Errors
+/// With the resource of which the node has none.
 fn utilization(
     profile: &Profile,
     world: &World<'_>,
     node: &NodeView,
+    index: usize,
     terminating: bool,
-) -> Result<(&'static str, f64), String> {
+) -> Result<(&'static str, f64), &'static str> {
     let (cpu, memory) = (node.allocatable.cpu.0, node.allocatable.memory.0);
     if cpu == 0 || memory == 0 {
-        let resource = if cpu == 0 { "cpu" } else { "memory" };
-        return Err(format!("{resource} is 0 at {}", node.name));
+        return Err(if cpu == 0 { "cpu" } else { "memory" });
     }
-    let Some(index) = world.cluster.find(&node.name) else { return Err(format!("{} is not known", node.name)) };
     let state = &world.cluster.nodes[index];
     let (mut used_cpu, mut used_memory) = (state.requested.cpu, state.requested.memory);
     let (mut daemon_cpu, mut daemon_memory) = (0_i64, 0_i64);
+    // Pods that are being deleted are few, and most nodes have none.
+    let terminating = terminating && state.classes.iter().any(|count| count.live < count.all);
     if profile.ignore_daemonsets_utilization || terminating {
         let mut leave_out = |pod: &PodView, is_daemon: bool| {
             used_cpu = used_cpu.saturating_sub(pod.requests.cpu.0);
@@ -195,7 +235,7 @@ fn utilization(
                 daemon_memory = daemon_memory.saturating_add(pod.requests.memory.0);
             }
         };
-        for pod in world.cluster.pods_on(&node.name) {
+        for pod in world.cluster.pods_at(index) {
             if profile.ignore_daemonsets_utilization && pod.is_owned_by("DaemonSet") {
                 leave_out(pod, true);
             } else if is_long_terminating(pod, world.snapshot.now) {

@@ -1,8 +1,10 @@
 //! One attempt: filter, score, choose; where nothing fits, see whether preemption helps.
 
-use super::cluster::{Cluster, NodeState, PodClass};
+use std::sync::Arc;
+
+use super::cluster::{Cluster, NodeState, PodClass, ShapeId};
 use super::filters::{Filters, Rejection, Verdict};
-use super::outcome::{NodeResult, NodeVerdict, Outcome, Placement, fit_error};
+use super::outcome::{NodeResult, NodeVerdict, Outcome, Placement, Preemption, fit_error};
 use super::scores::{self, PluginScores};
 use super::view::PodView;
 use super::{Profile, TieBreak, preemption};
@@ -41,18 +43,107 @@ pub fn place<'a>(cluster: &'a Cluster, pod: &PodView, profile: &Profile, tie: &m
         return None;
     }
     let filtered = filter(cluster, pod, profile, tie).ok()?;
-    match filtered.feasible.as_slice() {
+    choose(cluster, pod, &filtered.feasible, tie).map(|index| cluster.nodes[index].name())
+}
+
+/// The best of these nodes.
+fn choose(cluster: &Cluster, pod: &PodView, feasible: &[usize], tie: &mut TieBreak) -> Option<usize> {
+    match feasible {
         [] => None,
-        [only] => Some(cluster.nodes[*only].name()),
+        [only] => Some(*only),
         feasible => {
-            let nodes: Vec<_> = feasible.iter().map(|index| &cluster.nodes[*index]).collect();
+            let nodes: Vec<_> = feasible.iter().map(|index| &*cluster.nodes[*index]).collect();
             let totals = totals(&scores::run(cluster, pod, &nodes), nodes.len());
             let best = best(&totals);
             // As `bound` draws, so that both leave the same source of chance behind.
             let chosen = if best.len() == 1 { 0 } else { tie.pick(best.len()) };
-            Some(nodes[best[chosen]].name())
+            Some(feasible[best[chosen]])
         }
     }
+}
+
+/// What [`try_place`] found.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Attempt {
+    Bound {
+        node: String,
+    },
+    /// As in [`Placement::Unschedulable`].
+    Unschedulable {
+        filters: Vec<String>,
+        preemption: Option<Preemption>,
+    },
+    Gated,
+}
+
+/// Like [`schedule`], without the words: for the caller who keeps a large cluster and asks again and again for pods that
+/// are alike. What the filters say of a node is kept in the cluster until the node changes.
+pub fn try_place(cluster: &mut Cluster, pod: &Arc<PodView>, profile: &Profile, tie: &mut TieBreak) -> Attempt {
+    if pod.gates.is_empty()
+        && pod.node.is_none()
+        && cluster.nominated.is_empty()
+        && let Ok(filters) = Filters::prepare(cluster, pod)
+        && filters.are_local()
+        && let Some(shape) = cluster.verdicts.shape(pod)
+    {
+        let before = tie.clone();
+        if let Some(attempt) = try_local(cluster, pod, shape, &filters, profile, tie) {
+            return attempt;
+        }
+        *tie = before;
+    }
+    match schedule(cluster, pod, profile, tie).placement {
+        Placement::Bound { node, .. } => Attempt::Bound { node },
+        Placement::Unschedulable { filters, preemption, .. } => Attempt::Unschedulable { filters, preemption },
+        Placement::Gated { .. } => Attempt::Gated,
+    }
+}
+
+/// `None`: pods of lower priority might have to leave, which needs a closer look.
+fn try_local(
+    cluster: &mut Cluster,
+    pod: &Arc<PodView>,
+    shape: ShapeId,
+    filters: &Filters,
+    profile: &Profile,
+    tie: &mut TieBreak,
+) -> Option<Attempt> {
+    let count = cluster.nodes.len();
+    let (wanted, start) = (profile.nodes_to_find(count), tie.start(count));
+    let (mut feasible, mut rejected, mut resolvable, mut by_filter) = (Vec::new(), 0, 0, 0_u32);
+    for index in (start..count).chain(0..start) {
+        let code = cluster.verdict(shape, pod, filters, index);
+        if let Some(filter) = code.filter() {
+            by_filter |= 1 << filter;
+            rejected += 1;
+            resolvable += usize::from(code.is_resolvable());
+        } else {
+            feasible.push(index);
+            if feasible.len() == wanted {
+                break;
+            }
+        }
+    }
+    tie.advance(feasible.len() + rejected, count);
+    if let Some(index) = choose(cluster, pod, &feasible, tie) {
+        return Some(Attempt::Bound { node: cluster.nodes[index].name().to_owned() });
+    }
+    let priority = cluster.context.priority(pod);
+    let is_lower =
+        |class: &PodClass| cluster.context.resolve_priority(class.priority, &class.priority_class) < priority;
+    if cluster.nodes.is_empty() || cluster.classes.any(is_lower) {
+        return None;
+    }
+    // Nobody could leave; upstream draws where it would begin to look all the same.
+    if !cluster.context.never_preempts(pod) {
+        preemption::draw(resolvable, tie);
+    }
+    let mut filters: Vec<String> = (0..u32::BITS as usize)
+        .filter(|filter| by_filter & (1 << filter) != 0)
+        .map(|f| Filters::name(f).to_owned())
+        .collect();
+    filters.sort_unstable();
+    Some(Attempt::Unschedulable { filters, preemption: None })
 }
 
 /// Whether the pod passes every filter on one node; the message of the first that says no otherwise.
@@ -71,7 +162,7 @@ pub(crate) fn first_fit(
     cluster: &Cluster,
     pod: &PodView,
     start: usize,
-    acceptable: impl Fn(&str) -> bool,
+    acceptable: impl Fn(usize) -> bool,
 ) -> Result<usize, String> {
     let filters = Filters::prepare(cluster, pod).map_err(|rejection| rejection.message())?;
     let count = cluster.nodes.len();
@@ -79,7 +170,7 @@ pub(crate) fn first_fit(
     for index in (0..count).map(|offset| (start + offset) % count) {
         let node = &cluster.nodes[index];
         let allowed = filters.only.as_ref().is_none_or(|only| only.contains(node.name()));
-        if !allowed || !acceptable(node.name()) {
+        if !allowed || !acceptable(index) {
             continue;
         }
         match filters.check(pod, node) {
@@ -177,7 +268,7 @@ fn best(totals: &[i64]) -> Vec<usize> {
 }
 
 fn bound(cluster: &Cluster, pod: &PodView, filtered: &Filtered, tie: &mut TieBreak) -> Outcome {
-    let nodes: Vec<_> = filtered.feasible.iter().map(|index| &cluster.nodes[*index]).collect();
+    let nodes: Vec<_> = filtered.feasible.iter().map(|index| &*cluster.nodes[*index]).collect();
     // Upstream scores a single feasible node too rarely to matter; here its scores are part of the answer.
     let plugins = scores::run(cluster, pod, &nodes);
     let totals = totals(&plugins, nodes.len());

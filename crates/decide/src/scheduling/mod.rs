@@ -15,9 +15,11 @@ pub mod view;
 
 use serde::{Deserialize, Serialize};
 
+pub use attempt::{Attempt, fits, place, schedule, try_place};
 pub(crate) use attempt::{first_fit, first_fit_among};
-pub use attempt::{fits, place, schedule};
 pub use cluster::Cluster;
+pub(crate) use cluster::{Code, Lifted, Mark, NodeState, PodOnNode, ShapeId};
+pub(crate) use filters::Filters;
 pub use outcome::{NodeResult, NodeVerdict, Outcome, Placement, Preemption};
 pub use tie_break::TieBreak;
 pub use view::{NodeView, PodKey, PodView};

@@ -76,8 +76,7 @@ fn dry_run<'a>(
     if potential.is_empty() {
         return (peaceful, failed);
     }
-    let enough = (potential.len() / 10).max(100).min(potential.len());
-    let offset = if potential.len() > enough { tie.pick(potential.len()) } else { 0 };
+    let (enough, offset) = draw(potential.len(), tie);
     for step in 0..potential.len() {
         let node = &cluster.nodes[potential[(offset + step) % potential.len()]];
         match victims(cluster, pod, filters.clone(), node) {
@@ -91,6 +90,12 @@ fn dry_run<'a>(
     }
     peaceful.append(&mut violating);
     (peaceful, failed)
+}
+
+/// How many candidates of so many nodes are enough, and from which node on they are looked for.
+pub(super) fn draw(potential: usize, tie: &mut TieBreak) -> (usize, usize) {
+    let enough = (potential / 10).max(100).min(potential);
+    (enough, if potential > enough { tie.pick(potential) } else { 0 })
 }
 
 /// The fewest and least important pods that have to leave this node: all candidates go, then each that fits beside the

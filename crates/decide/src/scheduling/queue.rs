@@ -82,10 +82,15 @@ type Rank = (Reverse<i32>, Timestamp, u64);
 /// The pods that wait for a node. Time comes in with every call; [`Queue::next_deadline`] says when to look again.
 #[derive(Clone, Debug, Default)]
 pub struct Queue {
-    entries: BTreeMap<PodKey, Entry>,
-    active: BTreeSet<(Rank, PodKey)>,
-    backing_off: BTreeSet<(Timestamp, Rank, PodKey)>,
-    unschedulable: BTreeSet<(Timestamp, PodKey)>,
+    /// By [`Entry::order`].
+    entries: BTreeMap<u64, Entry>,
+    orders_of: BTreeMap<PodKey, u64>,
+    active: BTreeSet<Rank>,
+    backing_off: BTreeSet<(Timestamp, Rank)>,
+    /// Since when, and the order.
+    unschedulable: BTreeSet<(Timestamp, u64)>,
+    /// What rejected them, and how many of them.
+    rejected_by: BTreeMap<Vec<String>, usize>,
     orders: u64,
     events: u64,
     /// By event: the number of the last of its kind.
@@ -116,7 +121,7 @@ impl Queue {
         let pod = pod.into();
         let key = pod.key();
         let gated = !pod.gates.is_empty();
-        let Some(known) = self.entries.get(&key) else {
+        let Some(order) = self.orders_of.get(&key).copied() else {
             self.orders += 1;
             let entry = Entry {
                 pod,
@@ -127,33 +132,34 @@ impl Queue {
                 filters: Vec::new(),
                 state: State::Gated,
             };
-            self.entries.insert(key.clone(), entry);
+            self.entries.insert(self.orders, entry);
+            self.orders_of.insert(key, self.orders);
             if !gated {
-                self.enter(&key, State::Active);
+                self.enter(self.orders, State::Active);
             }
             return;
         };
-        let state = known.state.clone();
-        self.leave(&key);
-        let entry = self.entries.get_mut(&key).expect("looked up above");
+        self.leave(order);
+        let entry = self.entries.get_mut(&order).expect("every pod that is known has an entry");
+        let state = entry.state.clone();
         let changed = is_changed(&entry.pod, &pod);
         (entry.pod, entry.priority) = (pod, priority);
         let next = match state {
             State::InFlight(_) => state,
             _ if gated => State::Gated,
             State::Gated => State::Active,
-            State::Unschedulable(_) if changed => self.after_backoff(&key, now),
+            State::Unschedulable(_) if changed => self.after_backoff(order, now),
             other => other,
         };
-        self.enter(&key, next);
+        self.enter(order, next);
     }
 
     /// The pod is bound, gone, or nobody's business any more.
     pub fn remove(&mut self, namespace: &str, name: &str) {
         let key = PodKey::new(namespace, name);
-        if self.entries.contains_key(&key) {
-            self.leave(&key);
-            self.entries.remove(&key);
+        if let Some(order) = self.orders_of.remove(&key) {
+            self.leave(order);
+            self.entries.remove(&order);
         }
     }
 
@@ -163,15 +169,15 @@ impl Queue {
     /// only serves those who would be kept waiting.
     pub fn pop(&mut self, now: Timestamp) -> Option<Arc<PodView>> {
         self.advance(now);
-        let key = match self.active.first() {
-            Some((_, key)) => key.clone(),
+        let order = match self.active.first() {
+            Some((.., order)) => *order,
             None => {
-                let retried = |key: &PodKey| !self.entries[key].filters.is_empty();
-                self.backing_off.iter().map(|(_, _, key)| key).find(|key| retried(key))?.clone()
+                let retried = |order: &u64| !self.entries[order].filters.is_empty();
+                self.backing_off.iter().map(|(_, (.., order))| *order).find(retried)?
             }
         };
-        self.leave(&key);
-        let entry = self.entries.get_mut(&key)?;
+        self.leave(order);
+        let entry = self.entries.get_mut(&order)?;
         entry.state = State::InFlight(self.events);
         Some(Arc::clone(&entry.pod))
     }
@@ -179,74 +185,79 @@ impl Queue {
     /// No node fits; `filters` are those of [`super::Placement::Unschedulable`]. The pod waits for an event that concerns
     /// one of them, or, where one happened since it was taken, only for its back-off.
     pub fn failed(&mut self, key: &PodKey, filters: Vec<String>, now: Timestamp) {
-        let Some(entry) = self.entries.get_mut(key) else { return };
+        let Some(order) = self.orders_of.get(key).copied() else { return };
+        let Some(entry) = self.entries.get_mut(&order) else { return };
         let State::InFlight(seen) = entry.state else { return };
         entry.failures += 1;
         entry.queued = now;
         entry.filters = if filters.is_empty() { vec!["DefaultPreemption".to_owned()] } else { filters };
         let missed = ALL.iter().any(|event| self.last[*event as usize] > seen && concerns(*event, &entry.filters));
-        let next = if missed { self.after_backoff(key, now) } else { State::Unschedulable(now) };
-        self.enter(key, next);
+        let next = if missed { self.after_backoff(order, now) } else { State::Unschedulable(now) };
+        self.enter(order, next);
     }
 
     /// Something went wrong beside the decision, a refused binding for instance: the pod is tried again after its
     /// back-off.
     pub fn errored(&mut self, key: &PodKey, now: Timestamp) {
-        let Some(entry) = self.entries.get_mut(key) else { return };
+        let Some(order) = self.orders_of.get(key).copied() else { return };
+        let Some(entry) = self.entries.get_mut(&order) else { return };
         entry.failures += 1;
         entry.queued = now;
         entry.filters.clear();
-        let next = self.after_backoff(key, now);
-        self.enter(key, next);
+        let next = self.after_backoff(order, now);
+        self.enter(order, next);
     }
 
     /// Brings back the pods that may fit now.
     pub fn on_event(&mut self, event: Event, now: Timestamp) {
         self.events += 1;
         self.last[event as usize] = self.events;
-        let concerned: Vec<PodKey> = self
+        if !self.rejected_by.keys().any(|filters| concerns(event, filters)) {
+            return;
+        }
+        let concerned: Vec<u64> = self
             .unschedulable
             .iter()
-            .filter(|(_, key)| concerns(event, &self.entries[key].filters))
-            .map(|(_, key)| key.clone())
+            .map(|(_, order)| *order)
+            .filter(|order| concerns(event, &self.entries[order].filters))
             .collect();
-        for key in concerned {
-            self.leave(&key);
-            let next = self.after_backoff(&key, now);
-            self.enter(&key, next);
+        for order in concerned {
+            self.leave(order);
+            let next = self.after_backoff(order, now);
+            self.enter(order, next);
         }
     }
 
     /// When `pop` may have something that it has not now; `None`: only an event or a new pod can bring something.
     pub fn next_deadline(&self) -> Option<Timestamp> {
-        if let Some((_, rank, _)) = self.active.first().map(|(rank, key)| ((), rank, key)) {
-            return Some(rank.1);
+        if let Some((_, queued, _)) = self.active.first() {
+            return Some(*queued);
         }
-        let backoff = self.backing_off.first().map(|(until, _, _)| *until);
+        let backoff = self.backing_off.first().map(|(until, _)| *until);
         let flush = self.unschedulable.first().map(|(since, _)| *since + LONGEST_WAIT);
         backoff.into_iter().chain(flush).min()
     }
 
     fn advance(&mut self, now: Timestamp) {
-        while let Some((until, _, key)) = self.backing_off.first().cloned() {
+        while let Some((until, (.., order))) = self.backing_off.first().copied() {
             if until > now {
                 break;
             }
-            self.leave(&key);
-            self.enter(&key, State::Active);
+            self.leave(order);
+            self.enter(order, State::Active);
         }
-        while let Some((since, key)) = self.unschedulable.first().cloned() {
+        while let Some((since, order)) = self.unschedulable.first().copied() {
             if since + LONGEST_WAIT > now {
                 break;
             }
-            self.leave(&key);
-            let next = self.after_backoff(&key, now);
-            self.enter(&key, next);
+            self.leave(order);
+            let next = self.after_backoff(order, now);
+            self.enter(order, next);
         }
     }
 
-    fn after_backoff(&self, key: &PodKey, now: Timestamp) -> State {
-        let entry = &self.entries[key];
+    fn after_backoff(&self, order: u64, now: Timestamp) -> State {
+        let entry = &self.entries[&order];
         if entry.failures == 0 {
             return State::Active;
         }
@@ -260,25 +271,39 @@ impl Queue {
         (Reverse(entry.priority), entry.queued, entry.order)
     }
 
-    fn enter(&mut self, key: &PodKey, state: State) {
-        let entry = self.entries.get_mut(key).expect("only known pods change place");
+    fn enter(&mut self, order: u64, state: State) {
+        let entry = self.entries.get_mut(&order).expect("only known pods change place");
         entry.state = state;
         let rank = Queue::rank(entry);
         match entry.state {
-            State::Active => drop(self.active.insert((rank, key.clone()))),
-            State::BackingOff(until) => drop(self.backing_off.insert((until, rank, key.clone()))),
-            State::Unschedulable(since) => drop(self.unschedulable.insert((since, key.clone()))),
+            State::Active => drop(self.active.insert(rank)),
+            State::BackingOff(until) => drop(self.backing_off.insert((until, rank))),
+            State::Unschedulable(since) => {
+                match self.rejected_by.get_mut(&entry.filters) {
+                    Some(count) => *count += 1,
+                    None => drop(self.rejected_by.insert(entry.filters.clone(), 1)),
+                }
+                self.unschedulable.insert((since, order));
+            }
             State::Gated | State::InFlight(_) => {}
         }
     }
 
-    fn leave(&mut self, key: &PodKey) {
-        let entry = &self.entries[key];
+    fn leave(&mut self, order: u64) {
+        let entry = &self.entries[&order];
         let rank = Queue::rank(entry);
         match entry.state {
-            State::Active => drop(self.active.remove(&(rank, key.clone()))),
-            State::BackingOff(until) => drop(self.backing_off.remove(&(until, rank, key.clone()))),
-            State::Unschedulable(since) => drop(self.unschedulable.remove(&(since, key.clone()))),
+            State::Active => drop(self.active.remove(&rank)),
+            State::BackingOff(until) => drop(self.backing_off.remove(&(until, rank))),
+            State::Unschedulable(since) => {
+                if let Some(count) = self.rejected_by.get_mut(&entry.filters) {
+                    *count -= 1;
+                    if *count == 0 {
+                        self.rejected_by.remove(&entry.filters);
+                    }
+                }
+                self.unschedulable.remove(&(since, order));
+            }
             State::Gated | State::InFlight(_) => {}
         }
     }

@@ -29,7 +29,7 @@ impl Response {
     /// From mean and variance in seconds.
     pub(crate) fn new(mean: f64, variance: f64) -> Response {
         let mean = mean.max(1e-4);
-        let variation = (libm::sqrt(variance.max(0.0)) / mean).min(2.0);
+        let variation = (variance.max(0.0).sqrt() / mean).min(2.0);
         let level = (variation * (LEVELS - 1) as f64 / 2.0 + 0.5) as u8;
         Response { mean, level, position: (libm::log2(mean) - FIRST_EDGE) * STEPS as f64 }
     }
@@ -164,7 +164,8 @@ impl Histogram {
         }
         let (from, to) = (from.min(EDGES), to.min(EDGES));
         self.ended[to] += weight;
-        let mut shares = [weight; EDGES];
+        let mut shares = [0.0; EDGES];
+        shares[from.min(to)..to].fill(weight);
         for part in parts {
             let row = &tables.rows[usize::from(part.level)];
             // All edges lie at the same distance behind an entry of the table.

@@ -256,7 +256,7 @@ impl<'a> Record<'a> {
         self.findings.extend(findings.take(room).map(|finding| format!("{} s: {finding}", at as f64 / 1000.0)));
     }
 
-    pub(crate) fn pools(&mut self, _at: i64, sizes: &[i32], _ready: &[i32]) {
+    pub(crate) fn pools(&mut self, sizes: &[i32]) {
         self.nodes.copy_from_slice(sizes);
     }
 

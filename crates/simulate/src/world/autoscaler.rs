@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use decide::nodes::{Decision, ScaleDown, ScaleDownReason, Snapshot, Surroundings, decide_on};
-use decide::scheduling::view::{NodeView, Taint, TaintEffect};
+use decide::scheduling::view::{NodeView, PodView, Taint, TaintEffect};
 use units::Timestamp;
 
 use super::World;
@@ -49,6 +49,11 @@ impl Loop {
 const MOMENT: i64 = 2;
 const MOST_LOOPS_AT_ONCE: i64 = 1_000;
 
+/// Whether the node autoscaler must see this pod itself, and not only what is left of its node.
+pub(super) fn is_watched(pod: &PodView) -> bool {
+    pod.node.is_none() || pod.deleting.is_some() || pod.priority.is_some_and(|priority| priority < EXPENDABLE)
+}
+
 impl World<'_> {
     pub(super) fn node_loop(&mut self) {
         let interval = self.plan.autoscaler.scan_interval.0;
@@ -74,16 +79,11 @@ impl World<'_> {
 
     /// Whether the next loop follows at once.
     fn decide_nodes(&mut self, now: Timestamp) -> bool {
-        let known = |pod: &&super::Pod| {
-            pod.view.node.is_none()
-                || pod.view.deleting.is_some()
-                || pod.view.priority.is_some_and(|priority| priority < EXPENDABLE)
-        };
         let snapshot = Snapshot {
             now,
             groups: self.group_views(true),
             nodes: self.node_views().collect(),
-            pods: self.pods.iter().flatten().filter(known).map(|pod| Arc::clone(&pod.view)).collect(),
+            pods: self.watched.iter().filter_map(|id| Some(Arc::clone(&self.pod(*id)?.view))).collect(),
             daemon_sets: self.plan.daemons.clone(),
             budgets: self.plan.budgets.iter().map(|budget| budget.view.clone()).collect(),
             surroundings: Surroundings {

@@ -1,5 +1,7 @@
 //! Requests through the replicas that are there, between two changes of anything.
 
+use std::collections::{BTreeMap, BTreeSet};
+
 use units::Bytes;
 
 use super::pod::State;
@@ -25,12 +27,18 @@ pub(super) struct Flow<'a> {
     pub(super) due: i64,
     /// Everything until then is in the sums.
     accounted: i64,
+    /// Since when it has been as it is.
+    pub(super) since: i64,
     pub(super) surge: f64,
     pub(super) database_down: u32,
     pub(super) database_slowness: f64,
     database: Option<DatabaseFlow>,
     overhead: f64,
     objectives: [f64; 3],
+    /// By workload, kept for their room: requests a second, cores that a pod would use, cores that it uses.
+    rates: Vec<f64>,
+    wanted: Vec<f64>,
+    uses: Vec<Option<f64>>,
 }
 
 /// A route of the load.
@@ -104,6 +112,7 @@ impl<'a> Flow<'a> {
             changed: true,
             due: i64::MAX,
             accounted: 0,
+            since: 0,
             surge: 1.0,
             database_down: 0,
             database_slowness: 1.0,
@@ -114,6 +123,9 @@ impl<'a> Flow<'a> {
             }),
             overhead: scenario.cloud.node_overhead.0 as f64 / 1000.0,
             objectives: [seconds(objective.p50), seconds(objective.p95), seconds(objective.p99)],
+            rates: Vec::new(),
+            wanted: Vec::new(),
+            uses: Vec::new(),
         }
     }
 
@@ -129,6 +141,11 @@ impl<'a> Flow<'a> {
                 self.changed = true;
             }
         }
+    }
+
+    /// Cores that a serving pod of the first group uses.
+    pub(super) fn used_by(&self, workload: usize) -> Option<f64> {
+        Some(self.works[workload].as_ref()?.groups.first()?.used)
     }
 
     pub(super) fn is_uniform(&self, workload: usize) -> bool {
@@ -169,6 +186,21 @@ impl World<'_> {
         if let Some(instance) = self.instance_mut(id) {
             instance.cpu.spend(overhead, -super::pod::LONG_AGO);
         }
+    }
+
+    /// Whether pods of some workload differ in what they use.
+    pub(super) fn is_uneven(&self) -> bool {
+        let uneven =
+            |(index, running): (usize, &super::workload::Running)| running.mixed || !self.flow.is_uniform(index);
+        self.workloads.iter().enumerate().any(uneven)
+    }
+
+    /// CPU seconds that a serving pod of the first group has used until now.
+    pub(super) fn counter(&self, workload: usize) -> f64 {
+        let counted = self.workloads[workload].counter;
+        self.flow
+            .used_by(workload)
+            .map_or(counted, |used| counted + used * (self.now - self.flow.accounted).max(0) as f64 / 1000.0)
     }
 
     /// Brings all sums up to now.
@@ -231,9 +263,12 @@ impl World<'_> {
     pub(super) fn reflow(&mut self) {
         self.hand_over();
         self.flow.changed = false;
+        self.flow.since = self.now;
         self.flow.due = i64::MAX;
         let surge = self.flow.surge;
-        let mut rates = vec![0.0; self.workloads.len()];
+        let mut rates = std::mem::take(&mut self.flow.rates);
+        rates.clear();
+        rates.resize(self.workloads.len(), 0.0);
         for stream in &mut self.flow.streams {
             stream.rate = stream.walk.rate() * surge;
             for (workload, share) in &stream.asks {
@@ -245,24 +280,27 @@ impl World<'_> {
         }
         let tight = self.load_nodes(&rates);
         let database = self.load_database(&rates);
+        let touched: BTreeSet<usize> = tight.iter().flat_map(|(_, list)| list).map(|entry| entry.0).collect();
         for (workload, rate) in rates.iter().enumerate() {
-            self.group(workload, *rate, &tight);
+            self.group(workload, *rate, &tight, touched.contains(&workload));
             self.serve(workload, &database);
         }
+        self.flow.rates = rates;
         self.spread_use();
         self.note_passages();
     }
 
     /// What each node is asked for; the nodes that cannot give it, with what is left for a pod of each workload.
     fn load_nodes(&mut self, rates: &[f64]) -> Vec<(InstanceId, Vec<(usize, f64)>)> {
-        let wanted: Vec<f64> =
-            (0..self.workloads.len()).map(|workload| self.wanted(workload, rates[workload])).collect();
+        let mut wanted = std::mem::take(&mut self.flow.wanted);
+        wanted.clear();
+        wanted.extend((0..self.workloads.len()).map(|workload| self.wanted(workload, rates[workload])));
         let starting = self.starting();
         let (overhead, mut tight) = (self.flow.overhead, Vec::new());
         for (index, instance) in self.instances.iter_mut().enumerate() {
             let Some(instance) = instance.as_mut().filter(|instance| instance.node.is_some()) else { continue };
             let id = InstanceId(index as u32);
-            let extra: f64 = starting.iter().filter(|entry| entry.0 == id).map(|entry| entry.1).sum();
+            let extra = starting.get(&id).copied().unwrap_or(0.0);
             let demand: f64 =
                 instance.serving.iter().map(|(workload, pods)| wanted[*workload] * f64::from(*pods)).sum();
             let total = overhead + extra + demand;
@@ -281,6 +319,7 @@ impl World<'_> {
                 tight.push((id, fair_shares(&instance.serving, &wanted, left)));
             }
         }
+        self.flow.wanted = wanted;
         tight
     }
 
@@ -298,14 +337,16 @@ impl World<'_> {
     }
 
     /// Cores of pods that start.
-    fn starting(&self) -> Vec<(InstanceId, f64)> {
-        let mut list = Vec::new();
+    fn starting(&self) -> BTreeMap<InstanceId, f64> {
+        let mut sums = BTreeMap::new();
         for running in self.workloads.iter().filter(|running| running.startup_cpu > 0.0) {
             let starting =
                 running.young.iter().filter_map(|id| self.pod(*id)).filter(|pod| pod.state == State::Starting);
-            list.extend(starting.filter_map(|pod| Some((pod.node?, running.startup_cpu))));
+            for node in starting.filter_map(|pod| pod.node) {
+                *sums.entry(node).or_default() += running.startup_cpu;
+            }
         }
-        list
+        sums
     }
 
     fn load_database(&mut self, rates: &[f64]) -> Database {
@@ -327,7 +368,7 @@ impl World<'_> {
     }
 
     /// Sorts a workload's replicas into groups that fare alike.
-    fn group(&mut self, workload: usize, rate: f64, tight: &[(InstanceId, Vec<(usize, f64)>)]) {
+    fn group(&mut self, workload: usize, rate: f64, tight: &[(InstanceId, Vec<(usize, f64)>)], touched: bool) {
         let Some(work) = self.flow.works[workload].as_mut() else { return };
         let serving = std::mem::take(&mut self.workloads[workload].serving);
         let full = serving
@@ -339,9 +380,8 @@ impl World<'_> {
         let each = work.connections;
         let limit =
             self.flow.database.as_ref().filter(|_| work.work.database.is_some()).map_or(u32::MAX, |d| d.connections);
-        let known = std::mem::take(&mut work.groups);
+        let mut known = std::mem::take(&mut work.groups);
         let crowded = (serving.len() as u64) * u64::from(each) > u64::from(limit);
-        let touched = tight.iter().any(|(_, workloads)| workloads.iter().any(|entry| entry.0 == workload));
         let rate = if serving.is_empty() { rate } else { rate / serving.len() as f64 };
         let group = |replica: Replica, alive: bool| Group {
             pods: 0,
@@ -356,12 +396,15 @@ impl World<'_> {
         if !crowded && !touched {
             let backlog = average_backlog(&known);
             let pods = serving.len();
-            work.groups.push(Group { pods, backlog, ..group(Replica { cores, connections: each }, true) });
+            known.clear();
+            known.push(Group { pods, backlog, ..group(Replica { cores, connections: each }, true) });
+            work.groups = known;
         } else {
             let mut left = limit;
             for id in &serving {
                 let Some(pod) = self.pods.get_mut(id.0 as usize).and_then(Option::as_mut) else { continue };
-                let entry = tight.iter().find(|(instance, _)| Some(*instance) == pod.node);
+                let place = |node| tight.binary_search_by_key(&node, |entry| entry.0).ok();
+                let entry = pod.node.and_then(place).map(|at| &tight[at]);
                 let share =
                     entry.and_then(|(_, list)| list.iter().find(|entry| entry.0 == workload)).map(|entry| entry.1);
                 let alive = share.is_none_or(|share| share > 0.0);
@@ -440,27 +483,25 @@ impl World<'_> {
         let now = self.now;
         let overhead = self.flow.overhead;
         let starting = self.starting();
-        let uses: Vec<Option<f64>> = self
-            .flow
-            .works
-            .iter()
-            .map(|work| work.as_ref().and_then(|work| (work.groups.len() == 1).then(|| work.groups[0].used)))
-            .collect();
-        let mut mixed: Vec<(InstanceId, f64)> = Vec::new();
+        let mut uses = std::mem::take(&mut self.flow.uses);
+        let even = |work: &WorkFlow<'_>| (work.groups.len() == 1).then(|| work.groups[0].used);
+        uses.clear();
+        uses.extend(self.flow.works.iter().map(|work| work.as_ref().and_then(even)));
+        let mut mixed: BTreeMap<InstanceId, f64> = BTreeMap::new();
         for (workload, running) in self.workloads.iter().enumerate().filter(|(index, _)| uses[*index].is_none()) {
             let Some(work) = &self.flow.works[workload] else { continue };
             for pod in running.serving.iter().filter_map(|id| self.pod(*id)) {
                 let used = work.groups.get(usize::from(pod.group)).map_or(0.0, |group| group.used);
-                mixed.extend(pod.node.map(|node| (node, used)));
+                if let Some(node) = pod.node {
+                    *mixed.entry(node).or_default() += used;
+                }
             }
         }
         let mut due = self.flow.due;
         for (index, instance) in self.instances.iter_mut().enumerate() {
             let Some(instance) = instance.as_mut().filter(|instance| instance.node.is_some()) else { continue };
             let id = InstanceId(index as u32);
-            let of = |list: &[(InstanceId, f64)]| {
-                list.iter().filter(|entry| entry.0 == id).map(|entry| entry.1).sum::<f64>()
-            };
+            let of = |sums: &BTreeMap<InstanceId, f64>| sums.get(&id).copied().unwrap_or(0.0);
             let plain: f64 =
                 instance.serving.iter().filter_map(|(workload, pods)| Some(uses[*workload]? * f64::from(*pods))).sum();
             let used = if instance.alive { overhead + plain + of(&mixed) + of(&starting) } else { 0.0 };
@@ -470,6 +511,7 @@ impl World<'_> {
             }
         }
         self.flow.due = due;
+        self.flow.uses = uses;
     }
 
     /// What a request of each stream goes through now.

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use decide::hpa::decide;
-use decide::hpa::quick::{Counts, Verdict};
+use decide::hpa::quick::{Counts, MOST_METRICS, Quick, Verdict};
 use decide::hpa::view::{
     ConditionStatus, ContainerUsage, Metrics, Phase, Pod as PodView, PodMetrics, ReadyCondition, Scale, Snapshot,
 };
@@ -30,18 +30,20 @@ impl World<'_> {
             return false;
         }
         let now = self.timestamp();
-        let mut counts = [Counts::default(); 2];
-        let mut known = 0;
-        for resource in quick.resources() {
-            if known == counts.len() {
-                return false;
-            }
-            let Some(count) = self.counts(workload, resource, now) else { return false };
-            counts[known] = count;
-            known += 1;
-        }
+        let Some(counts) = self.all_counts(workload, quick) else { return false };
         let running = &mut self.workloads[workload];
-        quick.sync(&self.plan.hpa, running.desired, &counts[..known], &mut running.memory, now) == Verdict::Stays
+        let kept = (&mut running.memory, &mut running.streak);
+        quick.sync(&self.plan.hpa, running.desired, &counts, kept, now) == Verdict::Stays
+    }
+
+    /// What the metrics see of the pods at present.
+    pub(super) fn all_counts(&self, workload: usize, quick: &Quick) -> Option<[Counts; MOST_METRICS]> {
+        let now = self.timestamp();
+        let mut all = [Counts::default(); MOST_METRICS];
+        for (counts, resource) in all.iter_mut().zip(quick.resources()) {
+            *counts = self.counts(workload, resource, now)?;
+        }
+        Some(all)
     }
 
     fn counts(&self, workload: usize, resource: &str, now: Timestamp) -> Option<Counts> {
@@ -89,6 +91,8 @@ impl World<'_> {
         running.status.clone_from(&decision.status);
         let Some(rescale) = &decision.rescale else { return };
         running.desired = rescale.to;
+        // Minutes that have ended had the number from before.
+        self.account();
         self.record.rescaled(self.now, workload, from, &decision, ready);
         self.dirty.insert(workload);
         self.refresh_budgets();

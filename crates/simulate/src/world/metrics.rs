@@ -12,11 +12,14 @@ const FRESH_AFTER: i64 = 10_000;
 impl World<'_> {
     /// Reads every pod, as metrics-server does at its resolution.
     pub(super) fn sample(&mut self) {
-        self.account();
         if self.trouble.metrics > 0 || self.last_sample == self.now {
             return;
         }
         let since = std::mem::replace(&mut self.last_sample, self.now);
+        if self.is_uneven() {
+            // Pods that differ have sums of their own, which are brought up to date all together.
+            self.account();
+        }
         for workload in 0..self.workloads.len() {
             if self.plan.workloads[workload].hpa.is_some() {
                 self.sample_workload(workload, since);
@@ -29,20 +32,18 @@ impl World<'_> {
         // What ran before the start has been read before, too.
         let window = if since == 0 { self.scenario.cloud.metrics_delay } else { Millis(now - since) };
         let memory_milli = self.flow.memory_of(workload).saturating_mul(1000);
+        let counter = self.counter(workload);
+        let running_evenly = (self.flow.since <= since).then(|| self.flow.used_by(workload)).flatten();
         let running = &mut self.workloads[workload];
         let seconds = (now - since) as f64 / 1000.0;
-        let common = Sample {
-            at: Timestamp(now).truncated(),
-            window,
-            cpu_milli: to_milli((running.counter - running.sampled_counter) / seconds),
-            memory_milli,
-        };
-        running.sampled_counter = running.counter;
+        // What has not changed meanwhile needs no difference, which would only round.
+        let even = running_evenly.unwrap_or_else(|| (counter - running.sampled_counter) / seconds);
+        let common = Sample { at: Timestamp(now).truncated(), window, cpu_milli: to_milli(even), memory_milli };
+        running.sampled_counter = counter;
         running.sample = Some(common);
         let uniform = self.flow.is_uniform(workload);
         let mixed = running.mixed || !uniform;
         let ids = if mixed { running.members.clone() } else { std::mem::take(&mut running.young) };
-        let counter = running.counter;
         let mut young = Vec::new();
         let mut steady = if mixed { 0 } else { running.steady };
         let mut steady_cpu = if mixed { 0 } else { running.steady * common.cpu_milli };
@@ -94,6 +95,58 @@ impl World<'_> {
         running.steady = steady;
         running.steady_cpu_milli = steady_cpu;
         running.mixed = !uniform;
+    }
+}
+
+impl World<'_> {
+    /// Leaves out the samples and syncs before `until` that are like the last ones: nothing has changed since before the
+    /// last sample began, and the pods of each workload are alike.
+    pub(super) fn leap(&mut self, until: i64) {
+        let delay = self.scenario.cloud.metrics_delay;
+        if self.trouble.metrics > 0 || self.flow.since > self.last_sample - delay.0 || self.is_uneven() {
+            return;
+        }
+        let (first, every, before) = (Timestamp(self.next_sync), self.plan.hpa.sync_period, Timestamp(until));
+        let mut syncs = i64::MAX;
+        for workload in 0..self.workloads.len() {
+            let Some(hpa) = &self.plan.workloads[workload].hpa else { continue };
+            let running = &self.workloads[workload];
+            let (Some(quick), true) = (&hpa.quick, running.young.is_empty()) else { return };
+            let Some(counts) = self.all_counts(workload, quick) else { return };
+            let kept = (&running.memory, &running.streak);
+            syncs = syncs.min(quick.repeats(running.desired, &counts, kept, (first, every, before)));
+            if syncs == 0 {
+                return;
+            }
+        }
+        if syncs == i64::MAX {
+            return;
+        }
+        // The samples before the first sync that is needed again.
+        let needed = self.next_sync + syncs * every.0;
+        let samples = (needed.min(until) - 1 - self.next_sample).div_euclid(delay.0) + 1;
+        for workload in 0..self.workloads.len() {
+            let Some(hpa) = &self.plan.workloads[workload].hpa else { continue };
+            let running = &mut self.workloads[workload];
+            if let Some(quick) = &hpa.quick {
+                let kept = (&mut running.memory, &mut running.streak);
+                quick.repeat(&self.plan.hpa, kept, (first, every, syncs));
+            }
+        }
+        self.next_sync = needed;
+        if samples > 0 {
+            self.now = self.next_sample + (samples - 1) * delay.0;
+            self.last_sample = self.now;
+            self.next_sample = self.now + delay.0;
+            for workload in 0..self.workloads.len() {
+                let counter = self.counter(workload);
+                let running = &mut self.workloads[workload];
+                if let Some(sample) = running.sample.as_mut() {
+                    sample.at = Timestamp(self.now).truncated();
+                    running.sampled_counter = counter;
+                }
+            }
+        }
     }
 }
 

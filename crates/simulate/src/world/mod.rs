@@ -93,6 +93,8 @@ pub(crate) struct World<'a> {
     numbers: Vec<u32>,
     sizes: Vec<i32>,
     by_key: BTreeMap<PodKey, PodId>,
+    /// Pods that the node autoscaler looks at one by one: those that are not bound, are being deleted, or may be left out.
+    watched: BTreeSet<PodId>,
     cluster: Cluster,
     queue: Queue,
     tie: TieBreak,
@@ -144,6 +146,7 @@ impl<'a> World<'a> {
             numbers: vec![0; pools],
             sizes: vec![0; pools],
             by_key: BTreeMap::new(),
+            watched: BTreeSet::new(),
             cluster,
             queue: Queue::new(),
             tie: TieBreak::new(scenario.seed),
@@ -191,6 +194,9 @@ impl<'a> World<'a> {
         while let Some(at) = self.next_instant() {
             self.now = at;
             self.step();
+            if self.options.skip {
+                self.coast();
+            }
         }
         self.now = self.end;
         self.hand_over();
@@ -204,14 +210,20 @@ impl<'a> World<'a> {
     }
 
     fn next_instant(&self) -> Option<i64> {
-        let mut next = self.next_sync.min(self.next_sample).min(self.autoscaler.next).min(self.flow.due);
+        let next = self.next_sync.min(self.next_sample).min(self.next_other());
+        (next <= self.end).then_some(next)
+    }
+
+    /// The next instant beside the metrics' samples and the pod autoscalers' syncs.
+    fn next_other(&self) -> i64 {
+        let mut next = self.autoscaler.next.min(self.flow.due);
         if let Some(at) = self.flow.next_change() {
             next = next.min(at);
         }
         if let Some(at) = self.events.next_at() {
             next = next.min(at);
         }
-        (next <= self.end).then_some(next)
+        next
     }
 
     fn step(&mut self) {
@@ -232,6 +244,11 @@ impl<'a> World<'a> {
             self.next_sync += self.plan.hpa.sync_period.0;
             self.settle();
         }
+        self.follow_up();
+    }
+
+    /// The end of a step, after the pod autoscalers.
+    fn follow_up(&mut self) {
         let interval = self.plan.autoscaler.scan_interval.0;
         self.autoscaler.notice(self.now, self.version, interval);
         if self.autoscaler.next <= self.now {
@@ -241,6 +258,37 @@ impl<'a> World<'a> {
         }
         if self.flow.changed {
             self.reflow();
+        }
+    }
+
+    /// Goes on with samples and syncs alone up to the next instant at which anything else may happen: in between, a step has
+    /// nothing else to do.
+    fn coast(&mut self) {
+        if self.flow.changed || !self.dirty.is_empty() || !self.queue.is_empty() {
+            return;
+        }
+        let until = self.next_other().min(self.end + 1);
+        let version = self.version;
+        loop {
+            let at = self.next_sample.min(self.next_sync);
+            if at >= until {
+                return;
+            }
+            self.now = at;
+            if self.next_sample <= at {
+                self.sample();
+                self.next_sample += self.scenario.cloud.metrics_delay.0;
+            }
+            if self.next_sync <= at {
+                self.sync();
+                self.next_sync += self.plan.hpa.sync_period.0;
+                if !self.dirty.is_empty() || self.version != version {
+                    self.settle();
+                    self.follow_up();
+                    return;
+                }
+                self.leap(until);
+            }
         }
     }
 

@@ -39,6 +39,8 @@ pub(super) struct Instance {
     /// Workloads whose images it has.
     pub(super) images: BTreeSet<usize>,
     pub(super) unpulled: BTreeSet<PodId>,
+    /// Those that are bound to its node, also while they end.
+    pub(super) pods: BTreeSet<PodId>,
     pub(super) drain: Option<super::drain::Drain>,
     /// That its credits are gone has been noted.
     pub(super) told: bool,
@@ -75,6 +77,7 @@ impl World<'_> {
             used: 0.0,
             images: BTreeSet::new(),
             unpulled: BTreeSet::new(),
+            pods: BTreeSet::new(),
             drain: None,
             told: false,
         }));
@@ -167,11 +170,12 @@ impl World<'_> {
     pub(super) fn remove_instance(&mut self, id: InstanceId) {
         self.account();
         self.bill(id);
+        let pods = self.pods_on(id);
         let Some(instance) = self.instances.get_mut(id.0 as usize).and_then(Option::take) else { return };
         self.names.remove(&instance.name);
         self.candidates.remove(&instance.name);
         self.sizes[instance.pool] -= 1;
-        for pod in self.pods_on(id) {
+        for pod in pods {
             self.delete_pod(pod);
             self.gone(pod);
         }
@@ -185,18 +189,13 @@ impl World<'_> {
     }
 
     pub(super) fn pods_on(&self, id: InstanceId) -> Vec<PodId> {
-        let on = |(index, pod): (usize, &Option<super::Pod>)| {
-            (pod.as_ref()?.node == Some(id)).then_some(PodId(index as u32))
-        };
-        self.pods.iter().enumerate().filter_map(on).collect()
+        self.instance(id).map_or_else(Vec::new, |instance| instance.pods.iter().copied().collect())
     }
 
     fn note_sizes(&mut self) {
-        let mut ready = vec![0; self.plan.pools.len()];
-        for instance in self.instances.iter().flatten().filter(|instance| instance.node.is_some()) {
-            ready[instance.pool] += 1;
-        }
-        self.record.pools(self.now, &self.sizes, &ready);
+        // Minutes that have ended had the sizes from before.
+        self.account();
+        self.record.pools(&self.sizes);
     }
 
     /// The machine stops. Requests still go there, until the control plane notices.

@@ -6,6 +6,7 @@ use decide::scheduling::queue::Event as QueueEvent;
 use decide::scheduling::view::{PodPhase, PodView};
 use units::{Millis, Timestamp};
 
+use super::autoscaler::is_watched;
 use super::event::Event;
 use super::{InstanceId, PodId, World};
 
@@ -79,6 +80,7 @@ impl World<'_> {
         let priority = self.cluster.priority(&pod.view);
         self.queue.upsert(Arc::clone(&pod.view), priority, self.timestamp());
         self.pods.push(Some(pod));
+        self.watch(id);
         self.version += 1;
     }
 
@@ -91,12 +93,16 @@ impl World<'_> {
         self.by_key.insert(view.key(), id);
         self.cluster.upsert_pod(Arc::clone(&view));
         let created = view.created.0;
+        if let Some(instance) = self.instance_mut(node) {
+            instance.pods.insert(id);
+        }
         self.pods.push(Some(Pod {
             node: Some(node),
             state: State::Ready,
             view,
             ..Pod::new(PodView::default(), created)
         }));
+        self.watch(id);
         self.version += 1;
     }
 
@@ -117,6 +123,9 @@ impl World<'_> {
         pod.node = Some(instance);
         pod.bound = at;
         pod.state = State::Bound;
+        if let Some(instance) = self.instance_mut(instance) {
+            instance.pods.insert(id);
+        }
         self.put_view(id, view);
         if old {
             self.started(id);
@@ -134,7 +143,17 @@ impl World<'_> {
         if let Some(pod) = self.pod_mut(id) {
             pod.view = view;
         }
+        self.watch(id);
         self.version += 1;
+    }
+
+    /// Its view has changed.
+    fn watch(&mut self, id: PodId) {
+        if self.pod(id).is_some_and(|pod| is_watched(&pod.view)) {
+            self.watched.insert(id);
+        } else {
+            self.watched.remove(&id);
+        }
     }
 
     /// Images come once a node, unless the registry does not answer.
@@ -282,6 +301,7 @@ impl World<'_> {
     pub(super) fn gone(&mut self, id: PodId) {
         self.left(id);
         let Some(pod) = self.pods.get_mut(id.0 as usize).and_then(Option::take) else { return };
+        self.watched.remove(&id);
         let key = pod.view.key();
         self.by_key.remove(&key);
         self.queue.remove(&key.namespace, &key.name);
@@ -289,6 +309,7 @@ impl World<'_> {
         self.room += 1;
         if let Some(instance) = pod.node.and_then(|node| self.instance_mut(node)) {
             instance.unpulled.remove(&id);
+            instance.pods.remove(&id);
         }
         if pod.view.node.is_some() {
             let now = self.timestamp();

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use decide::scheduling::queue::Event as QueueEvent;
 use decide::scheduling::view::{PodKey, PodView};
-use decide::scheduling::{Placement, Profile, place, schedule};
+use decide::scheduling::{Attempt, Preemption, Profile, schedule, try_place};
 
 use super::event::Event;
 use super::{PodId, World};
@@ -40,21 +40,27 @@ impl World<'_> {
             return false;
         }
         let before = self.options.timeline.then(|| self.tie.clone());
-        let node = place(&self.cluster, pod, &profile, &mut self.tie).map(ToOwned::to_owned);
-        if let Some(node) = node {
-            if let Some(mut tie) = before {
-                let outcome = schedule(&self.cluster, pod, &profile, &mut tie);
-                self.record.placed(self.now, pod, outcome);
-            } else {
-                self.record.count_placement(self.now);
+        match try_place(&mut self.cluster, pod, &profile, &mut self.tie) {
+            Attempt::Bound { node } => {
+                if let Some(mut tie) = before {
+                    let outcome = schedule(&self.cluster, pod, &profile, &mut tie);
+                    self.record.placed(self.now, pod, outcome);
+                } else {
+                    self.record.count_placement(self.now);
+                }
+                self.bind(id, &node);
+                self.queue.remove(&pod.namespace, &pod.name);
+                let now = self.timestamp();
+                self.queue.on_event(QueueEvent::PodBound, now);
+                true
             }
-            self.bind(id, &node);
-            self.queue.remove(&pod.namespace, &pod.name);
-            let now = self.timestamp();
-            self.queue.on_event(QueueEvent::PodBound, now);
-            return true;
+            Attempt::Unschedulable { filters, preemption } => self.unschedulable(id, pod, filters, preemption),
+            Attempt::Gated => {
+                let now = self.timestamp();
+                self.queue.errored(&pod.key(), now);
+                false
+            }
         }
-        self.unschedulable(id, pod, &profile)
     }
 
     /// Pods of a workload are alike: where one fits nowhere, the next one does neither, as long as nothing makes room.
@@ -73,14 +79,13 @@ impl World<'_> {
         }
     }
 
-    fn unschedulable(&mut self, id: PodId, pod: &Arc<PodView>, profile: &Profile) -> bool {
-        let now = self.timestamp();
-        let Placement::Unschedulable { filters, preemption, .. } =
-            schedule(&self.cluster, pod, profile, &mut self.tie).placement
-        else {
-            self.queue.errored(&pod.key(), now);
-            return false;
-        };
+    fn unschedulable(
+        &mut self,
+        id: PodId,
+        pod: &Arc<PodView>,
+        filters: Vec<String>,
+        preemption: Option<Preemption>,
+    ) -> bool {
         if let Some(workload) = self.pod(id).and_then(|pod| pod.workload).filter(|_| preemption.is_none()) {
             self.hopeless.insert(workload, (self.room, filters.clone()));
         }

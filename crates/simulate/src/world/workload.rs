@@ -1,7 +1,6 @@
 //! Deployments: how many pods there should be, and which go first.
 
 use std::cmp::Reverse;
-use std::collections::BTreeMap;
 
 use decide::hpa;
 
@@ -24,6 +23,7 @@ pub(super) struct Running {
     pub(super) revision: u32,
     pub(super) rolling: bool,
     pub(super) memory: hpa::Memory,
+    pub(super) streak: hpa::quick::Streak,
     pub(super) status: hpa::status::Status,
     /// CPU seconds that one serving pod of the first group has used so far, and at the last sample.
     pub(super) counter: f64,
@@ -50,6 +50,7 @@ impl Running {
             revision: 0,
             rolling: false,
             memory: hpa::Memory::default(),
+            streak: hpa::quick::Streak::default(),
             status: hpa::status::Status::default(),
             counter: 0.0,
             sampled_counter: 0.0,
@@ -88,28 +89,27 @@ impl World<'_> {
 
     /// As `getPodsToDelete`: first those that are of least use.
     fn shrink(&mut self, index: usize, count: usize, which: impl Fn(&Pod) -> bool) {
-        let mut crowd: BTreeMap<Option<InstanceId>, usize> = BTreeMap::new();
-        for id in &self.workloads[index].members {
-            if let Some(pod) = self.pod(*id) {
-                *crowd.entry(pod.node).or_default() += 1;
-            }
-        }
+        let members = self.workloads[index].members.iter().filter_map(|id| Some((*id, self.pod(*id)?)));
+        let mut homes: Vec<Option<InstanceId>> = members.clone().map(|(_, pod)| pod.node).collect();
+        homes.sort_unstable();
+        let crowd = |node: Option<InstanceId>| {
+            homes.partition_point(|home| *home <= node) - homes.partition_point(|home| *home < node)
+        };
         let now = self.now;
-        let members = self.workloads[index].members.iter();
-        let mut ranked: Vec<PodId> = members.copied().filter(|id| self.pod(*id).is_some_and(&which)).collect();
-        ranked.sort_by_cached_key(|id| {
-            let Some(pod) = self.pod(*id) else { return (true, 0, true, Reverse(0), 0, String::new()) };
+        let rank = |pod: &Pod| {
             let phase = u8::from(!matches!(pod.state, State::Waiting | State::Bound));
-            (
-                pod.node.is_some(),
-                phase,
-                pod.state == State::Ready,
-                Reverse(crowd.get(&pod.node).copied().unwrap_or(0)),
-                age_rank(pod.changed, now),
-                pod.view.uid.clone(),
-            )
-        });
-        for id in ranked.into_iter().take(count) {
+            let ready = pod.state == State::Ready;
+            (pod.node.is_some(), phase, ready, Reverse(crowd(pod.node)), age_rank(pod.changed, now))
+        };
+        let mut ranked: Vec<_> =
+            members.filter(|(_, pod)| which(pod)).map(|(id, pod)| (rank(pod), pod.view.uid.as_str(), id)).collect();
+        if count < ranked.len() {
+            ranked.select_nth_unstable(count);
+            ranked.truncate(count);
+        }
+        ranked.sort_unstable();
+        let gone: Vec<PodId> = ranked.into_iter().map(|(.., id)| id).collect();
+        for id in gone {
             self.delete_pod(id);
         }
     }

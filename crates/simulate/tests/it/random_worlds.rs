@@ -78,22 +78,56 @@ fn world(seed: u64) -> (platform::Platform, String) {
     (platforms::of(pools, &manifests), yaml)
 }
 
+fn lines(outcome: &simulate::Outcome) -> Vec<String> {
+    outcome.timeline.iter().map(|line| line.value.to_string()).collect()
+}
+
+fn check(seed: u64) {
+    let (platform, yaml) = world(seed);
+    let scenario = scenario_on(platform, &yaml);
+    let outcome = run_with(&scenario, Options { check: true, ..Options::default() }).unwrap();
+    assert!(outcome.findings.is_empty(), "world {seed}: {yaml}\n{}", outcome.findings.join("\n"));
+    assert!(outcome.failed <= outcome.requests + 1e-6, "world {seed}");
+    // Every fourth also without leaving anything out.
+    if seed % 4 == 0 {
+        let whole = run_with(&scenario, Options { skip: false, ..Options::default() }).unwrap();
+        assert_eq!(lines(&whole), lines(&outcome), "world {seed}: {yaml}");
+    }
+}
+
+/// Spreads the worlds over threads and answers in the order of the seeds.
+fn on_threads<T: Send>(threads: u64, worlds: u64, each: impl Fn(u64) -> T + Sync) -> Vec<T> {
+    std::thread::scope(|scope| {
+        let each = &each;
+        let start =
+            |thread| scope.spawn(move || (thread..worlds).step_by(threads as usize).map(each).collect::<Vec<T>>());
+        let running: Vec<_> = (0..threads).map(start).collect();
+        let mut parts: Vec<_> = running.into_iter().map(|part| part.join().unwrap().into_iter()).collect();
+        (0..worlds).map(|seed| parts[(seed % threads) as usize].next().unwrap()).collect()
+    })
+}
+
 #[test]
 fn no_world_breaks_a_rule() {
     let worlds = std::env::var_os("WORLDS").and_then(|text| text.to_str()?.parse().ok()).unwrap_or(40);
-    for seed in 0..worlds {
+    let threads = std::thread::available_parallelism().map_or(1, |count| count.get() as u64);
+    on_threads(threads, worlds, check);
+}
+
+/// FNV-1a over everything that a simulation answers. `DIGEST` names a file for it, to compare builds.
+#[test]
+fn the_bytes_do_not_depend_on_the_threads() {
+    let number = |seed: u64| {
         let (platform, yaml) = world(seed);
-        let scenario = scenario_on(platform, &yaml);
-        let outcome = run_with(&scenario, Options { check: true, ..Options::default() }).unwrap();
-        assert!(outcome.findings.is_empty(), "world {seed}: {yaml}\n{}", outcome.findings.join("\n"));
-        assert!(outcome.failed <= outcome.requests + 1e-6, "world {seed}");
-        // Every fourth also without leaving anything out.
-        if seed % 4 == 0 {
-            let whole = run_with(&scenario, Options { skip: false, ..Options::default() }).unwrap();
-            let lines = |outcome: &simulate::Outcome| {
-                outcome.timeline.iter().map(|line| line.value.to_string()).collect::<Vec<_>>()
-            };
-            assert_eq!(lines(&whole), lines(&outcome), "world {seed}: {yaml}");
-        }
+        let outcome = run_with(&scenario_on(platform, &yaml), Options::default()).unwrap();
+        let summary = simulate::summary_json(&outcome, &[*outcome.usd_month.as_ref().unwrap()]);
+        let text = format!("{}\n{summary}", lines(&outcome).join("\n"));
+        text.bytes()
+            .fold(0xCBF2_9CE4_8422_2325, |hash: u64, byte| (hash ^ u64::from(byte)).wrapping_mul(0x0100_0000_01B3))
+    };
+    let alone = on_threads(1, 20, number);
+    assert_eq!(on_threads(3, 20, number), alone);
+    if let Some(path) = std::env::var_os("DIGEST") {
+        std::fs::write(path, format!("{alone:?}\n")).unwrap();
     }
 }

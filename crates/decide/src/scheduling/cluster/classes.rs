@@ -3,8 +3,8 @@
 //! The replicas of a workload share one class, so a selector is evaluated once per class and attempt, and a node keeps
 //! a count per class, where upstream walks every pod of every node.
 
+use std::cmp::Ordering;
 use std::collections::BTreeMap;
-use std::sync::Arc;
 
 use crate::scheduling::view::{AffinityTerm, PodView, WeightedAffinityTerm};
 
@@ -19,6 +19,8 @@ pub(crate) struct PodClass {
     pub(crate) anti_affinity: Vec<AffinityTerm>,
     pub(crate) preferred_affinity: Vec<WeightedAffinityTerm>,
     pub(crate) preferred_anti_affinity: Vec<WeightedAffinityTerm>,
+    pub(crate) priority: Option<i32>,
+    pub(crate) priority_class: String,
 }
 
 impl PodClass {
@@ -30,7 +32,22 @@ impl PodClass {
             anti_affinity: pod.anti_affinity.clone(),
             preferred_affinity: pod.preferred_affinity.clone(),
             preferred_anti_affinity: pod.preferred_anti_affinity.clone(),
+            priority: pod.priority,
+            priority_class: pod.priority_class.clone(),
         }
+    }
+
+    /// Compares with the class of a pod, which need not be made for that.
+    fn cmp_pod(&self, pod: &PodView) -> Ordering {
+        self.labels
+            .cmp(&pod.labels)
+            .then_with(|| self.namespace.cmp(&pod.namespace))
+            .then_with(|| self.affinity.cmp(&pod.affinity))
+            .then_with(|| self.anti_affinity.cmp(&pod.anti_affinity))
+            .then_with(|| self.preferred_affinity.cmp(&pod.preferred_affinity))
+            .then_with(|| self.preferred_anti_affinity.cmp(&pod.preferred_anti_affinity))
+            .then_with(|| self.priority.cmp(&pod.priority))
+            .then_with(|| self.priority_class.cmp(&pod.priority_class))
     }
 
     /// Whether a score of another pod may depend on this one's own terms.
@@ -41,7 +58,7 @@ impl PodClass {
 
 #[derive(Clone, Debug)]
 struct Entry {
-    class: Arc<PodClass>,
+    class: PodClass,
     pods: u32,
 }
 
@@ -49,44 +66,57 @@ struct Entry {
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Classes {
     entries: Vec<Option<Entry>>,
-    ids: BTreeMap<Arc<PodClass>, ClassId>,
+    /// Those that are taken, in the order of [`PodClass::cmp_pod`].
+    sorted: Vec<ClassId>,
     free: Vec<ClassId>,
     /// Pods on nodes whose required anti-affinity others must respect.
     with_anti_affinity: usize,
     with_scored_terms: usize,
+    /// Goes up when a class whose pods may repel others comes or goes.
+    repelling_generation: u64,
 }
 
 impl Classes {
+    fn find(&self, pod: &PodView) -> Result<usize, usize> {
+        self.sorted.binary_search_by(|id| self.get(*id).cmp_pod(pod))
+    }
+
     pub(crate) fn acquire(&mut self, pod: &PodView) -> ClassId {
-        let class = PodClass::of(pod);
-        self.with_anti_affinity += usize::from(!class.anti_affinity.is_empty());
-        self.with_scored_terms += usize::from(class.has_scored_terms());
-        if let Some(id) = self.ids.get(&class) {
-            self.entries[id.0 as usize].as_mut().expect("ids name taken entries").pods += 1;
-            return *id;
-        }
-        let class = Arc::new(class);
-        let entry = Some(Entry { class: Arc::clone(&class), pods: 1 });
-        let id = if let Some(id) = self.free.pop() {
-            self.entries[id.0 as usize] = entry;
-            id
-        } else {
-            self.entries.push(entry);
-            ClassId(u32::try_from(self.entries.len() - 1).expect("fewer than 2³² pod classes"))
+        let id = match self.find(pod) {
+            Ok(at) => self.sorted[at],
+            Err(at) => {
+                let entry = Some(Entry { class: PodClass::of(pod), pods: 0 });
+                self.repelling_generation += u64::from(!pod.anti_affinity.is_empty());
+                let id = if let Some(id) = self.free.pop() {
+                    self.entries[id.0 as usize] = entry;
+                    id
+                } else {
+                    self.entries.push(entry);
+                    ClassId(u32::try_from(self.entries.len() - 1).expect("fewer than 2³² pod classes"))
+                };
+                self.sorted.insert(at, id);
+                id
+            }
         };
-        self.ids.insert(class, id);
+        let entry = self.entries[id.0 as usize].as_mut().expect("sorted names taken entries");
+        entry.pods += 1;
+        self.with_anti_affinity += usize::from(!entry.class.anti_affinity.is_empty());
+        self.with_scored_terms += usize::from(entry.class.has_scored_terms());
         id
     }
 
-    pub(crate) fn release(&mut self, id: ClassId) {
+    pub(crate) fn release(&mut self, id: ClassId, pod: &PodView) {
         let slot = &mut self.entries[id.0 as usize];
         let entry = slot.as_mut().expect("released classes were acquired");
         entry.pods -= 1;
         self.with_anti_affinity -= usize::from(!entry.class.anti_affinity.is_empty());
         self.with_scored_terms -= usize::from(entry.class.has_scored_terms());
         if entry.pods == 0 {
-            self.ids.remove(&entry.class);
-            *slot = None;
+            if let Ok(at) = self.find(pod) {
+                self.sorted.remove(at);
+            }
+            self.repelling_generation += u64::from(!pod.anti_affinity.is_empty());
+            self.entries[id.0 as usize] = None;
             self.free.push(id);
         }
     }
@@ -98,6 +128,15 @@ impl Classes {
     /// By class id, whether the predicate holds; freed ids are false.
     pub(crate) fn matching(&self, holds: impl Fn(&PodClass) -> bool) -> Vec<bool> {
         self.entries.iter().map(|entry| entry.as_ref().is_some_and(|entry| holds(&entry.class))).collect()
+    }
+
+    /// Whether the predicate holds for a class of pods on nodes.
+    pub(crate) fn any(&self, holds: impl Fn(&PodClass) -> bool) -> bool {
+        self.entries.iter().flatten().any(|entry| holds(&entry.class))
+    }
+
+    pub(crate) fn repelling_generation(&self) -> u64 {
+        self.repelling_generation
     }
 
     pub(crate) fn any_anti_affinity(&self) -> bool {

@@ -25,13 +25,17 @@ pub(crate) struct Context {
 
 impl Context {
     pub(crate) fn priority(&self, pod: &PodView) -> i32 {
-        if let Some(priority) = pod.priority {
+        self.resolve_priority(pod.priority, &pod.priority_class)
+    }
+
+    pub(crate) fn resolve_priority(&self, priority: Option<i32>, class: &str) -> i32 {
+        if let Some(priority) = priority {
             return priority;
         }
-        if pod.priority_class.is_empty() {
+        if class.is_empty() {
             return self.priority_classes.values().find(|class| class.global_default).map_or(0, |class| class.value);
         }
-        match (self.priority_classes.get(&pod.priority_class), pod.priority_class.as_str()) {
+        match (self.priority_classes.get(class), class) {
             (Some(class), _) => class.value,
             (None, "system-cluster-critical") => 2_000_000_000,
             (None, "system-node-critical") => 2_000_001_000,

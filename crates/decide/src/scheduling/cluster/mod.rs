@@ -4,14 +4,18 @@ mod classes;
 mod context;
 mod node;
 mod symbols;
+mod thought;
+mod verdicts;
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-pub(crate) use classes::{Classes, PodClass};
+pub(crate) use classes::{ClassId, Classes, PodClass};
 pub(crate) use context::Context;
 pub(crate) use node::{NodeState, PodOnNode, TaintsId};
 pub(crate) use symbols::{Symbol, Symbols};
+pub(crate) use thought::Lifted;
+pub(crate) use verdicts::{Code, ShapeId, Verdicts};
 
 use super::view::{NodeView, PodKey, PodView, Taint};
 
@@ -20,7 +24,16 @@ use super::view::{NodeView, PodKey, PodView, Taint};
 /// Nodes are kept in the order of their names, so that a decision depends on the cluster and not on its history.
 #[derive(Clone, Debug, Default)]
 pub struct Cluster {
-    pub(crate) nodes: Vec<NodeState>,
+    pub(crate) nodes: Vec<Box<NodeState>>,
+    /// In the order of the nodes.
+    pub(crate) marks: Vec<Mark>,
+    /// The last version that any node was given, and the places of [`Mark::slot`] that are free or have never been taken.
+    versions: u64,
+    free_slots: Vec<u32>,
+    slots: u32,
+    pub(crate) verdicts: Verdicts,
+    /// By class and slot: the pods that are not being deleted. Moves in thought are not in it.
+    live: Vec<Vec<u32>>,
     pub(crate) symbols: Symbols,
     pub(crate) classes: Classes,
     pub(crate) context: Context,
@@ -29,13 +42,28 @@ pub struct Cluster {
     /// By claim (namespace, name): how many bound pods mount it.
     pub(crate) claims_in_use: BTreeMap<(String, String), u32>,
     taint_ids: BTreeMap<Vec<Taint>, TaintsId>,
+    /// Those that no node has any more are empty.
     pub(crate) taint_lists: Vec<Vec<Taint>>,
+    /// By taint list: the nodes that have it.
+    taint_uses: Vec<u32>,
+    free_taints: Vec<TaintsId>,
+    /// Goes up with every new taint list.
+    taint_generation: u64,
     /// Size and number of nodes of every image, by symbol.
     pub(crate) images: BTreeMap<Symbol, ImageState>,
     /// Where each known pod is.
     places: BTreeMap<PodKey, Place>,
     /// Pods bound to nodes that are not known (yet).
     orphans: BTreeMap<String, Vec<Arc<PodView>>>,
+}
+
+/// Tells a node, and a state of it, from all others.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Mark {
+    /// Its place in lists by node, for as long as it is there.
+    pub(crate) slot: u32,
+    /// Another one after every change; never used for another state.
+    pub(crate) version: u64,
 }
 
 #[derive(Clone, Copy, Debug)]
@@ -62,13 +90,23 @@ impl Cluster {
 
     /// The names of all nodes, sorted.
     pub fn node_names(&self) -> impl Iterator<Item = &str> {
-        self.nodes.iter().map(NodeState::name)
+        self.nodes.iter().map(|node| node.name())
     }
 
     /// The pods on a node; none for an unknown node.
     pub fn pods_on(&self, node: &str) -> impl Iterator<Item = &Arc<PodView>> {
         let state = self.find(node).map(|index| &self.nodes[index]);
         state.into_iter().flat_map(|state| state.pods.iter().map(|pod| &pod.view))
+    }
+
+    /// The pods on the node at this place.
+    pub(crate) fn pods_at(&self, index: usize) -> impl Iterator<Item = &Arc<PodView>> {
+        self.nodes[index].pods.iter().map(|pod| &pod.view)
+    }
+
+    /// More than the slot of any node.
+    pub(crate) fn slot_count(&self) -> usize {
+        self.slots as usize
     }
 
     pub fn node(&self, name: &str) -> Option<&Arc<NodeView>> {
@@ -83,17 +121,21 @@ impl Cluster {
     pub fn upsert_node(&mut self, view: impl Into<Arc<NodeView>>) {
         let view = view.into();
         let taints = self.taints_id(&view.taints);
-        let mut state = NodeState::new(Arc::clone(&view), taints, &mut self.symbols);
+        let mut state = Box::new(NodeState::new(Arc::clone(&view), taints, &mut self.symbols));
         match self.nodes.binary_search_by(|known| known.name().cmp(&view.name)) {
             Ok(index) => {
                 self.forget_images(index);
                 for pod in std::mem::take(&mut self.nodes[index].pods) {
                     state.attach(pod);
                 }
-                self.nodes[index] = state;
+                let before = std::mem::replace(&mut self.nodes[index], state);
+                self.release_taints(before.taints);
+                self.touch(index);
             }
             Err(index) => {
                 self.nodes.insert(index, state);
+                let mark = self.new_mark();
+                self.marks.insert(index, mark);
                 for pod in self.orphans.remove(&view.name).unwrap_or_default() {
                     self.attach(pod, &view.name);
                 }
@@ -111,7 +153,24 @@ impl Cluster {
             self.detach(name, &pod);
             self.orphans.entry(name.to_owned()).or_default().push(pod);
         }
-        self.nodes.remove(index);
+        let node = self.nodes.remove(index);
+        self.release_taints(node.taints);
+        self.free_slots.push(self.marks.remove(index).slot);
+    }
+
+    fn new_mark(&mut self) -> Mark {
+        self.versions += 1;
+        let slot = self.free_slots.pop().unwrap_or_else(|| {
+            self.slots += 1;
+            self.slots - 1
+        });
+        Mark { slot, version: self.versions }
+    }
+
+    /// The node is not as it was.
+    fn touch(&mut self, index: usize) {
+        self.versions += 1;
+        self.marks[index].version = self.versions;
     }
 
     /// Adds a pod or replaces what is known of it. A pod that has ended, or is neither bound nor nominated, takes no room.
@@ -154,10 +213,7 @@ impl Cluster {
             None => {}
             Some(Place::Bound(node)) => {
                 if let Some(index) = self.find(&node) {
-                    let on_node = self.nodes[index].detach(&key.namespace, &key.name);
-                    if let Some(pod) = on_node {
-                        self.release(&pod);
-                    }
+                    self.detach_at(index, &key.namespace, &key.name);
                 } else if let Some(orphans) = self.orphans.get_mut(&node) {
                     orphans.retain(|pod| pod.name != key.name || pod.namespace != key.namespace);
                     if orphans.is_empty() {
@@ -181,24 +237,63 @@ impl Cluster {
             self.orphans.entry(node.to_owned()).or_default().push(view);
             return;
         };
-        for claim in view.claims() {
-            *self.claims_in_use.entry((view.namespace.clone(), claim.to_owned())).or_default() += 1;
+        self.take_claims(&view);
+        let pod = self.acquire_class(view, None);
+        if pod.view.deleting.is_none() {
+            *self.live_mut(&pod, index) += 1;
         }
-        let class = self.classes.acquire(&view);
-        self.nodes[index].attach(PodOnNode { view, class });
+        self.nodes[index].attach(pod);
+        self.touch(index);
     }
 
     fn detach(&mut self, node: &str, pod: &PodView) {
-        let on_node = self.find(node).and_then(|index| self.nodes[index].detach(&pod.namespace, &pod.name));
-        if let Some(pod) = on_node {
-            self.release(&pod);
+        let Some(index) = self.find(node) else { return };
+        self.detach_at(index, &pod.namespace, &pod.name);
+    }
+
+    fn detach_at(&mut self, index: usize, namespace: &str, name: &str) {
+        self.touch(index);
+        let Some(pod) = self.nodes[index].detach(namespace, name) else { return };
+        if pod.view.deleting.is_none() {
+            *self.live_mut(&pod, index) -= 1;
         }
+        self.release(&pod);
+    }
+
+    fn live_mut(&mut self, pod: &PodOnNode, index: usize) -> &mut u32 {
+        let (class, slot) = (pod.class.0 as usize, self.marks[index].slot as usize);
+        if self.live.len() <= class {
+            self.live.resize_with(class + 1, Vec::new);
+        }
+        let slots = &mut self.live[class];
+        if slots.len() <= slot {
+            slots.resize(slot + 1 + slot / 4, 0);
+        }
+        &mut slots[slot]
+    }
+
+    /// The nodes with pods of a class that are not being deleted, and how many there are.
+    pub(crate) fn live_by_node(&self, class: usize) -> impl Iterator<Item = (&NodeState, u32)> {
+        let slots = self.live.get(class).map_or(&[][..], Vec::as_slice);
+        let count = |mark: &Mark| slots.get(mark.slot as usize).copied().unwrap_or(0);
+        let counts = self.marks.iter().map(count).zip(&self.nodes);
+        counts.filter(|(count, _)| *count > 0).map(|(count, node)| (&**node, count))
     }
 
     fn release(&mut self, pod: &PodOnNode) {
-        self.classes.release(pod.class);
-        for claim in pod.view.claims() {
-            let key = (pod.view.namespace.clone(), claim.to_owned());
+        self.classes.release(pod.class, &pod.view);
+        self.free_claims(&pod.view);
+    }
+
+    fn take_claims(&mut self, pod: &PodView) {
+        for claim in pod.claims() {
+            *self.claims_in_use.entry((pod.namespace.clone(), claim.to_owned())).or_default() += 1;
+        }
+    }
+
+    fn free_claims(&mut self, pod: &PodView) {
+        for claim in pod.claims() {
+            let key = (pod.namespace.clone(), claim.to_owned());
             if let Some(count) = self.claims_in_use.get_mut(&key) {
                 *count -= 1;
                 if *count == 0 {
@@ -217,12 +312,30 @@ impl Cluster {
 
     fn taints_id(&mut self, taints: &[Taint]) -> TaintsId {
         if let Some(id) = self.taint_ids.get(taints) {
+            self.taint_uses[id.0 as usize] += 1;
             return *id;
         }
-        let id = TaintsId(u32::try_from(self.taint_lists.len()).expect("fewer than 2³² taint lists"));
-        self.taint_lists.push(taints.to_vec());
+        self.taint_generation += 1;
+        let id = if let Some(id) = self.free_taints.pop() {
+            self.taint_lists[id.0 as usize] = taints.to_vec();
+            self.taint_uses[id.0 as usize] = 1;
+            id
+        } else {
+            self.taint_lists.push(taints.to_vec());
+            self.taint_uses.push(1);
+            TaintsId(u32::try_from(self.taint_lists.len() - 1).expect("fewer than 2³² taint lists"))
+        };
         self.taint_ids.insert(taints.to_vec(), id);
         id
+    }
+
+    fn release_taints(&mut self, id: TaintsId) {
+        let index = id.0 as usize;
+        self.taint_uses[index] -= 1;
+        if self.taint_uses[index] == 0 {
+            self.taint_ids.remove(&std::mem::take(&mut self.taint_lists[index]));
+            self.free_taints.push(id);
+        }
     }
 
     fn count_images(&mut self, view: &NodeView) {

@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use super::classes::ClassId;
 use super::symbols::{Symbol, Symbols};
+use super::verdicts::ShapeId;
 use crate::scheduling::view::{HostPort, NodeView, PodView};
 
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -30,6 +31,7 @@ pub(crate) struct TaintsId(pub(crate) u32);
 pub(crate) struct PodOnNode {
     pub(crate) view: Arc<PodView>,
     pub(crate) class: ClassId,
+    pub(crate) shape: Option<ShapeId>,
 }
 
 #[derive(Clone, Debug)]
@@ -50,7 +52,40 @@ pub(crate) struct NodeState {
     pub(crate) pods: Vec<PodOnNode>,
 }
 
+/// What the pods on a node make of it.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Contents {
+    requested: Amounts,
+    nonzero_cpu: i64,
+    nonzero_memory: i64,
+    requested_scalar: BTreeMap<String, i64>,
+    ports: Vec<HostPort>,
+    classes: Vec<ClassCount>,
+    pub(super) pods: Vec<PodOnNode>,
+}
+
 impl NodeState {
+    pub(super) fn take_contents(&mut self) -> Contents {
+        self.swap_contents(Contents::default())
+    }
+
+    pub(super) fn put_contents(&mut self, contents: Contents) {
+        self.swap_contents(contents);
+    }
+
+    fn swap_contents(&mut self, new: Contents) -> Contents {
+        use std::mem::replace;
+        Contents {
+            requested: replace(&mut self.requested, new.requested),
+            nonzero_cpu: replace(&mut self.nonzero_cpu, new.nonzero_cpu),
+            nonzero_memory: replace(&mut self.nonzero_memory, new.nonzero_memory),
+            requested_scalar: replace(&mut self.requested_scalar, new.requested_scalar),
+            ports: replace(&mut self.ports, new.ports),
+            classes: replace(&mut self.classes, new.classes),
+            pods: replace(&mut self.pods, new.pods),
+        }
+    }
+
     pub(super) fn new(view: Arc<NodeView>, taints: TaintsId, symbols: &mut Symbols) -> NodeState {
         let mut labels: Vec<_> =
             view.labels.iter().map(|(key, value)| (symbols.intern(key), symbols.intern(value))).collect();
@@ -108,12 +143,33 @@ impl NodeState {
     pub(crate) fn suppose(&mut self, view: &Arc<PodView>) {
         self.account(view, 1);
         self.take_ports(view);
-        self.pods.push(PodOnNode { view: Arc::clone(view), class: ClassId(u32::MAX) });
+        self.pods.push(PodOnNode { view: Arc::clone(view), class: ClassId(u32::MAX), shape: None });
     }
 
     /// Takes the pod of this name off, where it is here.
     pub(crate) fn detach(&mut self, namespace: &str, name: &str) -> Option<PodOnNode> {
+        Some(self.detach_named(namespace, name)?.1)
+    }
+
+    /// The same, with the place that it had among the pods.
+    pub(super) fn detach_named(&mut self, namespace: &str, name: &str) -> Option<(usize, PodOnNode)> {
         let at = self.pods.iter().position(|pod| pod.view.name == name && pod.view.namespace == namespace)?;
+        Some((at, self.take_pod(at)))
+    }
+
+    pub(super) fn attach_at(&mut self, at: usize, pod: PodOnNode) {
+        self.attach(pod);
+        if let Some(last) = self.pods.pop() {
+            self.pods.insert(at, last);
+        }
+    }
+
+    /// The pod that came last.
+    pub(super) fn detach_last(&mut self) -> Option<PodOnNode> {
+        Some(self.take_pod(self.pods.len().checked_sub(1)?))
+    }
+
+    fn take_pod(&mut self, at: usize) -> PodOnNode {
         let pod = self.pods.remove(at);
         self.account(&pod.view, -1);
         self.ports.retain(|used| !pod.view.host_ports.iter().any(|port| is_same(used, port)));
@@ -125,7 +181,7 @@ impl NodeState {
                 self.classes.swap_remove(at);
             }
         }
-        Some(pod)
+        pod
     }
 
     /// A set, as upstream's `HostPortInfo`: where two pods hold one port, it is free once the first of them is gone.

@@ -61,6 +61,10 @@ pub(crate) trait Filter {
     fn add(&mut self, _pod: &PodView, _class: &PodClass, _node: &NodeState) {}
     fn remove(&mut self, _pod: &PodView, _class: &PodClass, _node: &NodeState) {}
     fn clone_box(&self) -> Box<dyn Filter>;
+    /// Whether the verdict on a node depends on nothing but the pod's spec and that node.
+    fn is_local(&self) -> bool {
+        false
+    }
 }
 
 impl Clone for Box<dyn Filter> {
@@ -112,9 +116,25 @@ impl Filters {
     /// # Errors
     /// When no node at all will do.
     pub(crate) fn prepare(cluster: &Cluster, pod: &PodView) -> Result<Filters, Rejection> {
+        Filters::prepare_all(cluster, pod, &FILTERS)
+    }
+
+    /// The same for a pod that may be bound and looks for another place.
+    ///
+    /// # Errors
+    /// When no node at all will do.
+    pub(crate) fn prepare_to_move(cluster: &Cluster, pod: &PodView) -> Result<Filters, Rejection> {
+        let others = FILTERS.map(|(name, prepare)| {
+            let skip: Prepare = |_, _| Prepared::Skip;
+            (name, if name == node_name::NAME { skip } else { prepare })
+        });
+        Filters::prepare_all(cluster, pod, &others)
+    }
+
+    fn prepare_all(cluster: &Cluster, pod: &PodView, all: &[(&'static str, Prepare)]) -> Result<Filters, Rejection> {
         let mut filters = Filters::default();
         let mut deferred = None;
-        for (name, prepare) in FILTERS {
+        for (name, prepare) in all {
             match prepare(cluster, pod) {
                 Prepared::Skip => {}
                 Prepared::Ready(filter) => filters.active.push(filter),
@@ -146,6 +166,20 @@ impl Filters {
         }
         self.only = Some(merged);
         Ok(())
+    }
+
+    /// The place of a filter in the list.
+    pub(crate) fn index(name: &str) -> usize {
+        FILTERS.iter().position(|(filter, _)| *filter == name).unwrap_or(FILTERS.len())
+    }
+
+    pub(crate) fn name(index: usize) -> &'static str {
+        FILTERS.get(index).map_or("", |(name, _)| name)
+    }
+
+    /// Whether all of them are, and any node may pass.
+    pub(crate) fn are_local(&self) -> bool {
+        self.only.is_none() && self.active.iter().all(|filter| filter.is_local())
     }
 
     pub(crate) fn check(&self, pod: &PodView, node: &NodeState) -> Verdict {

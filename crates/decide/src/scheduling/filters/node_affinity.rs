@@ -139,6 +139,10 @@ impl Filter for State {
         Err(Rejection::final_(NAME, "node(s) didn't match Pod's node affinity/selector"))
     }
 
+    fn is_local(&self) -> bool {
+        true
+    }
+
     fn clone_box(&self) -> Box<dyn Filter> {
         Box::new(self.clone())
     }

@@ -22,6 +22,10 @@ impl Filter for State {
         Ok(())
     }
 
+    fn is_local(&self) -> bool {
+        true
+    }
+
     fn clone_box(&self) -> Box<dyn Filter> {
         Box::new(self.clone())
     }

@@ -61,6 +61,10 @@ impl Filter for State {
         Err(Rejection { filter: NAME, reason, more: reasons.collect(), resolvable: !missing.beyond_node })
     }
 
+    fn is_local(&self) -> bool {
+        true
+    }
+
     fn clone_box(&self) -> Box<dyn Filter> {
         Box::new(self.clone())
     }

@@ -21,6 +21,10 @@ impl Filter for State {
         if node.unschedulable { Err(Rejection::final_(NAME, "node(s) were unschedulable")) } else { Ok(()) }
     }
 
+    fn is_local(&self) -> bool {
+        true
+    }
+
     fn clone_box(&self) -> Box<dyn Filter> {
         Box::new(self.clone())
     }

@@ -2,7 +2,7 @@
 
 use super::node_affinity::NodeMatcher;
 use super::{Filter, Prepared, Rejection, Verdict};
-use crate::scheduling::cluster::{Cluster, NodeState, PodClass, Symbol};
+use crate::scheduling::cluster::{ClassId, Cluster, NodeState, PodClass, Symbol};
 use crate::scheduling::view::{InclusionPolicy, PodView, Selector, SpreadConstraint, TaintEffect};
 
 pub(super) const NAME: &str = "PodTopologySpread";
@@ -28,13 +28,15 @@ impl Constraint {
     pub(crate) fn new(cluster: &Cluster, pod: &PodView, constraint: &SpreadConstraint) -> Constraint {
         // Upstream counts nothing for a selector without requirements.
         let counts = !constraint.selector.is_empty();
-        let matching = cluster
-            .classes
-            .matching(|class| counts && class.namespace == pod.namespace && constraint.selector.matches(&class.labels));
+        let key = cluster.symbols.find(&constraint.topology_key);
+        let is_counted =
+            |class: &PodClass| class.namespace == pod.namespace && constraint.selector.matches(&class.labels);
+        // Without the label there is no domain, and nobody counts.
+        let matching = if counts && key.is_some() { cluster.classes.matching(is_counted) } else { Vec::new() };
         Constraint {
             max_skew: constraint.max_skew,
             min_domains: constraint.min_domains,
-            key: cluster.symbols.find(&constraint.topology_key),
+            key,
             selector: constraint.selector.clone(),
             matching,
             honors_affinity: constraint.node_affinity_policy == InclusionPolicy::Honor,
@@ -48,7 +50,16 @@ impl Constraint {
 
     /// The pods on the node that the constraint counts.
     pub(crate) fn count(&self, node: &NodeState) -> i64 {
-        node.classes.iter().filter(|c| self.matching[c.class.0 as usize]).map(|c| i64::from(c.live)).sum()
+        node.classes.iter().filter(|c| self.is_matching(c.class)).map(|c| i64::from(c.live)).sum()
+    }
+
+    /// The classes that the constraint counts.
+    pub(crate) fn classes(&self) -> impl Iterator<Item = usize> {
+        (0..self.matching.len()).filter(|class| self.matching[*class])
+    }
+
+    fn is_matching(&self, class: ClassId) -> bool {
+        self.matching.get(class.0 as usize).copied().unwrap_or(false)
     }
 
     /// Whether the node takes part in counting for this pod.

@@ -32,6 +32,10 @@ impl Filter for State {
         Err(Rejection::final_(NAME, "node(s) had untolerated taint(s)"))
     }
 
+    fn is_local(&self) -> bool {
+        true
+    }
+
     fn clone_box(&self) -> Box<dyn Filter> {
         Box::new(self.clone())
     }

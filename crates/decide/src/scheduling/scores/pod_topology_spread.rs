@@ -33,7 +33,11 @@ pub(super) fn prepare<'a>(
     let mut state = State { counted: Vec::new(), requires_all_keys: !pod.spread.is_empty() };
     for constraint in &constraints {
         state.counted.push(Counted {
-            counts: (constraint.topology_key != HOSTNAME).then(|| vec![ABSENT; cluster.symbols.len()]),
+            counts: (constraint.topology_key != HOSTNAME).then(|| {
+                // Where no node has the label, no domain is ever looked up.
+                let known = cluster.symbols.find(&constraint.topology_key).is_some();
+                vec![ABSENT; if known { cluster.symbols.len() } else { 0 }]
+            }),
             constraint: Constraint::new(cluster, pod, constraint),
             weight: 0.0,
         });
@@ -97,19 +101,19 @@ impl State {
     }
 
     fn count(&mut self, cluster: &Cluster, places: &Places) {
-        if self.counted.iter().all(|counted| counted.counts.is_none()) {
+        if self.counted.iter().all(|counted| counted.counts.is_none() || counted.constraint.key.is_none()) {
             return;
         }
-        for node in &cluster.nodes {
-            if self.ignores(node) {
-                continue;
-            }
-            for Counted { constraint, counts, .. } in &mut self.counted {
-                let (Some(counts), Some(Symbol(domain))) = (counts, constraint.domain(node)) else { continue };
-                if counts[domain as usize] != ABSENT && constraint.includes(node, places) {
-                    counts[domain as usize] += constraint.count(node);
+        for at in 0..self.counted.len() {
+            let Some(mut counts) = self.counted[at].counts.take() else { continue };
+            let constraint = &self.counted[at].constraint;
+            for (node, pods) in constraint.classes().flat_map(|class| cluster.live_by_node(class)) {
+                let Some(Symbol(domain)) = constraint.domain(node) else { continue };
+                if counts[domain as usize] != ABSENT && !self.ignores(node) && constraint.includes(node, places) {
+                    counts[domain as usize] += i64::from(pods);
                 }
             }
+            self.counted[at].counts = Some(counts);
         }
     }
 }

@@ -309,6 +309,21 @@ impl PodView {
         self.owner.as_ref().is_some_and(|owner| owner.kind == kind)
     }
 
+    /// Whether another pod is the same to all filters, wherever either of them is bound.
+    pub fn is_filtered_like(&self, other: &PodView) -> bool {
+        self.namespace == other.namespace
+            && self.requests == other.requests
+            && self.labels == other.labels
+            && self.node_selector == other.node_selector
+            && self.node_affinity == other.node_affinity
+            && self.affinity == other.affinity
+            && self.anti_affinity == other.anti_affinity
+            && self.spread == other.spread
+            && self.tolerations == other.tolerations
+            && self.host_ports == other.host_ports
+            && self.volumes == other.volumes
+    }
+
     /// A static pod's image in the API, which nobody but its kubelet can remove.
     pub fn is_mirror(&self) -> bool {
         self.annotations.contains_key("kubernetes.io/config.mirror")
