@@ -8,7 +8,10 @@ use super::model::{InstanceState, Memory, Snapshot};
 use super::moves::{Open, Undo};
 use super::scale_down::DELETION_TAINT;
 use crate::scheduling::view::{NodeView, PodView, Taint, TaintEffect};
-use crate::scheduling::{Cluster, Filters, ShapeId};
+use crate::scheduling::{Cluster, Filters, ShapeId, Vocabulary};
+
+/// The filters of a kind of pods, where they are local, and the cluster's vocabulary at that time.
+pub(super) type Prepared = (Option<Rc<Filters>>, Vocabulary);
 
 pub(super) struct World<'a> {
     pub(super) snapshot: &'a Snapshot,
@@ -28,8 +31,7 @@ pub(super) struct World<'a> {
     pub(super) undo: Vec<Undo>,
     /// While pods are only added: by shape, the nodes that may have room.
     pub(super) filling: Option<BTreeMap<ShapeId, Open>>,
-    /// By shape: its filters where they are local, and the cluster's vocabulary at that time.
-    pub(super) prepared: BTreeMap<ShapeId, (Option<Rc<Filters>>, (usize, u64, u64))>,
+    pub(super) prepared: BTreeMap<ShapeId, Prepared>,
 }
 
 impl<'a> World<'a> {

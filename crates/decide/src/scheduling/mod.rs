@@ -18,7 +18,7 @@ use serde::{Deserialize, Serialize};
 pub use attempt::{Attempt, fits, place, schedule, try_place};
 pub(crate) use attempt::{first_fit, first_fit_among};
 pub use cluster::Cluster;
-pub(crate) use cluster::{Code, Lifted, Mark, NodeState, PodOnNode, ShapeId};
+pub(crate) use cluster::{Code, Lifted, Mark, NodeState, PodOnNode, ShapeId, Vocabulary};
 pub(crate) use filters::Filters;
 pub use outcome::{NodeResult, NodeVerdict, Outcome, Placement, Preemption};
 pub use tie_break::TieBreak;

@@ -14,7 +14,7 @@ pub(crate) use classes::{ClassId, Classes, PodClass};
 pub(crate) use context::Context;
 pub(crate) use node::{NodeState, PodOnNode, TaintsId};
 pub(crate) use symbols::{Symbol, Symbols};
-pub(crate) use thought::Lifted;
+pub(crate) use thought::{Lifted, Vocabulary};
 pub(crate) use verdicts::{Code, ShapeId, Verdicts};
 
 use super::view::{NodeView, PodKey, PodView, Taint};
@@ -24,6 +24,10 @@ use super::view::{NodeView, PodKey, PodView, Taint};
 /// Nodes are kept in the order of their names, so that a decision depends on the cluster and not on its history.
 #[derive(Clone, Debug, Default)]
 pub struct Cluster {
+    #[expect(
+        clippy::vec_box,
+        reason = "nodes are taken out and put back in thought by the hundred, which would move all the others"
+    )]
     pub(crate) nodes: Vec<Box<NodeState>>,
     /// In the order of the nodes.
     pub(crate) marks: Vec<Mark>,

@@ -22,6 +22,14 @@ impl Lifted {
     }
 }
 
+/// Differs where anything differs that filters look up before they see a node.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Vocabulary {
+    symbols: usize,
+    taints: u64,
+    repelling: u64,
+}
+
 impl Cluster {
     /// Takes all pods off a node.
     pub(crate) fn lift_all(&mut self, index: usize) -> Lifted {
@@ -90,9 +98,12 @@ impl Cluster {
         self.marks.insert(index, mark);
     }
 
-    /// Changes with everything that filters look up before they see a node.
-    pub(crate) fn vocabulary(&self) -> (usize, u64, u64) {
-        (self.symbols.len(), self.taint_generation, self.classes.repelling_generation())
+    pub(crate) fn vocabulary(&self) -> Vocabulary {
+        Vocabulary {
+            symbols: self.symbols.len(),
+            taints: self.taint_generation,
+            repelling: self.classes.repelling_generation(),
+        }
     }
 
     pub(crate) fn has_no_nominations(&self) -> bool {
