@@ -24,6 +24,9 @@ pub struct Session {
     pub certificate_authority: Option<String>,
     /// Where the platform answers, when that is not its load balancer's address.
     pub console_url: Option<String>,
+    /// The cloud of this machine answers, also where it only stands for Azure. Its public addresses reach nobody; it says itself
+    /// where the platform answers.
+    pub is_embedded: bool,
     pub commit: Option<String>,
     /// What this command leaves in ARM's records under one name.
     pub run: String,
@@ -39,6 +42,7 @@ impl Session {
     pub async fn open(project: Project, environment: &str, start: bool, reporter: &dyn Reporter) -> Result<Session> {
         let target = target_of(&project, environment)?;
         let commit = stack::git::commit(&project.root);
+        let mut is_embedded = target == Target::Local;
         let (connection, certificate_authority, console_url) = match &target {
             Target::Local => {
                 let cloud = if start { cloud::ensure_running(reporter, None).await? } else { cloud::running()? };
@@ -50,9 +54,8 @@ impl Session {
                 if connection.endpoint != AZURE_ENDPOINT {
                     reporter.line(&format!("Azure is {} (MAREA_ARM_ENDPOINT)", connection.endpoint));
                 }
-                // The public addresses of an embedded cloud reach nobody; it says itself where it answers.
-                let embedded = cloud::find()?.filter(|cloud| cloud.arm_connection().endpoint == connection.endpoint);
-                (connection, None, embedded.and_then(|cloud| cloud.console_url))
+                is_embedded = cloud::find()?.is_some_and(|cloud| cloud.arm_connection().endpoint == connection.endpoint);
+                (connection, None, None)
             }
         };
         let arm = ArmClient::new(&connection)?;
@@ -63,6 +66,7 @@ impl Session {
             arm,
             certificate_authority,
             console_url,
+            is_embedded,
             commit,
             run: format!("{}-{}", jiff::Timestamp::now().as_millisecond(), std::process::id()),
         })

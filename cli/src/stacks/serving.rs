@@ -65,12 +65,9 @@ async fn probe(client: &reqwest::Client, url: &str, paths: [&str; 2]) -> std::re
 
 /// What the cloud says, else the load balancer's address.
 pub async fn address(session: &Session, cluster: &Cluster) -> Result<Option<String>> {
-    if session.is_local() {
+    if session.is_embedded {
         // The ingress may have taken another port since the cloud started.
         return Ok(crate::cloud::running()?.console_url.or_else(|| session.console_url.clone()));
-    }
-    if let Some(url) = &session.console_url {
-        return Ok(Some(url.clone()));
     }
     let Some(services) = kind("v1", "Service") else { return Ok(None) };
     let services = cluster.list_in(services, Some("ingress"), "").await?;
