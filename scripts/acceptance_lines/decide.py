@@ -7,11 +7,12 @@
 import argparse
 import sys
 
-from . import check, cost, readme, tune, worlds
+from . import check, cost, readme, tune, vectors, worlds
 from .platform import MAREA
 
 # In the order in which they run; a line takes one argument, which is None here.
 LINES = {
+    "1": vectors.line,
     "2": worlds.line,
     "3": worlds.speed,
     "4": tune.line,
