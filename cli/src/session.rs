@@ -54,7 +54,8 @@ impl Session {
                 if connection.endpoint != AZURE_ENDPOINT {
                     reporter.line(&format!("Azure is {} (MAREA_ARM_ENDPOINT)", connection.endpoint));
                 }
-                is_embedded = cloud::find()?.is_some_and(|cloud| cloud.arm_connection().endpoint == connection.endpoint);
+                is_embedded =
+                    cloud::find()?.is_some_and(|cloud| cloud.arm_connection().endpoint == connection.endpoint);
                 (connection, None, None)
             }
         };

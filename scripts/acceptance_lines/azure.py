@@ -80,18 +80,23 @@ def recordings():
     return script("replay", folder)
 
 
+def name_of(change):
+    """The last name in an id, or in `Kind namespace/name`."""
+    return re.split(r"[ /]", change["target"])[-1]
+
+
 def preview():
     """6: a first preview is complete, an unchanged one is quick and without noise."""
     need((BIN / "marea").exists(), f"{BIN / 'marea'} is missing: run scripts/up once, or set MAREA_BIN to where the programs are")
     platform = Platform(prefix="marea-preview-")
     try:
         first = json.loads(platform.marea("preview", "--json", check=False).stdout)
-        announced = {stack["stack"]: {change["target"].split(" ")[-1] for change in stack["changes"]} for stack in first["stacks"]}
+        announced = {stack["stack"]: {name_of(change) for change in stack["changes"]} for stack in first["stacks"]}
         need(all(change["kind"] == "create" for stack in first["stacks"] for change in stack["changes"]), "a first preview announces something else than creations")
         made = json.loads(platform.marea("up", "--json").stdout)
         for stack in made["stacks"]:
-            names = {change["target"].rsplit("/", 1)[-1] for change in stack["changes"]}
-            told = {target.rsplit("/", 1)[-1] for target in announced[stack["stack"]]}
+            names = {name_of(change) for change in stack["changes"]}
+            told = announced[stack["stack"]]
             need(names == told, f"{stack['stack']}: announced and made differ by {sorted(names ^ told)}")
         took = []
         for _ in range(7):

@@ -9,7 +9,7 @@ use stack::{Change, ChangeKind};
 
 use super::{Declared, Known, base, cost, db, record, up};
 use crate::args::{Preview, StackArgs, StackName};
-use crate::error::{Exit, Result};
+use crate::error::{CliError, Exit, Result};
 use crate::project::Project;
 use crate::session::Session;
 use crate::terminal::{Terminal, print, print_json};
@@ -29,16 +29,22 @@ async fn run(args: &StackArgs, allow_unsupported: bool, deployed_only: bool, pub
     let terminal = Terminal::new();
     let session = Session::open(project, &args.env, !deployed_only, &terminal).await?;
     let known = up::read_known(&session).await?;
-    let mut found: Vec<(StackName, Vec<Change>)> = Vec::new();
-    for &stack in &selection {
+    // Nothing is changed, so everything is asked at once.
+    let compare = async |stack| {
+        if !selection.contains(&stack) {
+            return Ok::<_, CliError>(None);
+        }
         let changes = match stack {
             StackName::Base => of_base(&session, &declared, &known, deployed_only).await?,
             StackName::Db => of_db(&session, &declared, &known, deployed_only).await?,
             StackName::Deploy => of_deploy(&session, &declared, &known, deployed_only).await?,
         };
-        found.push((stack, changes));
-    }
-    let cost = if deployed_only { None } else { Some(cost::change(&session, &known, &selection).await) };
+        Ok(Some((stack, changes)))
+    };
+    let priced = async { if deployed_only { None } else { Some(cost::change(&session, &known, &selection).await) } };
+    let (base, db, deploy, cost) =
+        tokio::join!(compare(StackName::Base), compare(StackName::Db), compare(StackName::Deploy), priced);
+    let found: Vec<(StackName, Vec<Change>)> = [base?, db?, deploy?].into_iter().flatten().collect();
     if publish {
         record::publish(&session, &known, &record::preview(&session, &found, cost.as_ref())).await?;
     }
