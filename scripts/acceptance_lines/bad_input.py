@@ -81,13 +81,14 @@ def taken_port(platform):
 
 
 def stopped_cloud(platform):
-    """A cloud that does not answer is named with its process, and nobody waits for ever."""
+    """A cloud that stands still is named with its process and with what lets it go on, and nobody waits for ever."""
     pid = cloud_pid(platform)
     os.kill(pid, signal.SIGSTOP)
     try:
         for verb in ("status", "up"):
             done = platform.marea(verb, check=False, timeout=150)
-            check(done, 1, "error: ", "does not answer")
+            check(done, 1, "error: ", f"process {pid}) is paused", "marea local fault heal")
+        check(platform.marea("local", "fault", "heal", check=False), 0)
     finally:
         os.kill(pid, signal.SIGCONT)
     platform.until("the cloud answers again", platform.answers, 60)
