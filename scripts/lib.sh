@@ -32,9 +32,9 @@ missing_programs() { # names of programs → those that are not on PATH or in th
 
 need_toolchains() {
   local missing
-  missing=$(missing_programs cargo rustc node npm cc python3)
+  missing=$(missing_programs cargo rustc node npm python3)
   if [ -n "$missing" ]; then
-    printf 'Missing: %s\nmarea is built with Rust 1.95 or newer (rustup), Node.js 20 or newer with npm, a C compiler and Python 3.\n' \
+    printf 'Missing: %s\nmarea is built with Rust 1.95 or newer (rustup), Node.js 20 or newer with npm, and Python 3.\n' \
       "$(echo "$missing" | tr '\n' ' ')" >&2
     return 2
   fi
@@ -43,6 +43,8 @@ need_toolchains() {
 # Debian package → a file that it brings; the file decides, so that programs from elsewhere count too.
 package_is_there() {
   case $1 in
+    # Any C compiler will do; Debian's comes without the library's headers.
+    gcc | libc6-dev) [ -z "$(missing_programs cc)" ] ;;
     crun) [ -z "$(missing_programs crun)" ] ;;
     nftables) [ -z "$(missing_programs nft)" ] ;;
     iproute2) [ -z "$(missing_programs ip)" ] ;;
