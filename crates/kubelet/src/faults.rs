@@ -3,9 +3,11 @@
 //! A machine that is off or paused does what a lost one does: its heartbeats end, nothing of its pods is reported, and the
 //! node controller draws its conclusions. A fault lives in this process: a daemon that starts anew lets everything go on.
 
+use std::fmt;
 use std::sync::Arc;
 
 use rustix::process::Signal;
+use serde::{Deserialize, Serialize};
 
 use crate::manager::Kubelet;
 use crate::process::Process;
@@ -21,13 +23,25 @@ pub enum NodeFault {
     Paused,
 }
 
-/// How a pod or a machine is.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+/// How a pod, a machine or another part of the cloud is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
 pub enum Condition {
     Running,
+    /// It stands still.
     Paused,
-    /// A machine without power, or a pod of which nothing runs at the moment.
+    /// A machine without power; a pod or database of which nothing runs at the moment.
     Off,
+}
+
+impl fmt::Display for Condition {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.write_str(match self {
+            Condition::Running => "running",
+            Condition::Paused => "paused",
+            Condition::Off => "off",
+        })
+    }
 }
 
 #[derive(Debug, thiserror::Error)]

@@ -4,6 +4,8 @@ use std::collections::BTreeMap;
 use std::fs;
 use std::io;
 
+use rustix::process::{Pid, Signal, kill_process};
+
 /// The kernel's clock ticks per second. USER_HZ is 100 on every architecture that Linux and Rust share.
 pub const TICKS_PER_SECOND: u64 = 100;
 
@@ -68,6 +70,19 @@ pub fn descendants(processes: &BTreeMap<i32, Stat>, root: i32) -> Vec<Stat> {
         }
     }
     found
+}
+
+/// A process and everything below it, parents first.
+pub fn family(root: i32) -> Vec<i32> {
+    let below = descendants(&all(), root);
+    std::iter::once(root).chain(below.iter().map(|process| process.pid)).collect()
+}
+
+/// Sends a signal to each. One that ends between the look and the signal needs none.
+pub fn signal_all(pids: impl IntoIterator<Item = i32>, signal: Signal) {
+    for pid in pids.into_iter().filter_map(Pid::from_raw) {
+        let _ = kill_process(pid, signal);
+    }
 }
 
 /// Whether the process was stopped by a signal. False when there is none.

@@ -6,7 +6,6 @@ use std::net::Ipv4Addr;
 use k8s_openapi::api::core::v1::{Container, Pod};
 use kube_server::Client;
 use network::allocate::Subnet24;
-use network::listeners::Listeners;
 use parking_lot::Mutex;
 use units::{Millicores, Timestamp};
 
@@ -103,8 +102,7 @@ impl Shared {
 
     /// An address that no pod has and, on a host that others use too, nobody listens on.
     pub(crate) fn allocate_pod_ip(&self, node: &str) -> Option<Ipv4Addr> {
-        let shared_with_others = self.config.addressing.is_shared();
-        let listeners = if shared_with_others { Listeners::read_or_none() } else { Listeners::default() };
+        let listeners = self.config.addressing.listeners();
         self.nodes.lock().get_mut(node)?.pods.allocate(&listeners)
     }
 

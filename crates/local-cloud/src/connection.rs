@@ -52,6 +52,14 @@ impl Connection {
         write_private(&path, &text)
     }
 
+    /// The process that wrote it, where it serves. The file outlives its writer: until a cloud that is just starting has
+    /// written its own, the number may be anybody's.
+    pub(crate) fn serving_pid(&self) -> Option<i32> {
+        let command = std::fs::read(format!("/proc/{}/cmdline", self.pid)).unwrap_or_default();
+        let serves = command.split(|byte| *byte == 0).any(|argument| argument == b"serve");
+        i32::try_from(self.pid).ok().filter(|_| serves)
+    }
+
     /// The file outlives a cloud that was killed; the directory's lock tells.
     ///
     /// # Errors

@@ -6,7 +6,6 @@ use std::sync::Arc;
 
 use arm_engine::effect::{DatabaseView, Outcome};
 use network::addressing::Range;
-use network::listeners::Listeners;
 use network::names::Names;
 use network::sandbox::RouterError;
 use parking_lot::Mutex;
@@ -171,7 +170,7 @@ impl Databases {
             taken.extend(read_kept(&entry.path().join("server.json"))?.map(|kept| kept.address));
         }
         let addressing = self.ground.addressing;
-        let listeners = if addressing.is_shared() { Listeners::read_or_none() } else { Listeners::default() };
+        let listeners = addressing.listeners();
         (FIRST_HOST..=LAST_HOST)
             .map(|host| addressing.host_address(Range::Database, Ipv4Addr::new(10, 225, 0, host)))
             .find(|address| !taken.contains(address) && !listeners.holds(*address))
@@ -238,7 +237,7 @@ impl Databases {
     }
 
     /// The postmaster of a server, if it runs.
-    pub fn postmaster(&self, name: &str) -> Option<u32> {
+    pub fn postmaster(&self, name: &str) -> Option<i32> {
         postgres::running(&self.folder.postgres(name))
     }
 

@@ -4,13 +4,13 @@ use std::fmt;
 use std::str::FromStr;
 
 use kubelet::faults::{Condition, NodeFault};
+use kubelet::process::{family, is_stopped, signal_all};
 use rustix::process::Signal;
 use serde::{Deserialize, Serialize};
 
 use crate::connection::Connection;
 use crate::control::{self, Command};
 use crate::folder::{Folder, FolderError};
-use crate::processes::{family, signal};
 use crate::world::World;
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -77,41 +77,11 @@ pub struct Fault {
     pub target: Target,
 }
 
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "camelCase")]
-pub enum State {
-    Running,
-    /// It stands still.
-    Paused,
-    /// A machine without power; a pod or database of which nothing runs at the moment.
-    Off,
-}
-
-impl fmt::Display for State {
-    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        formatter.write_str(match self {
-            State::Running => "running",
-            State::Paused => "paused",
-            State::Off => "off",
-        })
-    }
-}
-
-impl From<Condition> for State {
-    fn from(condition: Condition) -> State {
-        match condition {
-            Condition::Running => State::Running,
-            Condition::Paused => State::Paused,
-            Condition::Off => State::Off,
-        }
-    }
-}
-
 /// Something that can fail, and how it is.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Described {
     pub target: Target,
-    pub state: State,
+    pub state: Condition,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -145,8 +115,9 @@ pub enum FaultError {
 /// When no cloud runs or it does not answer.
 pub async fn list(folder: &Folder) -> Result<Vec<Described>, FaultError> {
     let pid = process_of(folder)?;
-    let is_paused = i32::try_from(pid).is_ok_and(kubelet::process::is_stopped);
-    let cloud = Described { target: Target::Cloud, state: if is_paused { State::Paused } else { State::Running } };
+    let is_paused = is_stopped(pid);
+    let cloud =
+        Described { target: Target::Cloud, state: if is_paused { Condition::Paused } else { Condition::Running } };
     if is_paused {
         // It cannot be asked about the rest.
         return Ok(vec![cloud]);
@@ -163,18 +134,15 @@ pub async fn list(folder: &Folder) -> Result<Vec<Described>, FaultError> {
 pub async fn apply(folder: &Folder, fault: Fault) -> Result<Target, FaultError> {
     let pid = process_of(folder)?;
     if fault.target == Target::Cloud {
-        let pids: Vec<i32> = i32::try_from(pid).into_iter().collect();
-        signal(
-            &pids,
-            match fault.action {
-                Action::Kill => Signal::KILL,
-                Action::Pause => Signal::STOP,
-                Action::Heal => Signal::CONT,
-            },
-        );
+        let signal = match fault.action {
+            Action::Kill => Signal::KILL,
+            Action::Pause => Signal::STOP,
+            Action::Heal => Signal::CONT,
+        };
+        signal_all([pid], signal);
         return Ok(Target::Cloud);
     }
-    if i32::try_from(pid).is_ok_and(kubelet::process::is_stopped) {
+    if is_stopped(pid) {
         return Err(FaultError::Paused);
     }
     let target = fault.target.clone();
@@ -197,8 +165,8 @@ pub async fn heal_all(folder: &Folder) -> Result<Vec<Target>, FaultError> {
         for described in list(folder).await? {
             let is_broken = match described.target {
                 // What merely does not run at the moment starts again by itself.
-                Target::Pod { .. } | Target::Database(_) => described.state == State::Paused,
-                Target::Cloud | Target::Node(_) => described.state != State::Running,
+                Target::Pod { .. } | Target::Database(_) => described.state == Condition::Paused,
+                Target::Cloud | Target::Node(_) => described.state != Condition::Running,
             };
             if is_broken {
                 healed.push(apply(folder, Fault { action: Action::Heal, target: described.target }).await?);
@@ -212,40 +180,32 @@ pub async fn heal_all(folder: &Folder) -> Result<Vec<Target>, FaultError> {
 }
 
 /// The process that serves the folder: the one that holds its lock and has written its connection.
-fn process_of(folder: &Folder) -> Result<u32, FaultError> {
+fn process_of(folder: &Folder) -> Result<i32, FaultError> {
     let none = || FaultError::NotRunning(folder.root().display().to_string());
     if !Connection::is_alive(folder)? {
         return Err(none());
     }
-    let connection = Connection::load(folder)?.ok_or_else(none)?;
-    // The file outlives its writer: until a cloud that is just starting has written its own, the number may be anybody's.
-    let command = std::fs::read(format!("/proc/{}/cmdline", connection.pid)).unwrap_or_default();
-    let serves = command.split(|byte| *byte == 0).any(|argument| argument == b"serve");
-    if serves { Ok(connection.pid) } else { Err(none()) }
+    Connection::load(folder)?.and_then(|connection| connection.serving_pid()).ok_or_else(none)
 }
 
 impl World {
     pub(crate) async fn conditions(&self) -> Vec<Described> {
         let mut found: Vec<Described> = Vec::new();
         for name in self.databases.known() {
-            let pid = self.databases.postmaster(&name);
-            let paused = pid.is_some_and(|pid| i32::try_from(pid).is_ok_and(kubelet::process::is_stopped));
-            let state = match pid {
-                None => State::Off,
-                Some(_) if paused => State::Paused,
-                Some(_) => State::Running,
+            let state = match self.databases.postmaster(&name) {
+                None => Condition::Off,
+                Some(pid) if is_stopped(pid) => Condition::Paused,
+                Some(_) => Condition::Running,
             };
             found.push(Described { target: Target::Database(name), state });
         }
         for cluster in self.clusters.lock().await.values() {
             let nodes = cluster.kubelet().node_conditions().into_iter();
-            found.extend(
-                nodes.map(|(name, condition)| Described { target: Target::Node(name), state: condition.into() }),
-            );
+            found.extend(nodes.map(|(name, condition)| Described { target: Target::Node(name), state: condition }));
             let pods = cluster.kubelet().pod_conditions().into_iter();
             found.extend(pods.map(|((namespace, name), condition)| Described {
                 target: Target::Pod { namespace, name },
-                state: condition.into(),
+                state: condition,
             }));
         }
         found.sort_by(|one, other| one.target.cmp(&other.target));
@@ -276,10 +236,10 @@ impl World {
         let Some(pid) = self.databases.postmaster(&name) else { return Answer::Unknown };
         match action {
             // The sessions notice that their postmaster is gone, and end.
-            Action::Kill => signal(&i32::try_from(pid).into_iter().collect::<Vec<_>>(), Signal::KILL),
+            Action::Kill => signal_all([pid], Signal::KILL),
             // The postmaster first, so that it starts nothing new meanwhile.
-            Action::Pause => signal(&family(pid), Signal::STOP),
-            Action::Heal => signal(&family(pid), Signal::CONT),
+            Action::Pause => signal_all(family(pid), Signal::STOP),
+            Action::Heal => signal_all(family(pid), Signal::CONT),
         }
         Answer::Done(Target::Database(name))
     }

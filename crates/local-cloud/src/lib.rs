@@ -18,7 +18,6 @@ pub mod isolation;
 pub mod kubeconfig;
 mod pools;
 pub mod postgres;
-mod processes;
 mod serve;
 pub mod snapshot;
 mod world;

@@ -2,6 +2,7 @@
 
 use std::net::Ipv4Addr;
 
+use crate::listeners::Listeners;
 use crate::plan;
 
 /// The ranges of the platform; each has its own second octet when addresses are mapped to loopback.
@@ -47,6 +48,11 @@ impl Addressing {
     /// Whether programs of this host that are not the platform's can use its addresses too.
     pub fn is_shared(self) -> bool {
         matches!(self, Addressing::Loopback { .. })
+    }
+
+    /// Who listens where its addresses are, as far as others can be there at all.
+    pub fn listeners(self) -> Listeners {
+        if self.is_shared() { Listeners::read_or_none() } else { Listeners::default() }
     }
 
     /// Whether the address is one that this addressing may hand out.

@@ -1,6 +1,7 @@
 //! `marea local fault`: faults on demand.
 
-use local_cloud::fault::{self, Action, Described, FaultError, State, Target};
+use kubelet::faults::Condition;
+use local_cloud::fault::{self, Action, Described, FaultError, Target};
 use serde_json::json;
 
 use crate::args::{Fault, FaultTarget};
@@ -32,7 +33,7 @@ async fn list(as_json: bool) -> Result<Exit> {
     for described in &all {
         print(&format!("{:width$}  {}", described.target.to_string(), described.state));
     }
-    if all.iter().any(|described| described.state != State::Running) {
+    if all.iter().any(|described| described.state != Condition::Running) {
         note("`marea local fault heal` ends every fault.");
     }
     Ok(Exit::Done)
@@ -125,8 +126,8 @@ mod tests {
 
     #[test]
     fn advice_names_what_there_is_of_the_same_kind() {
-        let node = |name: &str| Described { target: Target::Node(name.to_owned()), state: State::Running };
-        let known = [Described { target: Target::Cloud, state: State::Running }, node("one"), node("two")];
+        let node = |name: &str| Described { target: Target::Node(name.to_owned()), state: Condition::Running };
+        let known = [Described { target: Target::Cloud, state: Condition::Running }, node("one"), node("two")];
         let check = |target: Target, expected: &str| assert_eq!(advice(&target, &known), expected);
         check(Target::Node("three".to_owned()), "There is: node/one, node/two");
         check(

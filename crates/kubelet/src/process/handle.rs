@@ -189,12 +189,8 @@ impl Process {
         if processes.get(&main.pid).is_some_and(|leader| leader.start != main.start) {
             return;
         }
-        for orphan in processes.values().filter(|one| one.group == main.pid && one.start >= main.start) {
-            if let Some(pid) = Pid::from_raw(orphan.pid) {
-                // It may end between the look and the signal; then there is nothing to signal.
-                let _ = rustix::process::kill_process(pid, Signal::KILL);
-            }
-        }
+        let orphans = processes.values().filter(|one| one.group == main.pid && one.start >= main.start);
+        procfs::signal_all(orphans.map(|orphan| orphan.pid), Signal::KILL);
     }
 
     /// Signals only the program's first process.
@@ -206,12 +202,7 @@ impl Process {
 
     /// Signals every process of it that runs, given a view of all processes.
     pub(crate) fn signal_members(&self, processes: &std::collections::BTreeMap<i32, procfs::Stat>, signal: Signal) {
-        for member in self.members(processes) {
-            if let Some(pid) = Pid::from_raw(member.pid) {
-                // It may end between the look and the signal; then there is nothing to signal.
-                let _ = rustix::process::kill_process(pid, signal);
-            }
-        }
+        procfs::signal_all(self.members(processes).iter().map(|member| member.pid), signal);
     }
 
     /// Whether its first process stands still (SIGSTOP).

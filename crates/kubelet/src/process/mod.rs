@@ -8,4 +8,4 @@ pub use handle::{Process, ProcessError, Shim};
 pub use record::{Exit, Identity, RunSpec, Started};
 pub(crate) use record::{read_record, write_record};
 
-pub use crate::procfs::is_stopped;
+pub use crate::procfs::{family, is_stopped, signal_all};

@@ -118,8 +118,8 @@ pub async fn ensure(programs: &Programs, template: &Path, wanted: &Wanted) -> Re
 }
 
 /// The postmaster of the server in this folder, if it runs.
-pub fn running(folder: &Path) -> Option<u32> {
-    process::running(&folder.join("data"))
+pub fn running(folder: &Path) -> Option<i32> {
+    process::running(&folder.join("data")).and_then(|pid| i32::try_from(pid).ok())
 }
 
 /// Stops the server that runs in this folder, if one does; its data stays.

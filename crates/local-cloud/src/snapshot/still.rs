@@ -1,11 +1,11 @@
 //! A cloud that stands still for as long as this is held.
 
+use kubelet::process::{family, is_stopped, signal_all};
 use rustix::process::Signal;
 
 use crate::connection::Connection;
 use crate::folder::{Folder, FolderError, Lock};
 use crate::postgres;
-use crate::processes::{family, signal};
 
 /// Dropping it lets everything go on.
 pub(super) struct Still {
@@ -22,12 +22,8 @@ impl Still {
         let lock = folder.lock()?;
         let mut still = Still { pids: Vec::new(), _lock: None };
         if lock.is_none() {
-            let Some(connection) = Connection::load(folder)? else { return Ok(None) };
-            let Ok(pid) = i32::try_from(connection.pid) else { return Ok(None) };
-            let command = std::fs::read(format!("/proc/{pid}/cmdline")).unwrap_or_default();
-            if !command.split(|byte| *byte == 0).any(|argument| argument == b"serve") {
-                return Ok(None);
-            }
+            let serving = Connection::load(folder)?.and_then(|connection| connection.serving_pid());
+            let Some(pid) = serving else { return Ok(None) };
             still.stop(vec![pid]);
         }
         still._lock = lock;
@@ -45,8 +41,8 @@ impl Still {
 
     fn stop(&mut self, pids: Vec<i32>) {
         // What stands still already, by a fault, is to stand still afterwards as well.
-        let new: Vec<i32> = pids.into_iter().filter(|pid| !kubelet::process::is_stopped(*pid)).collect();
-        signal(&new, Signal::STOP);
+        let new: Vec<i32> = pids.into_iter().filter(|pid| !is_stopped(*pid)).collect();
+        signal_all(new.iter().copied(), Signal::STOP);
         self.pids.extend(new);
     }
 }
@@ -54,8 +50,7 @@ impl Still {
 impl Drop for Still {
     fn drop(&mut self) {
         // The cloud last: its probes are to find pods that answer.
-        self.pids.reverse();
-        signal(&self.pids, Signal::CONT);
+        signal_all(self.pids.iter().rev().copied(), Signal::CONT);
     }
 }
 
