@@ -160,8 +160,10 @@ async fn liveness_restarts_and_a_new_kubelet_adopts() {
     cluster.add_nodes(1).await;
     cluster
         .create_pod(json!({"containers": [{
-            "name": "main", "image": "shell", "args": ["touch $TMPDIR/alive; sleep 600"],
-            "livenessProbe": {"exec": {"command": ["sh", "-c", "test -f $TMPDIR/alive"]}, "periodSeconds": 1, "failureThreshold": 1},
+            "name": "main", "image": "shell", "args": ["sleep 600"],
+            // Healthy from its first instant: a file that the program makes could be asked for before it is there.
+            "livenessProbe": {"exec": {"command": ["sh", "-c", "test ! -f $TMPDIR/broken"]},
+                "periodSeconds": 1, "failureThreshold": 1, "timeoutSeconds": 20},
         }]}))
         .await;
     cluster.wait_for("web", |pod| condition(pod, "Ready") == "True").await;
@@ -172,7 +174,7 @@ async fn liveness_restarts_and_a_new_kubelet_adopts() {
     assert_eq!(pod["status"]["containerStatuses"][0]["restartCount"], 0);
     assert_eq!(cluster.main_pid("web", "main"), pid, "nothing was started again");
 
-    let hook = vec!["sh".to_owned(), "-c".to_owned(), "rm -f $TMPDIR/alive".to_owned()];
+    let hook = vec!["sh".to_owned(), "-c".to_owned(), "touch $TMPDIR/broken".to_owned()];
     let request = ExecRequest { container: reference("main"), command: hook, stdin: false, tty: false };
     cluster.kubelet().node_agent().exec(request).await.unwrap().exit.await.unwrap().unwrap();
     let pod = cluster.wait_for("web", |pod| pod["status"]["containerStatuses"][0]["restartCount"] == 1).await;
