@@ -130,6 +130,8 @@ mod tests {
         Timestamp(1_790_000_000_000 + ms)
     }
 
+    /// Differs (Azure Resource Manager): The buckets of the subscription and the principal count as Azure's do and are
+    /// enforced with `--realistic` only; resource providers have no limits of their own.
     #[test]
     fn a_bucket_empties_and_fills_again_for_each_principal_and_kind() {
         let limits = Limits::new(true);

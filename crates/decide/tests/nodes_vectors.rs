@@ -71,6 +71,9 @@ fn pods_of(line: &Value) -> Value {
     json!(pods)
 }
 
+/// Differs (Decisions): Which of several equal nodes goes, and which pods a scale-up names, follows the names; upstream
+/// goes through them in the order of Go maps, so that only sizes, instants and what is pending at the end can be
+/// compared.
 #[test]
 fn every_timeline_is_the_genuine_autoscalers() {
     let (header, vectors) = vectors();

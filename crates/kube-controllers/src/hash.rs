@@ -34,6 +34,8 @@ fn safe(digits: &str) -> String {
 mod tests {
     use super::*;
 
+    /// Differs (Kubernetes API): A pod template's hash has upstream's shape, not its value: upstream hashes Go's printed
+    /// form of the structure.
     #[test]
     fn stable_and_different_for_collisions() {
         let first = suffix(&"template", None).unwrap();

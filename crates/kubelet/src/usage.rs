@@ -169,6 +169,8 @@ fn rate(earlier: Reading, later: Reading, scale: f64, limit: Option<Millicores>)
 mod tests {
     use super::*;
 
+    /// Differs (Isolation `none`): CPU is reported in virtual vCPUs (by default 18 for the whole machine), so that a
+    /// laptop stands for a fleet, and capped at the limit; nothing is throttled.
     #[test]
     fn usage_is_in_virtual_vcpus_and_stays_within_the_limit() {
         let at = |seconds, ticks| Reading { at: Timestamp::from_secs(seconds), ticks };

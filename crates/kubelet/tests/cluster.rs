@@ -48,6 +48,8 @@ async fn machines_become_ready_nodes_and_leave() {
     assert_eq!(cluster.kubelet().machines().pool("backend").unwrap().machines.len(), 1);
 }
 
+/// Differs (Isolation `none`): Pods have loopback addresses of this machine; one on which a foreign program listens is
+/// left out.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_pod_gets_no_address_that_a_left_over_program_holds() {
     let cluster = Cluster::start(None).await;

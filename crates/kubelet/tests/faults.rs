@@ -73,6 +73,8 @@ async fn a_paused_pod_stands_still_with_all_its_processes_until_it_is_healed() {
     cluster.stop().await;
 }
 
+/// Differs (Kubelet): A machine without power keeps its disk and its name, as a stopped virtual machine would; its pods
+/// start again from their images.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_machine_without_power_runs_nothing_until_it_boots_again() {
     let (cluster, node) = with_a_pod().await;

@@ -141,6 +141,8 @@ mod tests {
         assert_eq!(found, expected, "{name}");
     }
 
+    /// Differs (Network): The name server knows Services and private zones; nothing leads out of the network, so names of
+    /// the Internet do not exist.
     #[test]
     fn answers_for_services_and_private_zones_only() {
         check("api.shop.svc.cluster.local.", RecordType::A, Ok(Some(Ipv4Addr::new(10, 100, 0, 7))));

@@ -45,6 +45,7 @@ fn may_bind_any(status: &str) -> bool {
 mod tests {
     use super::*;
 
+    /// Differs (Isolation `none`): An ordinary user cannot bind Service ports below 1024: they are served 20000 higher.
     #[test]
     fn only_ports_that_cannot_be_bound_are_served_elsewhere() {
         let check = |port, lowest, expected| assert_eq!(shifted(port, lowest), expected, "{port} with {lowest}");

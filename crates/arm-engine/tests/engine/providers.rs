@@ -91,6 +91,8 @@ fn pools() {
     check("PUT", &format!("{POOLS}/p"), pool(json!({ "vmSize": "Standard_B2s", "count": 2 })), 201, "");
 }
 
+/// Differs (Azure Resource Manager): A type or action that Azure has and the embedded cloud does not is answered with 501
+/// `NotImplemented`, never with a made-up success.
 #[test]
 fn unknown_things() {
     check("GET", "Microsoft.Network/virtualNetworks/none", Value::Null, 404, "ResourceNotFound");

@@ -294,6 +294,8 @@ mod tests {
 
     type Holds = fn(&Profile) -> bool;
 
+    /// Differs (Decisions): An autoscaler profile with a setting that AKS does not have is refused, as Azure does; the
+    /// genuine autoscaler has flags that cannot be set here.
     #[test]
     fn reads_what_aks_reads_and_nothing_else() {
         check("{}", Ok(|p| *p == Profile::default()));

@@ -49,6 +49,8 @@ impl TieBreak {
 mod tests {
     use super::*;
 
+    /// Differs (Decisions): Among equally good nodes the scheduler draws from a seeded source, upstream from a random
+    /// one: the same snapshot gives the same node, which replaying and planning need.
     #[test]
     fn is_fair_and_repeatable() {
         let (mut a, mut b) = (TieBreak::new(7), TieBreak::new(7));

@@ -295,6 +295,8 @@ mod tests {
         assert_eq!(flags.entry_points["traefik"].address.port(), 8080);
     }
 
+    /// Differs (Ingress): `marea-ingress` stands in for Traefik v3 and takes the flags that the manifests use; TLS, the
+    /// dashboard and other providers are refused by name.
     #[test]
     fn what_is_not_done_is_refused_by_name() {
         for (argument, part) in [

@@ -300,6 +300,8 @@ mod tests {
         assert_eq!((&config["scrape_interval"], &config["metrics_path"]), (&json!("15s"), &json!("/metrics")));
     }
 
+    /// Differs (Monitoring): ServiceMonitors are followed without limits, TLS and target ports; what is not followed is
+    /// named in the object's `Reconciled` condition.
     #[test]
     fn what_is_not_followed_is_named() {
         let refused = jobs(

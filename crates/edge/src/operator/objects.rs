@@ -249,6 +249,7 @@ mod tests {
         assert_eq!(set["spec"]["template"]["spec"]["tolerations"][0]["key"], "CriticalAddonsOnly");
     }
 
+    /// Differs (Monitoring): A changed configuration restarts Prometheus; the genuine operator reloads it.
     #[test]
     fn a_changed_configuration_changes_the_pod() {
         let spec = spec();

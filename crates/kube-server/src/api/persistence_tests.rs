@@ -134,6 +134,8 @@ fn map(name: &str, bytes: usize) -> Value {
     json!({"metadata": {"name": name}, "data": {"v": "x".repeat(bytes)}})
 }
 
+/// Differs (Kubernetes API): A full disk is answered with 507 until there is room; upstream raises an alarm in etcd that
+/// somebody has to clear.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_full_disk_refuses_writers_serves_readers_and_ends_with_the_shortage() {
     let dir = tempfile::tempdir().expect("a directory");
@@ -175,6 +177,8 @@ async fn a_full_disk_refuses_writers_serves_readers_and_ends_with_the_shortage()
     assert_eq!(found.keys().filter(|key| &*key.resource == "configmaps").count(), number + 2);
 }
 
+/// Differs (Kubernetes API): resourceVersions start at a number made of the clock in each run, so that a restored copy
+/// never repeats those of another run; etcd goes on counting.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_new_run_is_a_new_epoch_for_watchers() {
     let dir = tempfile::tempdir().expect("a directory");

@@ -28,6 +28,8 @@ fn what_is_empty_in_go_is_absent_and_pointers_to_it_are_not() {
     assert_eq!(found["spec"]["volumes"], json!([{"emptyDir": {}}]));
 }
 
+/// Differs (Kubernetes API): Bodies in protobuf are read for the kinds and fields that the genuine clients send and
+/// refused by name otherwise; answers are JSON, which every client of upstream's takes.
 #[test]
 fn what_is_not_understood_is_refused_by_name() {
     let refused = |body: &[u8]| decode(body).unwrap_err();

@@ -46,6 +46,8 @@ mod tests {
         known
     }
 
+    /// Differs (Kubernetes API): `kubectl explain` describes what the platform's kinds use, in own words; rare fields
+    /// have a type and no text.
     #[test]
     fn every_line_is_about_something_that_exists() {
         let known = known();

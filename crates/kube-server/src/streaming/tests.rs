@@ -193,6 +193,7 @@ async fn the_tunnel_carries_pairs_of_streams() {
     }
 }
 
+/// Differs (Kubernetes API): SPDY is refused in words: kubectl has used WebSockets first since 1.31, and takes them.
 #[tokio::test]
 async fn spdy_and_unknown_subprotocols_are_refused_in_words() {
     let refused = |name: &'static str, value: &'static str| {

@@ -161,6 +161,8 @@ mod tests {
         assert_eq!(reports.last(), Some(&(9, Report::Verdict { healthy: false })));
     }
 
+    /// Differs (Kubelet): Until a pod of less than 15 s is ready, its startup and readiness probes are tried every 100
+    /// ms, so that a platform is up in a second; failures of the extra tries do not count.
     #[tokio::test]
     async fn an_early_success_makes_ready_before_the_period_is_over() {
         let probe_socket = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();

@@ -188,6 +188,7 @@ fn groups_below_their_minimum_are_raised() {
     );
 }
 
+/// Differs (Decisions): The `random` expander draws by the seed of the document, upstream from a random source.
 #[test]
 fn the_expander_decides_between_groups() {
     let mut large = group("large", 0, 5, 0);
