@@ -22,7 +22,9 @@ pub struct Cli {
 #[derive(Subcommand, Debug)]
 pub enum Command {
     /// Make the stacks as declared: all of them in order, or one.
-    #[command(after_help = "Examples:\n  marea up\n  marea up db --env production\n  marea up --atomic --json")]
+    #[command(
+        after_help = "Examples:\n  marea up\n  marea up db --env production\n  marea up --atomic --json\n  marea up deploy --env production --target kube:staging"
+    )]
     Up(Up),
     /// Show what `up` would change. Exit code 3 if anything.
     #[command(
@@ -31,7 +33,7 @@ pub enum Command {
     Preview(Preview),
     /// Show what differs from what was declared, because somebody changed it. Exit code 3 if anything.
     #[command(after_help = "Examples:\n  marea drift\n  marea drift deploy && echo nobody touched it")]
-    Drift(StackArgs),
+    Drift(Drift),
     /// Print the stacks' outputs.
     #[command(after_help = "Examples:\n  marea outputs\n  marea outputs db --json")]
     Outputs(StackArgs),
@@ -143,10 +145,35 @@ pub struct StackArgs {
     pub json: bool,
 }
 
+/// Another cluster than that of the stack `base`.
+#[derive(Args, Clone, Debug, Default)]
+pub struct Elsewhere {
+    /// A cluster of your kubeconfig for the stack `deploy`, in place of the one that `base` made.
+    #[arg(long = "target", value_name = "kube:CONTEXT", value_parser = kube_context)]
+    pub context: Option<String>,
+}
+
+fn kube_context(text: &str) -> Result<String, String> {
+    match text.strip_prefix("kube:") {
+        Some(context) if !context.is_empty() => Ok(context.to_owned()),
+        _ => Err("it is `kube:` and the name of a context of your kubeconfig; which cloud an environment is for stands in its stack.<ENV>.yaml".to_owned()),
+    }
+}
+
+#[derive(Args, Debug)]
+pub struct Drift {
+    #[command(flatten)]
+    pub stacks: StackArgs,
+    #[command(flatten)]
+    pub elsewhere: Elsewhere,
+}
+
 #[derive(Args, Debug)]
 pub struct Up {
     #[command(flatten)]
     pub stacks: StackArgs,
+    #[command(flatten)]
+    pub elsewhere: Elsewhere,
     /// Go ahead without asking. Nothing is asked in a pipe or for the local cloud.
     #[arg(long, short)]
     pub yes: bool,
@@ -166,11 +193,13 @@ pub struct Up {
 pub struct Preview {
     #[command(flatten)]
     pub stacks: StackArgs,
+    #[command(flatten)]
+    pub elsewhere: Elsewhere,
     /// Preview what Azure documents as unsupported.
     #[arg(long)]
     pub allow_unsupported: bool,
     /// Show it in the platform's console too, until the next `marea up` that changes something.
-    #[arg(long)]
+    #[arg(long, conflicts_with = "context")]
     pub publish: bool,
 }
 
@@ -178,11 +207,13 @@ pub struct Preview {
 pub struct Destroy {
     #[command(flatten)]
     pub stacks: StackArgs,
+    #[command(flatten)]
+    pub elsewhere: Elsewhere,
     /// Go ahead without asking.
     #[arg(long, short)]
     pub yes: bool,
     /// Delete the database and its data too.
-    #[arg(long)]
+    #[arg(long, conflicts_with = "context")]
     pub delete_data: bool,
 }
 

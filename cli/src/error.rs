@@ -98,6 +98,7 @@ impl From<ClusterError> for CliError {
     fn from(error: ClusterError) -> CliError {
         let exit = match &error {
             ClusterError::Refused { code: 401 | 403, .. } => Exit::NotAllowed,
+            ClusterError::NoContext { .. } => Exit::BadInput,
             _ => Exit::Failed,
         };
         CliError::new(exit, chain(&error)).advice(error.advice())

@@ -201,11 +201,23 @@ fn images_are_built_from_static_programs_and_pinned_bases_only() {
     let program = place.repository().join("program");
     std::fs::write(&program, elf(&[1, 3])).unwrap();
     let build = ["image", "build", "backend", "--program", "program"];
-    place.check(&build, "", 2, &["linked dynamically", "rustup target add", "musl-tools"]);
+    place.check(&build, "", 2, &["linked dynamically", "+crt-static", "without --program"]);
     std::fs::write(&program, elf(&[1])).unwrap();
     let first = place.check(&build, "", 0, &["backend: sha256:", "target/images/backend"]);
     assert_eq!(place.check(&build, "", 0, &[]), first, "the same program gives the same digest");
-    place.check(&["image", "build", "backend"], "", 2, &["cannot compile a static backend", "musl-gcc", "--program"]);
+    // Where nothing is installed that could compile.
+    let nothing = Command::new(env!("CARGO_BIN_EXE_marea"))
+        .args(["image", "build", "backend"])
+        .current_dir(place.repository())
+        .env_clear()
+        .env("PATH", place.folder.path())
+        .output()
+        .unwrap();
+    let told = String::from_utf8_lossy(&nothing.stderr);
+    assert_eq!(nothing.status.code(), Some(2), "{told}");
+    for words in ["cannot compile a static backend", "libc6-dev", "musl-tools", "--program"] {
+        assert!(told.contains(words), "{told}");
+    }
     place.check(
         &["image", "build", "frontend", "--base", "a.example/nginx:1"],
         "",

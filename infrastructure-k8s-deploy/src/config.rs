@@ -21,6 +21,10 @@ pub struct Config {
     /// 0 leaves Grafana's data source and dashboards in the cluster, where the console draws them.
     #[serde(default = "default_grafana")]
     pub grafana_replicas: u32,
+    /// A database that is none of the stack `db`'s, for `--target kube:CONTEXT`. Its password is the secret `databasePassword` of
+    /// this file.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub database: Option<ForeignDatabase>,
     /// PEM file, relative to this file, of the authorities that sign the database's certificate. Without it, the
     /// authority that the target's cloud names.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -28,6 +32,24 @@ pub struct Config {
     /// How long a rollout may take.
     #[serde(default = "default_rollout_seconds")]
     pub rollout_seconds: u64,
+}
+
+/// Where another database is.
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize, Serialize, JsonSchema)]
+#[serde(deny_unknown_fields, rename_all = "camelCase")]
+pub struct ForeignDatabase {
+    /// As pods reach it.
+    pub host: String,
+    #[serde(default = "default_database_port")]
+    pub port: u16,
+    pub name: String,
+    pub user: String,
+    /// How many connections the platform may have, all replicas together.
+    pub user_connections: u32,
+}
+
+fn default_database_port() -> u16 {
+    5432
 }
 
 fn default_manifests() -> PathBuf {

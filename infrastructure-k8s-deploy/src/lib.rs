@@ -8,7 +8,7 @@ mod database;
 mod manifests;
 mod workload;
 
-pub use config::{Config, Metric, Scaling, ScalingBehavior, ScalingPolicy, ScalingRules, Workload};
+pub use config::{Config, ForeignDatabase, Metric, Scaling, ScalingBehavior, ScalingPolicy, ScalingRules, Workload};
 pub use database::{Database, POOL_SURGE};
 pub use manifests::{DeployError, manifests};
 

@@ -1,6 +1,6 @@
 //! `marea image`: the platform's two images, built and pushed without a container engine.
 
-mod musl;
+mod compile;
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -21,7 +21,7 @@ use crate::terminal::{Terminal, note, print, print_json};
 pub enum ImageCommand {
     /// Make an image as an OCI layout in a folder. The same sources give the same digest.
     #[command(
-        after_help = "Examples:\n  marea image build backend                         compiles a static program (Rust's musl target, musl-gcc)\n  marea image build backend --program ./marea-backend\n  marea image build frontend --base docker.io/nginxinc/nginx-unprivileged:1.29-alpine@sha256:…\n\nThe backend's image holds its program and nothing else. The frontend's adds the built console (frontend/dist) to an nginx image, which\nis named by digest so that it cannot change unseen. Files carry the commit's date, or SOURCE_DATE_EPOCH."
+        after_help = "Examples:\n  marea image build backend                         compiles a static program\n  marea image build backend --program ./marea-backend\n  marea image build frontend --base docker.io/nginxinc/nginx-unprivileged:1.29-alpine@sha256:…\n\nThe backend's image holds its program and nothing else, linked with musl where its Rust target and musl-gcc are there, else with glibc. The frontend's adds the built console (frontend/dist) to an nginx image, which\nis named by digest so that it cannot change unseen. Files carry the commit's date, or SOURCE_DATE_EPOCH."
     )]
     Build(Build),
     /// Send a built image to a registry. What the registry has already is not sent.
@@ -144,7 +144,7 @@ async fn backend(args: &Build, project: &Project, folder: &Path, reporter: &dyn 
     }
     let path = match &args.program {
         Some(path) => path.clone(),
-        None => musl::compile(project, reporter).await?,
+        None => compile::compile(project, reporter).await?,
     };
     let program = Program::read(&path)?;
     let mut layer = Layer::default();

@@ -6,7 +6,7 @@ use infrastructure_k8s_db::PASSWORD;
 use serde_json::json;
 use stack::secrets::{Keyring, Secret as Value, default_key_file};
 
-use crate::args::{Rotate, Secret, SecretName, StackArgs, StackName, Up};
+use crate::args::{Elsewhere, Rotate, Secret, SecretName, StackArgs, StackName, Up};
 use crate::error::{CliError, Exit, Result};
 use crate::project::Project;
 use crate::stacks;
@@ -107,7 +107,15 @@ async fn rotate(args: &Rotate) -> Result<Exit> {
     }
     for stack in [StackName::Db, StackName::Deploy] {
         let stacks = StackArgs { stack: Some(stack), env: args.env.clone(), json: false };
-        stacks::up::run(&Up { stacks, yes: true, atomic: false, isolation: None, allow_unsupported: true }).await?;
+        stacks::up::run(&Up {
+            stacks,
+            elsewhere: Elsewhere::default(),
+            yes: true,
+            atomic: false,
+            isolation: None,
+            allow_unsupported: true,
+        })
+        .await?;
     }
     Ok(Exit::Done)
 }

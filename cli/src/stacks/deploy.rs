@@ -59,13 +59,22 @@ impl Deploy {
 
     /// The objects to apply.
     pub fn manifests(&self, session: &Session, db: &DbOutputs, password: &Password) -> Result<Vec<Manifest>> {
-        let authority =
-            self.certificate_authority.as_ref().or(session.certificate_authority.as_ref()).ok_or_else(|| {
-                CliError::bad_input(
-                    "config.certificateAuthorityFile is missing, and this cloud names no authority of its own",
-                )
-                .advice("Name the PEM file of the authorities that sign the database's certificate.")
-            })?;
+        self.manifests_trusting(db, password, session.certificate_authority.as_deref())
+    }
+
+    /// As [`Deploy::manifests`] where nothing but the database's cloud is known; `of_cloud` is that cloud's own authority.
+    pub fn manifests_trusting(
+        &self,
+        db: &DbOutputs,
+        password: &Password,
+        of_cloud: Option<&str>,
+    ) -> Result<Vec<Manifest>> {
+        let authority = self.certificate_authority.as_deref().or(of_cloud).ok_or_else(|| {
+            CliError::bad_input(
+                "config.certificateAuthorityFile is missing, and this cloud names no authority of its own",
+            )
+            .advice("Name the PEM file of the authorities that sign the database's certificate.")
+        })?;
         self.fill_in(db, password, authority)
     }
 
@@ -101,21 +110,25 @@ impl Deploy {
 }
 
 /// Rules of `marea check` without which an `up` cannot come to its end.
-const REFUSED: [&str; 6] = [
-    "unknown-pool",
-    "untolerated-taint",
-    "hpa-bounds",
-    "hpa-without-target",
-    "replicas-beside-hpa",
-    "hpa-target-without-request",
-];
+const REFUSED: [&str; 4] = ["hpa-bounds", "hpa-without-target", "replicas-beside-hpa", "hpa-target-without-request"];
+/// The same, of manifests and pools together.
+const REFUSED_WITH_POOLS: [&str; 2] = ["unknown-pool", "untolerated-taint"];
 
 /// Pools and manifests are declared in different stacks; together they must make sense before anything is changed.
 pub fn check_against_pools(base: &infrastructure_k8s_base::Config, applied: &[Manifest]) -> Result<()> {
     let template = Base::template(base, &infrastructure_k8s_base::Inputs::default());
+    check(&[&template], applied, &[&REFUSED[..], &REFUSED_WITH_POOLS[..]].concat())
+}
+
+/// As [`check_against_pools`] for a cluster whose nodes are none of our making.
+pub fn check_alone(applied: &[Manifest]) -> Result<()> {
+    check(&[], applied, &REFUSED)
+}
+
+fn check(templates: &[&arm_model::Template], applied: &[Manifest], rules: &[&str]) -> Result<()> {
     let values: Vec<&Value> = applied.iter().map(|manifest| &manifest.value).collect();
-    let platform = platform::Platform::new(&[&template], &values);
-    let findings = lint::check_only(&REFUSED, &platform, &lint::Sources::default());
+    let platform = platform::Platform::new(templates, &values);
+    let findings = lint::check_only(rules, &platform, &lint::Sources::default());
     let refused: Vec<String> =
         findings.iter().map(|finding| format!("{} {}", finding.subject, finding.message)).collect();
     if refused.is_empty() { Ok(()) } else { Err(DeployError::Platform(refused.join("\n  ")).into()) }

@@ -12,6 +12,9 @@ use crate::session::{Session, stack_resource};
 use crate::terminal::{Terminal, confirm, print, print_json};
 
 pub async fn run(args: &Destroy) -> Result<()> {
+    if let Some(context) = &args.elsewhere.context {
+        return super::elsewhere::destroy(args, context).await;
+    }
     let project = Project::find()?;
     let explicit = args.stacks.stack.or(project.here);
     let mut selection = project.selection(args.stacks.stack);

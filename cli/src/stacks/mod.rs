@@ -6,6 +6,7 @@ pub mod db;
 pub mod deploy;
 pub mod destroy;
 pub mod dora;
+mod elsewhere;
 pub mod history;
 pub mod outputs;
 pub mod preview;

@@ -7,19 +7,25 @@ use serde_json::json;
 use stack::cluster::Plan;
 use stack::{Change, ChangeKind};
 
-use super::{Declared, Known, base, cost, db, record, up};
-use crate::args::{Preview, StackArgs, StackName};
+use super::{Declared, Known, base, cost, db, elsewhere, record, up};
+use crate::args::{Drift, Preview, StackArgs, StackName};
 use crate::error::{CliError, Exit, Result};
 use crate::project::Project;
 use crate::session::Session;
 use crate::terminal::{Terminal, print, print_json};
 
 pub async fn preview(args: &Preview) -> Result<Exit> {
+    if let Some(context) = &args.elsewhere.context {
+        return elsewhere::compare(&args.stacks, context, false).await;
+    }
     run(&args.stacks, args.allow_unsupported, false, args.publish).await
 }
 
-pub async fn drift(args: &StackArgs) -> Result<Exit> {
-    run(args, true, true, false).await
+pub async fn drift(args: &Drift) -> Result<Exit> {
+    if let Some(context) = &args.elsewhere.context {
+        return elsewhere::compare(&args.stacks, context, true).await;
+    }
+    run(&args.stacks, true, true, false).await
 }
 
 async fn run(args: &StackArgs, allow_unsupported: bool, deployed_only: bool, publish: bool) -> Result<Exit> {
@@ -127,7 +133,12 @@ async fn of_deploy(session: &Session, declared: &Declared, known: &Known, deploy
 }
 
 /// A price that is not known hinders no preview; it is told in the cost's place.
-fn show(as_json: bool, drift: bool, found: &[(StackName, Vec<Change>)], cost: Option<&Result<cost::Change>>) {
+pub(super) fn show(
+    as_json: bool,
+    drift: bool,
+    found: &[(StackName, Vec<Change>)],
+    cost: Option<&Result<cost::Change>>,
+) {
     if as_json {
         let stacks: Vec<_> =
             found.iter().map(|(stack, changes)| json!({"stack": stack.name(), "changes": changes})).collect();

@@ -69,6 +69,11 @@ pub async fn address(session: &Session, cluster: &Cluster) -> Result<Option<Stri
         // The ingress may have taken another port since the cloud started.
         return Ok(crate::cloud::running()?.console_url.or_else(|| session.console_url.clone()));
     }
+    load_balancer(cluster).await
+}
+
+/// What a cluster gave the ingress' Service.
+pub async fn load_balancer(cluster: &Cluster) -> Result<Option<String>> {
     let Some(services) = kind("v1", "Service") else { return Ok(None) };
     let services = cluster.list_in(services, Some("ingress"), "").await?;
     let ingress = services.iter().find_map(|service| service.pointer("/status/loadBalancer/ingress/0"));

@@ -15,7 +15,7 @@ use stack::{Change, Reporter};
 
 use super::db::Password;
 use super::deploy::Deploy;
-use super::{Declared, Known, base, db, history, programs, record as recorded, serving};
+use super::{Declared, Known, base, db, elsewhere, history, programs, record as recorded, serving};
 use crate::args::{StackName, Up};
 use crate::cloud;
 use crate::error::{CliError, Exit, Result};
@@ -31,7 +31,7 @@ pub struct Outcome {
 }
 
 impl Outcome {
-    fn summary(&self) -> String {
+    pub(super) fn summary(&self) -> String {
         super::preview::count(&self.changes)
     }
 }
@@ -49,6 +49,9 @@ struct Work<'a> {
 }
 
 pub async fn run(args: &Up) -> Result<Exit> {
+    if let Some(context) = &args.elsewhere.context {
+        return elsewhere::up(args, context).await;
+    }
     let project = Project::find()?;
     let selection = project.selection(args.stacks.stack);
     let declared = Declared::load(&project, &args.stacks.env, args.allow_unsupported)?;
@@ -88,7 +91,7 @@ pub async fn run(args: &Up) -> Result<Exit> {
     Ok(Exit::Done)
 }
 
-fn report(outcomes: &[Outcome], url: Option<&str>, elapsed: Duration) -> Value {
+pub(super) fn report(outcomes: &[Outcome], url: Option<&str>, elapsed: Duration) -> Value {
     let stacks: Vec<Value> = outcomes
         .iter()
         .map(|outcome| json!({"stack": outcome.stack.name(), "changes": outcome.changes, "seconds": outcome.duration.as_secs_f64()}))
@@ -340,7 +343,12 @@ pub async fn plan(session: &Session, known: &Known, deploy: &Deploy, password: &
 }
 
 /// Applies the last release again; says whether it is back. The error of the failed rollout stays the error of the command.
-async fn roll_back(cluster: &Cluster, deploy: &Deploy, error: CliError, reporter: &dyn Reporter) -> (CliError, bool) {
+pub(super) async fn roll_back(
+    cluster: &Cluster,
+    deploy: &Deploy,
+    error: CliError,
+    reporter: &dyn Reporter,
+) -> (CliError, bool) {
     let result = async {
         let Some(release) = Release::latest(cluster).await? else { return Ok(None) };
         reporter.line(&format!("deploy: {}", error.message));

@@ -185,7 +185,7 @@ def stacks_in_group():
     # Detached: the stack goes, the network stays.
     stacks.begin_delete_at_resource_group(GROUP, "s", unmanage_action_resources="detach")
     equal(plain.get(GROUP, "s1").name, "s1")
-    refuses(404, "DeploymentStackNotFound", stacks.get_at_resource_group, GROUP, "s")
+    refuses(404, "DeploymentStackResourceNotFound", stacks.get_at_resource_group, GROUP, "s")
 
 
 def stacks_at_subscription():

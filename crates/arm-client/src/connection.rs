@@ -11,8 +11,8 @@ pub const AZURE_ENDPOINT: &str = "https://management.azure.com";
 pub enum Credential {
     /// A service principal with a secret.
     ClientSecret { tenant_id: String, client_id: String, client_secret: String },
-    /// Azure's usual places, asked in this order: a client secret in the environment, workload identity, managed
-    /// identity, the Azure CLI's login.
+    /// Azure's usual places, asked in this order: a client secret, then a client certificate in the environment, each of which
+    /// rules out the rest; workload identity; managed identity; the Azure CLI's login.
     Environment,
 }
 

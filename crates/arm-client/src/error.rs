@@ -29,12 +29,12 @@ pub enum ArmClientError {
 
 impl ArmClientError {
     pub(crate) fn authentication(context: &str, source: azure_core::Error) -> ArmClientError {
-        ArmClientError::Authentication { reason: format!("{context}: {source}") }
+        ArmClientError::Authentication { reason: format!("{context}: {}", causes(&source)) }
     }
 
     pub(crate) fn from_core(endpoint: &str, error: azure_core::Error) -> ArmClientError {
         match error.kind() {
-            ErrorKind::Credential => ArmClientError::Authentication { reason: error.to_string() },
+            ErrorKind::Credential => ArmClientError::Authentication { reason: causes(&error) },
             _ => ArmClientError::Unreachable {
                 what: "Azure Resource Manager",
                 endpoint: endpoint.to_owned(),
@@ -72,7 +72,7 @@ impl ArmClientError {
                 "Check the network and any proxy, then run the command again: it continues where it stopped.".to_owned()
             }
             ArmClientError::Authentication { .. } => {
-                "Run `az login`, or set AZURE_TENANT_ID, AZURE_CLIENT_ID and AZURE_CLIENT_SECRET.".to_owned()
+                "Run `az login`, or set AZURE_TENANT_ID, AZURE_CLIENT_ID and AZURE_CLIENT_SECRET or AZURE_CLIENT_CERTIFICATE_PATH.".to_owned()
             }
             ArmClientError::Refused { body, .. } | ArmClientError::Failed { body, .. } => advice_for(body.root_cause()),
             ArmClientError::Malformed { .. } => {
@@ -80,6 +80,20 @@ impl ArmClientError {
             }
         }
     }
+}
+
+/// An error with what caused it. The pipeline wraps the directory's own words, such as a wrong secret, in its remark that it does not retry.
+pub(crate) fn causes(error: &dyn std::error::Error) -> String {
+    let mut words: Vec<String> = Vec::new();
+    let mut next = Some(error);
+    while let Some(error) = next {
+        let text = error.to_string();
+        if !text.contains("will not be retried") && !words.iter().any(|word| word.contains(&text)) {
+            words.push(text);
+        }
+        next = error.source();
+    }
+    if words.is_empty() { error.to_string() } else { words.join(": ") }
 }
 
 /// Advice for the codes that people meet most (Azure: "Troubleshoot common Azure deployment errors").

@@ -4,6 +4,7 @@
 //! the protocol (tokens, throttling, long-running operations, error envelopes) is in one place and the stacks see requests
 //! and answers only.
 
+mod certificate;
 mod client;
 mod connection;
 mod credential;

@@ -50,8 +50,7 @@ impl Engine {
     }
 
     fn accepted(&self, id: &ResourceId, operation: &str, request: &Request) -> Response {
-        let location = self.location_of(id);
-        self.operation_links(Response::empty(202), operation, id.namespace().unwrap_or_default(), &location, request)
+        self.operation_links(Response::empty(202), operation, id, request)
     }
 
     fn access_profile(&self, id: &ResourceId) -> Result<Response, Fault> {

@@ -21,6 +21,27 @@ pub(crate) struct Secret {
     until: Timestamp,
 }
 
+/// A certificate's public half; who has its key signs in with it.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub(crate) struct Certificate {
+    key_id: String,
+    /// DER in base64, as it was given.
+    der: String,
+    name: Option<String>,
+    from: Timestamp,
+    until: Timestamp,
+}
+
+/// What an application proves itself with.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct SignIn {
+    /// Of its service principal.
+    pub object_id: String,
+    pub secrets: Vec<String>,
+    /// DER in base64.
+    pub certificates: Vec<String>,
+}
+
 /// An application with its service principal; its key is its application id.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub(crate) struct Application {
@@ -31,6 +52,8 @@ pub(crate) struct Application {
     name: String,
     created: Timestamp,
     secrets: Vec<Secret>,
+    #[serde(default)]
+    certificates: Vec<Certificate>,
 }
 
 /// Graph gives secrets two years where the request says nothing.
@@ -46,11 +69,16 @@ impl Engine {
         self.directory_request(request).unwrap_or_else(Response::from)
     }
 
-    /// The object id of an application's service principal, and its secrets that are valid now.
-    pub fn sign_in_of(&self, app_id: &str, now: Timestamp) -> Option<(String, Vec<String>)> {
+    /// What an application with a service principal may sign in with now.
+    pub fn sign_in_of(&self, app_id: &str, now: Timestamp) -> Option<SignIn> {
         let application = self.applications.get(&app_id.to_ascii_lowercase())?;
-        let valid = application.secrets.iter().filter(|secret| secret.until > now);
-        Some((application.principal_id.clone()?, valid.map(|secret| secret.text.clone()).collect()))
+        let secrets = application.secrets.iter().filter(|secret| secret.until > now);
+        let certificates = application.certificates.iter().filter(|one| one.until > now);
+        Some(SignIn {
+            object_id: application.principal_id.clone()?,
+            secrets: secrets.map(|secret| secret.text.clone()).collect(),
+            certificates: certificates.map(|one| one.der.clone()).collect(),
+        })
     }
 
     fn directory_request(&mut self, request: &Request) -> Result<Response, Fault> {
@@ -80,9 +108,8 @@ impl Engine {
                 .and_then(principal_body)
                 .map(|body| Response::json(200, body))
                 .ok_or_else(|| missing(id)),
-            (Method::Patch, ["applications" | "servicePrincipals", id]) => {
-                self.application(id).map(|_| Response::empty(204))
-            }
+            (Method::Patch, ["applications", id]) => self.update_application(id, &request.json()?),
+            (Method::Patch, ["servicePrincipals", id]) => self.application(id).map(|_| Response::empty(204)),
             (Method::Post, ["applications", id, "addPassword"]) => self.add_secret(id, &request.json_or_empty()?),
             (Method::Post, ["applications", id, "removePassword"]) => self.remove_secret(id, &request.json()?),
             (Method::Delete, ["applications", id]) => {
@@ -144,6 +171,7 @@ impl Engine {
                 "A value is required for property 'displayName' of resource 'Application'.",
             ));
         };
+        let certificates = self.certificates_in(body)?;
         let application = Application {
             app_id: self.guid(),
             object_id: self.guid(),
@@ -151,10 +179,49 @@ impl Engine {
             name: name.to_owned(),
             created: self.now,
             secrets: Vec::new(),
+            certificates,
         };
         let shown = application_body(&application);
         self.applications.insert(application.app_id.to_ascii_lowercase(), application);
         Ok(Response::json(201, shown))
+    }
+
+    /// Certificates are replaced as a whole; a known one may be named by its id alone.
+    fn update_application(&mut self, id: &str, body: &Value) -> Result<Response, Fault> {
+        let key = self.application(id)?.app_id.to_ascii_lowercase();
+        if !body["keyCredentials"].is_array() {
+            return Ok(Response::empty(204));
+        }
+        let mut certificates = self.certificates_in(body)?;
+        if let Some(application) = self.applications.get_mut(&key) {
+            let kept = body["keyCredentials"].as_array().into_iter().flatten().filter(|entry| entry["key"].is_null());
+            let kept: Vec<&str> = kept.filter_map(|entry| entry["keyId"].as_str()).collect();
+            let old = std::mem::take(&mut application.certificates);
+            certificates.extend(old.into_iter().filter(|one| kept.contains(&one.key_id.as_str())));
+            application.certificates = certificates;
+        }
+        Ok(Response::empty(204))
+    }
+
+    fn certificates_in(&mut self, body: &Value) -> Result<Vec<Certificate>, Fault> {
+        let given = body["keyCredentials"].as_array().cloned().unwrap_or_default();
+        let mut found = Vec::new();
+        for entry in given.iter().filter(|entry| !entry["key"].is_null()) {
+            let der =
+                entry["key"].as_str().filter(|der| !der.is_empty() && der.len() <= 16 * 1024).ok_or_else(|| {
+                    Fault::bad_request("KeyCredentialsInvalid", "A key credential's 'key' is no certificate in base64.")
+                })?;
+            let time = |name: &str| entry[name].as_str().and_then(|text| Timestamp::parse(text).ok());
+            found.push(Certificate {
+                key_id: self.guid(),
+                der: der.to_owned(),
+                name: entry["displayName"].as_str().map(str::to_owned),
+                from: time("startDateTime").unwrap_or(self.now),
+                until: time("endDateTime")
+                    .unwrap_or_else(|| Timestamp::from_secs(self.now.secs() + SECRET_YEARS * YEAR_SECONDS)),
+            });
+        }
+        Ok(found)
     }
 
     fn make_principal(&mut self, body: &Value) -> Result<Response, Fault> {
@@ -232,11 +299,19 @@ fn secret_body(secret: &Secret) -> Value {
     })
 }
 
+fn certificate_body(certificate: &Certificate) -> Value {
+    json!({
+        "keyId": certificate.key_id, "type": "AsymmetricX509Cert", "usage": "Verify", "displayName": certificate.name,
+        "startDateTime": certificate.from.rfc3339(), "endDateTime": certificate.until.rfc3339(), "key": null,
+    })
+}
+
 fn application_body(application: &Application) -> Value {
     json!({
         "@odata.type": "#microsoft.graph.application", "id": application.object_id, "appId": application.app_id,
         "displayName": application.name, "createdDateTime": application.created.rfc3339(), "signInAudience": "AzureADMyOrg",
-        "identifierUris": [], "passwordCredentials": application.secrets.iter().map(secret_body).collect::<Vec<_>>(), "keyCredentials": [],
+        "identifierUris": [], "passwordCredentials": application.secrets.iter().map(secret_body).collect::<Vec<_>>(),
+        "keyCredentials": application.certificates.iter().map(certificate_body).collect::<Vec<_>>(),
     })
 }
 

@@ -16,6 +16,7 @@ mod expression;
 mod fault;
 mod ids;
 mod lenient_json;
+mod linked_access;
 mod lists;
 mod namespaces;
 mod operations;
@@ -33,6 +34,7 @@ mod subscription;
 mod table;
 mod tags;
 
+pub use directory::SignIn;
 pub use engine::{Engine, Settings};
 pub use fault::Fault;
 pub use ids::Ids;

@@ -30,7 +30,7 @@ impl Engine {
             .of_type(kind.resource_type)
             .into_iter()
             .filter(|resource| resource.id.to_ascii_lowercase().starts_with(&within))
-            .map(|resource| self.render(resource))
+            .map(|resource| self.render_for(resource, request.query("api-version").unwrap_or_default()))
             .collect();
         if resource_type == "microsoft.dbforpostgresql/flexibleservers/configurations" {
             self.add_default_parameters(&lower, &mut items);

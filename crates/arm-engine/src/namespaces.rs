@@ -115,13 +115,14 @@ impl Engine {
             .of_type(providers::SERVER_TYPE)
             .iter()
             .any(|server| server.body["name"].as_str().is_some_and(|own| own.eq_ignore_ascii_case(name)));
-        let answer = if !providers::is_server_name(name) {
+        let mut answer = if !providers::is_server_name(name) {
             json!({ "name": name, "nameAvailable": false, "reason": "Invalid", "message": "The name must have 3 to 63 lower-case letters, digits and hyphens." })
         } else if taken {
             json!({ "name": name, "nameAvailable": false, "reason": "AlreadyExists", "message": format!("Specified server name is already used.") })
         } else {
             json!({ "name": name, "nameAvailable": true, "message": "" })
         };
+        answer["type"] = body["type"].clone();
         Ok(Response::json(200, answer))
     }
 

@@ -1,11 +1,12 @@
 //! Long-running operations and their status documents.
 
 use arm_model::error::ErrorBody;
+use arm_model::id::ResourceId;
 use serde_json::{Value, json};
 
 use crate::engine::Engine;
 use crate::fault::Fault;
-use crate::request::{Request, Response};
+use crate::request::{Method, Request, Response};
 use crate::state::{Operation, Status};
 
 impl Engine {
@@ -60,14 +61,22 @@ impl Engine {
     /// The document behind `Azure-AsyncOperation`.
     pub(crate) fn operation_status(&self, guid: &str, request: &Request) -> Result<Response, Fault> {
         let operation = self.operation(guid)?;
-        let mut body = json!({
-            "id": request.path,
-            "name": guid,
-            "status": if operation.status == Status::Running { "InProgress" } else { operation.status.as_str() },
-            "startTime": operation.started.rfc3339_micros(),
-        });
-        if let Some(ended) = operation.ended {
+        let status = if operation.status == Status::Running { "InProgress" } else { operation.status.as_str() };
+        let mut body = json!({ "status": status });
+        let lower = request.path.to_ascii_lowercase();
+        let of = |namespace: &str| lower.contains(&format!("/providers/{namespace}/"));
+        // Networking says no more than the status, the others when it began, AKS also when it ended.
+        if !of("microsoft.network") {
+            body["name"] = guid.into();
+            body["startTime"] = operation.started.rfc3339_micros().into();
+        }
+        if let Some(ended) = operation.ended.filter(|_| !of("microsoft.network") && !of("microsoft.dbforpostgresql")) {
             body["endTime"] = ended.rfc3339_micros().into();
+        }
+        if lower.contains("/deploymentstackoperationstatus/") {
+            let status =
+                if operation.status == Status::Running { "deploying".to_owned() } else { status.to_ascii_lowercase() };
+            body = json!({ "id": request.path, "name": guid, "status": status });
         }
         if let Some(error) = &operation.error {
             body["error"] = json!(error);
@@ -92,10 +101,23 @@ impl Engine {
             }
             Status::Succeeded => match (&operation.result, self.resources.get(&operation.target)) {
                 (Some(result), _) => Ok(Response::json(200, result.clone())),
-                (None, Some(resource)) => Ok(Response::json(200, self.render(resource))),
-                // A group's deletion ends with 200, a resource's with 204.
+                (None, Some(resource)) => {
+                    let version = request.query("api-version").unwrap_or_default();
+                    Ok(Response::json(200, self.render_for(resource, version)))
+                }
+                // A group's deletion ends with 200, as a database server's does, another resource's with 204.
                 (None, None) if !operation.target.contains("/providers/") => Ok(Response::empty(200)),
-                (None, None) => Ok(Response::empty(204)),
+                (None, None) if operation.target.contains("/providers/microsoft.dbforpostgresql/") => {
+                    Ok(Response::empty(200))
+                }
+                (None, None) => {
+                    let response = Response::empty(204).header("Location", absolute(request));
+                    if !operation.target.contains("/providers/microsoft.network/") {
+                        return Ok(response);
+                    }
+                    let status = absolute(request).replacen("/operationResults/", "/operations/", 1);
+                    Ok(response.header("Azure-AsyncOperation", status))
+                }
             },
         }
     }
@@ -106,30 +128,68 @@ impl Engine {
             .ok_or_else(|| Fault::new(404, "OperationNotFound", format!("The operation '{guid}' could not be found.")))
     }
 
-    /// The links of a long-running operation, in the provider's own place.
+    /// The links of a long-running operation, in the provider's own place. An answer that shows the resource names no `Location`: what
+    /// was made is read where it was written.
     pub(crate) fn operation_links(
         &self,
         response: Response,
         guid: &str,
-        namespace: &str,
-        location: &str,
+        id: &ResourceId,
         request: &Request,
     ) -> Response {
         let version = request.query("api-version").unwrap_or("2025-04-01");
+        let namespace = id.namespace().unwrap_or_default();
         let (status, result) = match namespace.to_ascii_lowercase().as_str() {
             "microsoft.containerservice" => ("operations", "operationresults"),
             "microsoft.dbforpostgresql" => ("azureAsyncOperation", "operationResults"),
             "microsoft.network" => ("operations", "operationResults"),
             _ => ("operationStatuses", "operationResults"),
         };
-        let base = format!(
-            "{}/subscriptions/{}/providers/{namespace}/locations/{location}",
-            request.base_url, self.settings.subscription_id
-        );
-        response
-            .header("Azure-AsyncOperation", format!("{base}/{status}/{guid}?api-version={version}"))
-            .header("Location", format!("{base}/{result}/{guid}?api-version={version}"))
-            .poll_soon()
+        let subscription = format!("{}/subscriptions/{}", request.base_url, self.settings.subscription_id);
+        let place = format!("{subscription}/providers/{namespace}/locations/{}", self.location_of(id));
+        let (status, result) = match id.resource_group() {
+            // Zones are in no region.
+            Some(group) if id.resource_type().to_ascii_lowercase().starts_with("microsoft.network/privatednszones") => {
+                let place = format!("{subscription}/resourceGroups/{group}/providers/{namespace}");
+                (format!("{place}/privateDnsOperationStatuses"), format!("{place}/privateDnsOperationResults"))
+            }
+            _ => (format!("{place}/{status}"), format!("{place}/{result}")),
+        };
+        let shows = response.status != 202;
+        let response = match (response.status, &response.body) {
+            (202, None) if namespace.eq_ignore_ascii_case("Microsoft.DBforPostgreSQL") => {
+                Response { body: Some(self.postgres_operation(id, request)), ..response }
+            }
+            _ => response,
+        };
+        let response = response.header("Azure-AsyncOperation", format!("{status}/{guid}?api-version={version}"));
+        let response = match shows {
+            true => response,
+            false => response.header("Location", format!("{result}/{guid}?api-version={version}")),
+        };
+        response.poll_soon()
+    }
+}
+
+impl Engine {
+    /// What flexible servers answer while they work: the operation's name and when it began.
+    fn postgres_operation(&self, id: &ResourceId, request: &Request) -> Value {
+        let kind = id.resource_type().rsplit('/').next().unwrap_or_default().to_ascii_lowercase();
+        let action = request.path.rsplit('/').next().unwrap_or_default().to_ascii_lowercase();
+        let name = match (request.method, kind.as_str(), action.as_str()) {
+            (Method::Post, _, "start") => "StartServer",
+            (Method::Post, _, "stop") => "StopServer",
+            (Method::Post, _, _) => "RestartServer",
+            (_, "configurations", _) => "UpdateConfiguration",
+            (Method::Delete, "databases", _) => "DropServerDatabase",
+            (_, "databases", _) => "UpsertServerDatabase",
+            (Method::Delete, "firewallrules", _) => "DropServerFirewallRules",
+            (_, "firewallrules", _) => "UpsertServerFirewallRules",
+            (Method::Delete, ..) => "DropServer",
+            _ => "UpsertServer",
+        };
+        let version = if name == "UpsertServer" { "V2" } else { "" };
+        json!({ "operation": format!("{name}ManagementOperation{version}"), "startTime": self.now.rfc3339_micros() })
     }
 }
 

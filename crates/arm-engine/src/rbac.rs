@@ -29,7 +29,10 @@ impl Access {
         if !is(0, "subscriptions") || segments.len() < 2 {
             return None;
         }
-        if lower.contains("/operationresults/") || lower.contains("/locations/") && segments.len() > 7 {
+        if lower.contains("operationresults/")
+            || lower.contains("/privatednsoperationstatuses/")
+            || lower.contains("/locations/") && segments.len() > 7
+        {
             return None;
         }
         let verb = match request.method {

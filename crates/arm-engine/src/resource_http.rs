@@ -1,22 +1,25 @@
 //! GET, PUT, PATCH and DELETE of resources of any type.
 
 use arm_model::id::ResourceId;
-use serde_json::Value;
+use serde_json::{Value, json};
 
 use crate::engine::Engine;
 use crate::fault::Fault;
 use crate::providers::{self, Patching, Placement};
-use crate::request::{Request, Response};
+use crate::request::{Method, Request, Response};
 use crate::resources::{Conditions, Written, merge};
 use crate::router::Denied;
+use crate::state::Status;
 
 impl Engine {
     pub(crate) fn get_resource(&self, id: &ResourceId, request: &Request) -> Result<Response, Fault> {
         let kind = providers::known_kind(id)?;
         providers::check_version(kind, request.query("api-version").unwrap_or_default(), None)?;
         if let Some(resource) = self.resources.get(id.key()) {
-            let response = Response::json(200, self.render(resource));
-            return Ok(if kind.etag.is_empty() { response } else { response.header("ETag", resource.etag.clone()) });
+            let response =
+                Response::json(200, self.render_for(resource, request.query("api-version").unwrap_or_default()));
+            let told = kind.announces || kind.tells_etag;
+            return Ok(if told { response.header("ETag", resource.etag.clone()) } else { response });
         }
         if let Some(group) = id
             .resource_group()
@@ -33,6 +36,14 @@ impl Engine {
                 return Ok(Response::json(200, parameter.body(id, None)));
             }
         }
+        // Networking answers for its children itself where the parent is there.
+        let parent = id.parent().filter(|parent| self.resources.contains(parent.key()));
+        if parent.is_some() && kind.announces && kind.placement == Placement::Child {
+            let fault = Fault::new(404, "NotFound", format!("Resource {id} not found."));
+            let mut body = json!({ "error": fault.body });
+            body["error"]["details"] = json!([]);
+            return Ok(Response::json(404, body));
+        }
         Err(Fault::resource_not_found(
             &id.resource_type(),
             &id.template_name(),
@@ -45,37 +56,55 @@ impl Engine {
         let body = request.json()?;
         self.check_registered(id)?;
         self.check_denied(id.key(), Denied::Write, &request.principal.object_id)?;
+        self.check_links(&request.principal.object_id, &request.principal.app_id, id, &body)?;
         let conditions = Conditions {
             if_match: request.header("if-match").map(str::to_owned),
             if_none_match: request.header("if-none-match").map(str::to_owned),
         };
-        let written = self.put_resource(id, request.query("api-version").unwrap_or_default(), &body, &conditions)?;
-        Ok(self.written_response(id, &written, request))
+        match self.put_resource(id, request.query("api-version").unwrap_or_default(), &body, &conditions) {
+            Ok(written) => Ok(self.written_response(id, &written, request)),
+            Err(fault) => self.refused_later(id, fault, request),
+        }
+    }
+
+    /// Private zones and their links take a request before they look at its conditions: the operation says that they did not hold.
+    fn refused_later(&mut self, id: &ResourceId, fault: Fault, request: &Request) -> Result<Response, Fault> {
+        let later = providers::find(&id.resource_type()).is_some_and(|kind| kind.conditions_later);
+        if !later || fault.status != 412 {
+            return Err(fault);
+        }
+        let operation = self.start_operation(id.key());
+        self.end_operation(&operation, Status::Failed, Some(*fault.body));
+        Ok(self.operation_links(Response::json(202, json!({})), &operation, id, request))
     }
 
     fn written_response(&mut self, id: &ResourceId, written: &Written, request: &Request) -> Response {
-        let kind = providers::find(&id.resource_type());
-        let (created, updated) = kind.map_or((201, 200), |kind| kind.put_status);
-        let status = if written.created { created } else { updated };
-        let body = self.resources.get(id.key()).map(|resource| self.render(resource)).unwrap_or(Value::Null);
-        let location = self.location_of(id);
-        let response = if status == 202 { Response::empty(202) } else { Response::json(status, body) };
+        let kind = providers::find(&id.resource_type()).unwrap_or(&providers::PLAIN);
+        let status = if written.created { kind.put_status.0 } else { kind.put_status.1 };
+        let resource = self.resources.get(id.key()).cloned();
+        let version = request.query("api-version").unwrap_or_default();
+        let body = resource.as_ref().map(|resource| self.render_for(resource, version)).unwrap_or(Value::Null);
+        let response = match status {
+            202 if kind.announces => Response::json(202, json!({})),
+            202 => Response::empty(202),
+            status => Response::json(status, body),
+        };
         match &written.operation {
-            Some(operation) => {
-                self.operation_links(response, operation, id.namespace().unwrap_or_default(), &location, request)
-            }
-            // PostgreSQL answers every write with 202, also one that changes nothing; its clients then read the resource.
-            None if status == 202 => response.header(
-                "Location",
-                format!("{}{}?api-version={}", request.base_url, id, request.query("api-version").unwrap_or_default()),
-            ),
-            // Networking announces an operation for every write, also where the write is already done.
-            None if kind.is_some_and(|kind| kind.announces) => {
-                let namespace = id.namespace().unwrap_or_default();
+            Some(operation) => self.operation_links(response, operation, id, request),
+            // Networking announces an operation for every PUT, also where the write is already done.
+            None if kind.announces && (status == 202 || request.method == Method::Put) => {
                 let operation = self.done_operation(id.key());
-                self.operation_links(response, &operation, namespace, &location, request)
+                self.operation_links(response, &operation, id, request)
             }
-            None => response,
+            // PostgreSQL answers every write with 202, also one that changes nothing.
+            None if status == 202 => {
+                let operation = self.done_operation(id.key());
+                self.operation_links(response, &operation, id, request)
+            }
+            None => match resource.filter(|_| kind.tells_etag) {
+                Some(resource) => response.header("ETag", resource.etag),
+                None => response,
+            },
         }
     }
 
@@ -96,6 +125,7 @@ impl Engine {
             // A server's parameter with its default value is there without being stored.
             return if found.status == 200 { self.put_request(id, request) } else { Ok(found) };
         };
+        self.check_links(&request.principal.object_id, &request.principal.app_id, id, &patch)?;
         let mut body = existing.body.clone();
         if kind.patching == Patching::Merge {
             merge(&mut body, &patch);
@@ -106,38 +136,35 @@ impl Engine {
         }
         self.check_denied(id.key(), Denied::Write, &request.principal.object_id)?;
         let conditions = Conditions { if_match: request.header("if-match").map(str::to_owned), if_none_match: None };
-        let written = self.put_resource(id, request.query("api-version").unwrap_or_default(), &body, &conditions)?;
-        Ok(self.written_response(id, &written, request))
+        match self.put_resource(id, request.query("api-version").unwrap_or_default(), &body, &conditions) {
+            Ok(written) => Ok(self.written_response(id, &written, request)),
+            Err(fault) => self.refused_later(id, fault, request),
+        }
     }
 
     pub(crate) fn delete_request(&mut self, id: &ResourceId, request: &Request) -> Result<Response, Fault> {
         let kind = providers::known_kind(id)?;
         providers::check_version(kind, request.query("api-version").unwrap_or_default(), None)?;
-        let location = self.location_of(id);
         let Some(existing) = self.resources.get(id.key()) else { return Ok(Response::empty(204)) };
         if request.header("if-match").is_some_and(|wanted| wanted != "*" && wanted != existing.etag) {
-            return Err(Fault::new(
-                412,
-                "PreconditionFailed",
-                "The condition in the If-Match header was not satisfied.",
-            ));
+            let fault =
+                Fault::new(412, "PreconditionFailed", "The condition in the If-Match header was not satisfied.");
+            return self.refused_later(id, fault, request);
         }
         let body = existing.body.clone();
         self.check_denied(id.key(), Denied::Delete, &request.principal.object_id)?;
         match self.delete_key(id.key())? {
-            Some(operation) => Ok(self.operation_links(
-                Response::empty(202),
-                &operation,
-                id.namespace().unwrap_or_default(),
-                &location,
-                request,
-            )),
+            Some(operation) => Ok(self.operation_links(Response::empty(202), &operation, id, request)),
             None if kind.announces => {
-                let namespace = id.namespace().unwrap_or_default();
                 let operation = self.done_operation(id.key());
-                Ok(self.operation_links(Response::empty(202), &operation, namespace, &location, request))
+                Ok(self.operation_links(Response::empty(202), &operation, id, request))
             }
-            None if kind.placement == Placement::Extension => Ok(Response::json(200, body)),
+            // A role assignment shows what it was; of a lock nothing is said.
+            None if id.is_type("Microsoft.Authorization/roleAssignments")
+                || id.is_type("Microsoft.Authorization/roleDefinitions") =>
+            {
+                Ok(Response::json(200, body))
+            }
             None => Ok(Response::empty(200)),
         }
     }

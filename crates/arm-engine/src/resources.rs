@@ -243,8 +243,9 @@ impl Engine {
             }
         }
         let guid = self.guid();
-        // Networking's etags are weak validators in quotation marks, AKS's are bare.
-        let etag = if kind.etag == "/etag" { format!("W/\"{guid}\"") } else { guid };
+        // Networking's etags are weak validators in quotation marks, those of AKS and Azure DNS are bare.
+        let weak = kind.etag == "/etag" && !kind.resource_type.starts_with("Microsoft.Network/privateDnsZones");
+        let etag = if weak { format!("W/\"{guid}\"") } else { guid };
         if !kind.etag.is_empty() {
             set_pointer(&mut body, kind.etag, etag.clone().into());
         }
@@ -346,10 +347,27 @@ impl Engine {
         let Some(kind) = providers::find(&resource.resource_type) else { return body };
         for rule in kind.inline {
             let children = self.world().children(&resource.id, rule.child_type);
-            let rendered = children.iter().map(|child| rule.render(child)).collect();
+            let view = providers::find(rule.child_type).map(|kind| kind.view);
+            let rendered = children.iter().map(|child| {
+                let mut entry = rule.render(child);
+                if let Some(view) = view.filter(|_| !rule.flat) {
+                    view(&self.world(), child, &mut entry);
+                }
+                entry
+            });
+            let rendered = rendered.collect();
             body["properties"][rule.field] = Value::Array(rendered);
         }
         (kind.view)(&self.world(), resource, &mut body);
+        body
+    }
+
+    /// As [`Engine::render`], to a client of one api-version.
+    pub(crate) fn render_for(&self, resource: &StoredResource, api_version: &str) -> Value {
+        let mut body = self.render(resource);
+        if let Some(kind) = providers::find(&resource.resource_type) {
+            kind.shown.iter().for_each(|shown| shown.apply(&mut body, api_version));
+        }
         body
     }
 

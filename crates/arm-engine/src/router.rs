@@ -1,13 +1,15 @@
 //! Path and method → handler.
 
 use arm_model::id::ResourceId;
-use serde_json::Value;
+use serde_json::{Value, json};
 
 use crate::engine::Engine;
 use crate::fault::Fault;
 use crate::providers;
 use crate::rbac::{Access, is_within};
 use crate::request::{Method, Request, Response};
+
+const ZONE_TYPE: &str = "Microsoft.Network/privateDnsZones";
 
 /// First and last api-version of `Microsoft.Resources`, which serves groups, deployments, stacks, tags and providers.
 const RESOURCES_VERSIONS: (&str, &str) = ("2014-04-01", "2026-12-31");
@@ -86,6 +88,24 @@ impl Engine {
                 self.operation_result(guid, request)
             }
             (_, ["subscriptions", _, "operationresults", guid]) => self.operation_result(guid, request),
+            (Method::Get, ["subscriptions", _, "resourcegroups", _, "providers", "microsoft.network", kind, guid])
+                if *kind == PRIVATE_DNS_STATUS =>
+            {
+                self.operation_status(guid, request)
+            }
+            (
+                Method::Get,
+                [
+                    "subscriptions",
+                    _,
+                    "resourcegroups",
+                    _,
+                    "providers",
+                    "microsoft.network",
+                    "privatednsoperationresults",
+                    guid,
+                ],
+            ) => self.operation_result(guid, request),
             (_, ["subscriptions", _, "providers"] | ["providers"]) => self.list_page(self.providers(), request),
             (_, ["providers", ..]) | (_, ["subscriptions", _, "providers", _]) => {
                 self.namespace_request(request, segments)
@@ -122,9 +142,25 @@ impl Engine {
             (_, [scope @ .., "providers", "microsoft.resources", "tags", "default"]) if !scope.is_empty() => {
                 self.tags_request(request, &path[..path.len() - "/providers/Microsoft.Resources/tags/default".len()])
             }
-            (_, ["subscriptions", ..]) => self.provider_request(request, path),
+            (_, ["subscriptions", ..]) => {
+                let result = self.provider_request(request, path);
+                self.in_own_form(path, result)
+            }
             _ => Err(Fault::new(404, "NotFound", format!("There is nothing at '{path}'."))),
         }
+    }
+
+    /// Azure DNS, asked for a record set of a zone that is there, writes its refusals without the envelope of everybody else.
+    fn in_own_form(&self, path: &str, result: Result<Response, Fault>) -> Result<Response, Fault> {
+        let Err(fault) = &result else { return result };
+        let Ok(id) = ResourceId::parse(path) else { return result };
+        let is_record = id.parent().is_some_and(|zone| zone.is_type(ZONE_TYPE) && self.resources.contains(zone.key()))
+            && !id.is_type("Microsoft.Network/privateDnsZones/virtualNetworkLinks");
+        if is_record && [400, 404, 412].contains(&fault.status) {
+            let code = if fault.status == 404 { "NotFound" } else { fault.body.code.as_str() };
+            return Ok(Response::json(fault.status, json!({ "code": code, "message": fault.body.message })));
+        }
+        result
     }
 
     fn subscription_not_found(&self, subscription: &str) -> Fault {
@@ -275,10 +311,16 @@ pub fn is_poll(path: &str) -> bool {
     let lower = path.to_ascii_lowercase();
     let parts: Vec<&str> = lower.split('/').collect();
     match parts.as_slice() {
-        [.., kind, _] => *kind == "operationresults" || is_status_path(kind) && lower.contains("/providers/"),
+        [.., kind, _] => {
+            *kind == "operationresults"
+                || *kind == PRIVATE_DNS_STATUS
+                || is_status_path(kind) && lower.contains("/providers/")
+        }
         _ => false,
     }
 }
+
+const PRIVATE_DNS_STATUS: &str = "privatednsoperationstatuses";
 
 fn is_status_path(kind: &str) -> bool {
     matches!(

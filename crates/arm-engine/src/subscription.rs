@@ -72,14 +72,24 @@ impl Engine {
             .filter_map(|kind| kind.resource_type.split_once('/').filter(|(of, _)| *of == namespace).map(|(_, types)| (kind, types)))
             .map(|(kind, types)| {
                 let locations: Vec<&str> = if kind.placement == Placement::Global { vec!["global"] } else { LOCATIONS.iter().map(|(_, display)| *display).collect() };
-                json!({ "resourceType": types, "locations": locations, "apiVersions": versions_of(kind), "defaultApiVersion": versions_of(kind)[0], "capabilities": "SupportsTags, SupportsLocation" })
+                let mut shown = json!({ "resourceType": types, "locations": locations, "apiVersions": versions_of(kind), "defaultApiVersion": versions_of(kind)[0], "capabilities": "SupportsTags, SupportsLocation" });
+                if types == "publicIPAddresses" {
+                    shown["zoneMappings"] = LOCATIONS.iter().map(|(_, display)| json!({ "location": display, "zones": ["1", "2", "3"] })).collect();
+                    shown["apiProfiles"] = json!([{ "profileVersion": "2020-09-01-hybrid", "apiVersion": "2018-11-01" }]);
+                }
+                shown
             })
             .collect();
         let state = if self.is_registered(namespace) { "Registered" } else { "NotRegistered" };
-        json!({
+        let mut body = json!({
             "id": format!("/subscriptions/{}/providers/{namespace}", self.settings.subscription_id),
             "namespace": namespace, "registrationState": state, "registrationPolicy": "RegistrationRequired", "resourceTypes": types,
-        })
+        });
+        if namespace == "Microsoft.Network" {
+            // The provider's own application in every directory.
+            body["authorizations"] = json!([{ "applicationId": "2cf9eb86-36b5-49dc-86ae-9a63135dfa8c", "roleDefinitionId": "13ba9ab4-19f0-4804-adc4-14ece36cc7a1" }]);
+        }
+        body
     }
 
     pub(crate) fn providers(&self) -> Vec<Value> {

@@ -84,8 +84,8 @@ impl EngineHandle {
         self.commit(|state| state.engine.directory(request, clock::now(), &mut state.ids)).await
     }
 
-    /// The object id of a service principal, and its valid secrets.
-    pub(crate) fn sign_in_of(&self, app_id: &str) -> Option<(String, Vec<String>)> {
+    /// What an application may sign in with now.
+    pub(crate) fn sign_in_of(&self, app_id: &str) -> Option<arm_engine::SignIn> {
         self.shared.state.lock().engine.sign_in_of(app_id, clock::now())
     }
 

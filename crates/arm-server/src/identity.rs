@@ -1,13 +1,13 @@
 //! Tokens, and the documents that tell clients where to get them.
 
-use arm_engine::Principal;
+use arm_engine::{Principal, SignIn};
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use hmac::{Hmac, Mac};
 use serde_json::{Value, json};
 use sha2::Sha256;
 
-use crate::{Config, clock};
+use crate::{Config, assertion, clock};
 
 /// Azure's tokens live 60 to 90 minutes.
 const TOKEN_LIFETIME_SECONDS: i64 = 3600;
@@ -69,7 +69,7 @@ impl Identity {
         tenant: &str,
         form: &[u8],
         base_url: &str,
-        registered: impl Fn(&str) -> Option<(String, Vec<String>)>,
+        registered: impl Fn(&str) -> Option<SignIn>,
     ) -> (u16, Value) {
         let field = |name: &str| {
             url::form_urlencoded::parse(form).find(|(key, _)| key == name).map(|(_, value)| value.into_owned())
@@ -89,18 +89,28 @@ impl Identity {
         }
         let client_id = field("client_id").unwrap_or_default();
         let known = if client_id.eq_ignore_ascii_case(&self.client_id) {
-            Some((self.object_id.clone(), vec![self.client_secret.clone()]))
+            let secrets = vec![self.client_secret.clone()];
+            Some(SignIn { object_id: self.object_id.clone(), secrets, certificates: Vec::new() })
         } else {
             registered(&client_id)
         };
-        let Some((object_id, secrets)) = known else {
+        let Some(SignIn { object_id, secrets, certificates }) = known else {
             return refuse(400, "unauthorized_client", "AADSTS700016: The application was not found in the directory.");
         };
-        let given = field("client_secret").unwrap_or_default();
-        // Every secret is compared, so that the time taken does not tell which of them was close.
-        let fits = secrets.iter().filter(|secret| self.is_secret(&given, secret)).count();
-        if fits == 0 {
-            return refuse(401, "invalid_client", "AADSTS7000215: Invalid client secret provided.");
+        if let Some(proof) = field("client_assertion") {
+            let audiences =
+                ["oauth2/v2.0/token", "oauth2/token", "v2.0"].map(|end| format!("{base_url}/{tenant}/{end}"));
+            let expected = assertion::Expected { client_id: &client_id, audiences: &audiences };
+            if let Err(description) = assertion::check(&proof, &certificates, &expected, clock::now().secs()) {
+                return refuse(401, "invalid_client", description);
+            }
+        } else {
+            let given = field("client_secret").unwrap_or_default();
+            // Every secret is compared, so that the time taken does not tell which of them was close.
+            let fits = secrets.iter().filter(|secret| self.is_secret(&given, secret)).count();
+            if fits == 0 {
+                return refuse(401, "invalid_client", "AADSTS7000215: Invalid client secret provided.");
+            }
         }
         let audience = field("scope").or_else(|| field("resource")).unwrap_or_else(|| base_url.to_owned());
         let audience = audience.split(' ').next().unwrap_or_default().trim_end_matches("/.default").to_owned();
@@ -166,7 +176,7 @@ impl Identity {
             "authorization_endpoint": format!("{base_url}/{tenant}/oauth2/v2.0/authorize"),
             "device_authorization_endpoint": format!("{base_url}/{tenant}/oauth2/v2.0/devicecode"),
             "jwks_uri": format!("{base_url}/{tenant}/discovery/v2.0/keys"),
-            "token_endpoint_auth_methods_supported": ["client_secret_post"],
+            "token_endpoint_auth_methods_supported": ["client_secret_post", "private_key_jwt"],
             "response_types_supported": ["code", "id_token", "token"],
             "subject_types_supported": ["pairwise"],
             "id_token_signing_alg_values_supported": ["RS256"],

@@ -3,6 +3,7 @@
 //! This crate is the shell around the pure engine. It adds the clock, the disk, TLS and concurrency, and nothing that ARM decides.
 
 pub mod alone;
+mod assertion;
 mod clock;
 pub mod effects;
 mod handle;

@@ -41,7 +41,7 @@ impl OciError {
             }
             OciError::File { .. } => "Check the path, its permissions and the disk's free space.",
             OciError::Program { .. } => {
-                "Build it statically: `rustup target add x86_64-unknown-linux-musl`, Debian's `musl-tools`, and `cargo build --release --target x86_64-unknown-linux-musl`."
+                "Build it statically: `RUSTFLAGS='-C target-feature=+crt-static' cargo build --release --target x86_64-unknown-linux-gnu`, or for musl; `marea image build backend` without --program does."
             }
             OciError::Layout { .. } | OciError::Digest { .. } => {
                 "Build the image again; what was downloaded is downloaded again."

@@ -74,10 +74,14 @@ const SIZES: &[Size] = &[
     burstable("Standard_B4ls_v2", 4, 8, 30),
     burstable("Standard_B4as_v2", 4, 16, 40),
     burstable("Standard_B4s_v2", 4, 16, 40),
+    size("Standard_DS2_v2", 2, 7),
+    size("Standard_D2s_v3", 2, 8),
+    size("Standard_D4s_v3", 4, 16),
     size("Standard_D2as_v5", 2, 8),
     size("Standard_D2as_v6", 2, 8),
     size("Standard_D4als_v6", 4, 8),
     size("Standard_D2s_v5", 2, 8),
+    size("Standard_D4s_v5", 4, 16),
     arm(size("Standard_D4pls_v6", 4, 8)),
 ];
 

@@ -220,8 +220,21 @@ fn scrub(value: &mut Value) {
     match value {
         Value::Object(members) => {
             members.retain(|key, _| {
-                !["etag", "eTag", "resourceGuid", "resourceUID", "principalId", "clientId", "objectId"]
-                    .contains(&key.as_str())
+                ![
+                    "etag",
+                    "eTag",
+                    "resourceGuid",
+                    "resourceUID",
+                    "principalId",
+                    "clientId",
+                    "objectId",
+                    "internalId",
+                    "systemData",
+                    "earliestRestoreDate",
+                    "fqdn",
+                    "azurePortalFQDN",
+                ]
+                .contains(&key.as_str())
             });
             members.values_mut().for_each(scrub);
         }

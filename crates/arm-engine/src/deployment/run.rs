@@ -273,6 +273,7 @@ impl Engine {
         if step.resource_type.eq_ignore_ascii_case("Microsoft.Resources/deployments") {
             return self.start_nested(deployment, step, id, body);
         }
+        self.check_links(&deployment.principal, &deployment.principal, &id, &body)?;
         let written = self.put_resource(&id, &step.api_version, &body, &Conditions::default())?;
         Ok((if written.created { 201 } else { 200 }, written.operation))
     }

@@ -3,7 +3,7 @@
 use serde_json::{Value, json};
 
 use super::network::identify;
-use super::{Kind, Outside, PLAIN, Placement, choose, in_range};
+use super::{Kind, Outside, PLAIN, Placement, Shown, choose, in_range};
 use crate::fault::Fault;
 use crate::resources::{Put, World};
 use crate::state::StoredResource;
@@ -29,11 +29,19 @@ pub(super) static AGENT_POOL: Kind = Kind {
     ],
     put,
     in_use: last_system_pool,
+    shown: &[
+        Shown::from("properties/eTag", "2024-05-01"),
+        Shown::default_from("properties/upgradeSettings/maxSurge", "10%", "2023-11-01"),
+        Shown::from("properties/upgradeSettings/maxUnavailable", "2024-09-01"),
+    ],
     ..PLAIN
 };
 
 /// vCPU, GiB of memory and family of the sizes that are offered.
-const SIZES: [(&str, u32, u32, &str); 17] = [
+const SIZES: [(&str, u32, u32, &str); 20] = [
+    ("Standard_DS2_v2", 2, 7, "standardDSv2Family"),
+    ("Standard_D2s_v3", 2, 8, "standardDSv3Family"),
+    ("Standard_D4s_v3", 4, 16, "standardDSv3Family"),
     ("Standard_B2s", 2, 4, "standardBSFamily"),
     ("Standard_B2ms", 2, 8, "standardBSFamily"),
     ("Standard_B4ms", 4, 16, "standardBSFamily"),
@@ -198,7 +206,18 @@ fn set_defaults(put: &mut Put<'_>) -> Result<(), Fault> {
         .as_str()
         .is_some_and(|mode| mode.eq_ignore_ascii_case("overlay"));
     let version = cluster["currentKubernetesVersion"].as_str().unwrap_or("1.36.3").to_owned();
-    put.default("maxPods", if overlay { 250 } else { 30 }.into());
+    let kubenet = cluster["networkProfile"]["networkPlugin"] == "kubenet";
+    put.default(
+        "maxPods",
+        if overlay {
+            250
+        } else if kubenet {
+            110
+        } else {
+            30
+        }
+        .into(),
+    );
     put.default("osType", "Linux".into());
     put.default("osSKU", "Ubuntu".into());
     put.default("type", "VirtualMachineScaleSets".into());
@@ -207,8 +226,23 @@ fn set_defaults(put: &mut Put<'_>) -> Result<(), Fault> {
     }
     put.default("osDiskType", "Managed".into());
     put.default("kubeletDiskType", "OS".into());
-    put.default("scaleDownMode", "Delete".into());
-    put.default("enableNodePublicIP", false.into());
+    for name in ["enableNodePublicIP", "enableEncryptionAtHost", "enableUltraSSD", "enableFIPS"] {
+        put.default(name, false.into());
+    }
+    // AKS does not repeat what goes without saying.
+    if put.text("scaleSetPriority").is_none_or(|priority| priority == "Regular") {
+        for name in ["scaleSetPriority", "scaleSetEvictionPolicy", "spotMaxPrice"] {
+            put.properties().remove(name);
+        }
+    }
+    for name in ["nodeTaints", "nodeLabels"] {
+        let value = put.property(name);
+        let empty =
+            value.as_array().is_some_and(Vec::is_empty) || value.as_object().is_some_and(serde_json::Map::is_empty);
+        if empty {
+            put.properties().remove(name);
+        }
+    }
     put.default("upgradeSettings", json!({ "maxSurge": "10%", "maxUnavailable": "0" }));
     put.default("orchestratorVersion", version.clone().into());
     put.default("currentOrchestratorVersion", version.into());

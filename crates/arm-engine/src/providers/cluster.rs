@@ -3,11 +3,11 @@
 use serde_json::{Value, json};
 
 use super::network::identify;
-use super::{Inline, Kind, Outside, PLAIN};
+use super::{Inline, Kind, Outside, PLAIN, Shown};
 use crate::cidr::Block;
 use crate::expression::encode_base64;
 use crate::fault::Fault;
-use crate::resources::Put;
+use crate::resources::{Put, World};
 use crate::state::StoredResource;
 
 pub(super) static CLUSTER: Kind = Kind {
@@ -26,6 +26,7 @@ pub(super) static CLUSTER: Kind = Kind {
         "properties.identityProfile",
         "properties.resourceUID",
         "properties.oidcIssuerProfile.issuerURL",
+        "properties.networkProfile.loadBalancerProfile.effectiveOutboundIPs",
         "identity.principalId",
         "identity.tenantId",
     ],
@@ -37,6 +38,20 @@ pub(super) static CLUSTER: Kind = Kind {
     }],
     put,
     patching: super::Patching::Tags,
+    view,
+    shown: &[
+        Shown::from("eTag", "2024-05-01"),
+        Shown::from("properties/resourceUID", "2023-11-01"),
+        Shown::default_from("properties/networkProfile/networkDataplane", "azure", "2023-11-01"),
+        Shown::default_from("properties/networkProfile/networkPolicy", "none", "2023-11-01"),
+        Shown::from("properties/networkProfile/loadBalancerProfile/backendPoolType", "2023-11-01"),
+        Shown::from("properties/agentPoolProfiles/*/eTag", "2024-05-01"),
+        Shown::from("properties/autoScalerProfile/daemonset-eviction-for-empty-nodes", "2024-05-01"),
+        Shown::from("properties/autoScalerProfile/daemonset-eviction-for-occupied-nodes", "2024-05-01"),
+        Shown::from("properties/autoScalerProfile/ignore-daemonsets-utilization", "2024-05-01"),
+        Shown::default_from("properties/agentPoolProfiles/*/upgradeSettings/maxSurge", "10%", "2023-11-01"),
+        Shown::from("properties/agentPoolProfiles/*/upgradeSettings/maxUnavailable", "2024-09-01"),
+    ],
     ..PLAIN
 };
 
@@ -61,6 +76,7 @@ fn put(put: &mut Put<'_>) -> Result<(), Fault> {
             ),
         ));
     }
+    hide_secrets(put);
     check_pools(put)?;
     set_identity(put)?;
     set_version(put)?;
@@ -68,6 +84,19 @@ fn put(put: &mut Put<'_>) -> Result<(), Fault> {
     set_network(put)?;
     set_defaults(put, &name);
     Ok(())
+}
+
+/// What a client may write and nobody may read.
+const WRITE_ONLY: [(&str, &str); 3] =
+    [("servicePrincipalProfile", "secret"), ("windowsProfile", "adminPassword"), ("aadProfile", "serverAppSecret")];
+
+fn hide_secrets(put: &mut Put<'_>) {
+    for (object, name) in WRITE_ONLY {
+        let Some(Value::Object(members)) = put.properties().get_mut(object) else { continue };
+        if let Some(Value::String(secret)) = members.remove(name) {
+            put.hidden.insert(name.to_owned(), secret);
+        }
+    }
 }
 
 fn check_pools(put: &Put<'_>) -> Result<(), Fault> {
@@ -184,12 +213,25 @@ fn set_network(put: &mut Put<'_>) -> Result<(), Fault> {
         ("loadBalancerSku", json!("standard")),
         ("ipFamilies", json!(["IPv4"])),
     ];
-    if overlay {
+    let kubenet = profile["networkPlugin"].as_str().is_some_and(|plugin| plugin.eq_ignore_ascii_case("kubenet"));
+    if overlay || kubenet {
         defaults.push(("podCidr", json!("10.244.0.0/16")));
     }
     for (name, value) in defaults {
         if profile[name].is_null() {
             profile[name] = value;
+        }
+    }
+    if profile["outboundType"] == "loadBalancer" {
+        let outbound = &mut profile["loadBalancerProfile"];
+        if outbound["outboundIPs"].is_null()
+            && outbound["outboundIPPrefixes"].is_null()
+            && outbound["managedOutboundIPs"].is_null()
+        {
+            outbound["managedOutboundIPs"] = json!({ "count": 1 });
+        }
+        if outbound["backendPoolType"].is_null() {
+            outbound["backendPoolType"] = "nodeIPConfiguration".into();
         }
     }
     profile["serviceCidrs"] = json!([profile["serviceCidr"]]);
@@ -265,13 +307,41 @@ fn set_defaults(put: &mut Put<'_>, name: &str) {
     let identity = crate::ids::guid_of(&machines);
     let subscription = put.world.settings.subscription_id.clone();
     let node_group = put.text("nodeResourceGroup").unwrap_or_default().to_owned();
-    put.default("identityProfile", json!({ "kubeletidentity": {
-        "resourceId": format!("/subscriptions/{subscription}/resourcegroups/{node_group}/providers/Microsoft.ManagedIdentity/userAssignedIdentities/{name}-agentpool"),
-        "clientId": super::client_id_of(&identity), "objectId": identity,
-    } }));
+    let managed = put.body["identity"]["type"].as_str().is_some_and(|kind| kind != "None");
+    if managed {
+        put.default("identityProfile", json!({ "kubeletidentity": {
+            "resourceId": format!("/subscriptions/{subscription}/resourcegroups/{node_group}/providers/Microsoft.ManagedIdentity/userAssignedIdentities/{name}-agentpool"),
+            "clientId": super::client_id_of(&identity), "objectId": identity,
+        } }));
+    }
+    // Until the cluster is there and says where it is.
+    let prefix = put.text("dnsPrefix").unwrap_or_default().to_owned();
+    let (host, zone) = (format!("{prefix}-{}", &identity[..8]), format!("{location}.azmk8s.io"));
+    put.default("fqdn", format!("{host}.hcp.{zone}").into());
+    put.default("azurePortalFQDN", format!("{host}.portal.hcp.{zone}").into());
+    if let Some(profile @ Value::Object(_)) = put.properties().get("aadProfile").cloned()
+        && profile["tenantID"].is_null()
+    {
+        let tenant = put.world.settings.tenant_id.clone();
+        put.properties()["aadProfile"]["tenantID"] = tenant.into();
+    }
     put.default("powerState", json!({ "code": "Running" }));
     put.default("provisioningState", "Succeeded".into());
-    put.default("storageProfile", json!({ "diskCSIDriver": { "enabled": true }, "fileCSIDriver": { "enabled": true }, "snapshotController": { "enabled": true } }));
+    let mut storage = json!({ "diskCSIDriver": { "enabled": true }, "fileCSIDriver": { "enabled": true }, "snapshotController": { "enabled": true } });
+    crate::resources::merge(
+        &mut storage,
+        &put.property("storageProfile").as_object().cloned().unwrap_or_default().into(),
+    );
+    put.set("storageProfile", storage);
+    put.default("securityProfile", json!({}));
+    put.default("workloadAutoScalerProfile", json!({}));
+    put.default("oidcIssuerProfile", json!({ "enabled": false }));
+    if managed {
+        put.default("servicePrincipalProfile", json!({ "clientId": "msi" }));
+    }
+    if put.property("addonProfiles").as_object().is_some_and(serde_json::Map::is_empty) {
+        put.properties().remove("addonProfiles");
+    }
     let scaled = put.inline.iter().any(|(_, pool)| pool["properties"]["enableAutoScaling"] == true);
     if scaled || !put.property("autoScalerProfile").is_null() {
         let mut profile: Value = AUTOSCALER_DEFAULTS
@@ -288,6 +358,28 @@ fn set_defaults(put: &mut Put<'_>, name: &str) {
             &put.property("autoScalerProfile").as_object().cloned().unwrap_or_default().into(),
         );
         put.set("autoScalerProfile", profile);
+    }
+}
+
+/// What AKS makes in the cluster's own group is there once the cluster is.
+fn view(_: &World<'_>, cluster: &StoredResource, body: &mut Value) {
+    let properties = &mut body["properties"];
+    if properties["provisioningState"] == "Creating" {
+        if let Some(members) = properties.as_object_mut() {
+            members.remove("identityProfile");
+        }
+        return;
+    }
+    let group = properties["nodeResourceGroup"].as_str().unwrap_or_default().to_owned();
+    let subscription = cluster.id.split('/').nth(2).unwrap_or_default();
+    let profile = &mut properties["networkProfile"]["loadBalancerProfile"];
+    if profile["managedOutboundIPs"].is_object() {
+        let address = crate::ids::guid_of(&format!("{}/outbound", cluster.id.to_ascii_lowercase()));
+        profile["effectiveOutboundIPs"] = json!([{
+            "id": format!("/subscriptions/{subscription}/resourceGroups/{group}/providers/Microsoft.Network/publicIPAddresses/{address}"),
+        }]);
+    } else if profile["outboundIPs"]["publicIPs"].is_array() {
+        profile["effectiveOutboundIPs"] = profile["outboundIPs"]["publicIPs"].clone();
     }
 }
 

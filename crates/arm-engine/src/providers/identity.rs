@@ -28,6 +28,9 @@ fn put_identity(put: &mut Put<'_>) -> Result<(), Fault> {
     let principal = put.text("principalId").map_or(principal, str::to_owned);
     let client = client_id_of(&principal);
     put.default("tenantId", tenant.into());
+    if put.body["tags"].is_null() {
+        put.body["tags"] = serde_json::json!({});
+    }
     put.default("principalId", principal.into());
     put.default("clientId", client.into());
     Ok(())

@@ -109,6 +109,60 @@ impl Inline {
     }
 }
 
+/// A property that answers carry between two api-versions only.
+#[derive(Debug)]
+pub(crate) struct Shown {
+    /// `*` stands for every item of a list.
+    pub path: &'static str,
+    /// Dates: the first api-version with it, and the first without it again.
+    pub from: &'static str,
+    pub until: &'static str,
+    /// Only this value is left out of the others; any where it is empty.
+    pub value: &'static str,
+}
+
+impl Shown {
+    pub const fn from(path: &'static str, from: &'static str) -> Shown {
+        Shown { path, from, until: "9999", value: "" }
+    }
+
+    pub const fn until(path: &'static str, until: &'static str) -> Shown {
+        Shown { path, from: "", until, value: "" }
+    }
+
+    /// A default value that older api-versions left out.
+    pub const fn default_from(path: &'static str, value: &'static str, from: &'static str) -> Shown {
+        Shown { path, from, until: "9999", value }
+    }
+
+    /// Takes the property out of the answer to a request of `version`, unless it belongs there.
+    pub fn apply(&self, body: &mut Value, version: &str) {
+        let date = version.get(..10).unwrap_or(version);
+        if (self.from..self.until).contains(&date) {
+            return;
+        }
+        let steps: Vec<&str> = self.path.split('/').collect();
+        self.remove(body, &steps);
+    }
+
+    fn remove(&self, place: &mut Value, steps: &[&str]) {
+        match (place, steps) {
+            (Value::Object(members), [name])
+                if members.get(*name).is_some_and(|value| self.value.is_empty() || value == self.value) =>
+            {
+                members.remove(*name);
+            }
+            (Value::Array(items), ["*", rest @ ..]) => items.iter_mut().for_each(|item| self.remove(item, rest)),
+            (Value::Object(members), [name, rest @ ..]) => {
+                if let Some(member) = members.get_mut(*name) {
+                    self.remove(member, rest);
+                }
+            }
+            _ => {}
+        }
+    }
+}
+
 /// A resource type: a row of data and the functions that differ.
 pub(crate) struct Kind {
     pub resource_type: &'static str,
@@ -122,6 +176,10 @@ pub(crate) struct Kind {
     pub put_status: (u16, u16),
     /// Answers carry the links of a long-running operation although the write is already done.
     pub announces: bool,
+    /// Answers to writes that are no operations carry the ETag as a header, as those to reads do.
+    pub tells_etag: bool,
+    /// `If-Match` and `If-None-Match` are looked at by the operation, not by the request.
+    pub conditions_later: bool,
     pub patching: Patching,
     /// Where the body has its etag, as a JSON pointer, or empty.
     pub etag: &'static str,
@@ -132,6 +190,8 @@ pub(crate) struct Kind {
     /// Consistency with other resources after a write or a deletion.
     pub after: fn(&mut Engine, &str),
     pub in_use: fn(&World<'_>, &StoredResource) -> Result<(), Fault>,
+    /// What not every api-version shows.
+    pub shown: &'static [Shown],
     /// Adds what is computed when it is read.
     pub view: fn(&World<'_>, &StoredResource, &mut Value),
 }
@@ -145,6 +205,8 @@ pub(crate) const PLAIN: Kind = Kind {
     outside: Outside::Nothing,
     put_status: (201, 200),
     announces: false,
+    tells_etag: false,
+    conditions_later: false,
     patching: Patching::No,
     etag: "",
     read_only: &[],
@@ -152,6 +214,7 @@ pub(crate) const PLAIN: Kind = Kind {
     put: |_| Ok(()),
     after: |_, _| {},
     in_use: |_, _| Ok(()),
+    shown: &[],
     view: |_, _, _| {},
 };
 
@@ -220,7 +283,7 @@ pub(crate) fn unknown_type(id: &ResourceId) -> Fault {
     Fault::new(404, "InvalidResourceNamespace", format!("The resource namespace '{namespace}' is invalid."))
 }
 
-pub(crate) const LOCATIONS: [(&str, &str); 12] = [
+pub(crate) const LOCATIONS: [(&str, &str); 40] = [
     ("eastus", "East US"),
     ("eastus2", "East US 2"),
     ("westus2", "West US 2"),
@@ -233,6 +296,34 @@ pub(crate) const LOCATIONS: [(&str, &str); 12] = [
     ("uksouth", "UK South"),
     ("brazilsouth", "Brazil South"),
     ("centralindia", "Central India"),
+    ("westus", "West US"),
+    ("northcentralus", "North Central US"),
+    ("southcentralus", "South Central US"),
+    ("westcentralus", "West Central US"),
+    ("canadacentral", "Canada Central"),
+    ("canadaeast", "Canada East"),
+    ("francecentral", "France Central"),
+    ("germanywestcentral", "Germany West Central"),
+    ("italynorth", "Italy North"),
+    ("norwayeast", "Norway East"),
+    ("polandcentral", "Poland Central"),
+    ("switzerlandnorth", "Switzerland North"),
+    ("ukwest", "UK West"),
+    ("israelcentral", "Israel Central"),
+    ("qatarcentral", "Qatar Central"),
+    ("uaenorth", "UAE North"),
+    ("southafricanorth", "South Africa North"),
+    ("mexicocentral", "Mexico Central"),
+    ("southindia", "South India"),
+    ("eastasia", "East Asia"),
+    ("southeastasia", "Southeast Asia"),
+    ("japaneast", "Japan East"),
+    ("japanwest", "Japan West"),
+    ("koreacentral", "Korea Central"),
+    ("koreasouth", "Korea South"),
+    ("australiacentral", "Australia Central"),
+    ("australiaeast", "Australia East"),
+    ("australiasoutheast", "Australia Southeast"),
 ];
 
 pub(crate) fn normalized_location(location: &str) -> String {

@@ -3,7 +3,7 @@
 use arm_model::id::ResourceId;
 use serde_json::{Value, json};
 
-use super::{Inline, Kind, PLAIN, Placement, choose, required};
+use super::{Inline, Kind, PLAIN, Placement, Shown, choose, required};
 use crate::cidr::Block;
 use crate::engine::Engine;
 use crate::fault::Fault;
@@ -24,6 +24,10 @@ pub(super) static VIRTUAL_NETWORK: Kind = Kind {
     put: put_network,
     after: network_changed,
     in_use: network_in_use,
+    shown: &[
+        Shown::from("properties/privateEndpointVNetPolicies", "2023-11-01"),
+        Shown::until("properties/enableVmProtection", "2020-11-01"),
+    ],
     announces: true,
     patching: super::Patching::Tags,
     ..PLAIN
@@ -40,6 +44,7 @@ pub(super) static SUBNET: Kind = Kind {
         "properties.purpose",
     ],
     put: put_subnet,
+    view: view_subnet,
     in_use: subnet_in_use,
     announces: true,
     ..PLAIN
@@ -120,10 +125,25 @@ fn put_network(put: &mut Put<'_>) -> Result<(), Fault> {
     }
     let guid = put.guid.clone();
     put.default("enableDdosProtection", false.into());
+    put.default("enableVmProtection", false.into());
+    if put.property("dhcpOptions").is_object() {
+        fill(put, "dhcpOptions", "dnsServers", json!([]));
+    }
+    if put.property("encryption").is_object() {
+        fill(put, "encryption", "enforcement", "AllowUnencrypted".into());
+    }
     put.default("privateEndpointVNetPolicies", "Disabled".into());
     put.default("resourceGuid", guid.into());
     put.set("provisioningState", "Succeeded".into());
     Ok(())
+}
+
+/// A default inside an object that the request gave.
+fn fill(put: &mut Put<'_>, object: &str, name: &str, value: Value) {
+    let place = &mut put.properties()[object][name];
+    if place.is_null() {
+        *place = value;
+    }
 }
 
 fn prefixes_of(properties: &Value) -> Result<Vec<Block>, Fault> {
@@ -162,6 +182,15 @@ fn put_subnet(put: &mut Put<'_>) -> Result<(), Fault> {
             delegation["id"] = format!("{base}/delegations/{name}").into();
             delegation["type"] = "Microsoft.Network/virtualNetworks/subnets/delegations".into();
             delegation["properties"]["provisioningState"] = "Succeeded".into();
+            delegation["properties"]["actions"] = json!(["Microsoft.Network/virtualNetworks/subnets/join/action"]);
+        }
+    }
+    if let Some(Value::Array(endpoints)) = put.properties().get_mut("serviceEndpoints") {
+        for endpoint in endpoints {
+            endpoint["provisioningState"] = "Succeeded".into();
+            if endpoint["locations"].is_null() {
+                endpoint["locations"] = json!(["*"]);
+            }
         }
     }
     put.default("delegations", json!([]));
@@ -169,6 +198,26 @@ fn put_subnet(put: &mut Put<'_>) -> Result<(), Fault> {
     put.default("privateLinkServiceNetworkPolicies", "Enabled".into());
     put.set("provisioningState", "Succeeded".into());
     Ok(())
+}
+
+/// Delegations carry the etag of their subnet, and a database server shows that it lives there.
+fn view_subnet(world: &World<'_>, subnet: &StoredResource, body: &mut Value) {
+    let servers = world.of_type(super::SERVER_TYPE);
+    let uses = |value: &Value| value.as_str().is_some_and(|id| id.eq_ignore_ascii_case(&subnet.id));
+    if servers.iter().any(|server| uses(&server.body["properties"]["network"]["delegatedSubnetResourceId"])) {
+        let name = "AzurePostgreSQLFlexibleServer";
+        body["properties"]["serviceAssociationLinks"] = json!([{
+            "name": name, "id": format!("{}/serviceAssociationLinks/{name}", subnet.id), "etag": subnet.etag,
+            "type": "Microsoft.Network/virtualNetworks/subnets/serviceAssociationLinks",
+            "properties": {
+                "provisioningState": "Succeeded", "linkedResourceType": super::SERVER_TYPE,
+                "enabledForArmDeployments": false, "allowDelete": false, "locations": [],
+            },
+        }]);
+    }
+    for delegation in body["properties"]["delegations"].as_array_mut().into_iter().flatten() {
+        delegation["etag"] = subnet.etag.clone().into();
+    }
 }
 
 fn check_subnet_place(put: &Put<'_>, own: &[Block]) -> Result<(), Fault> {
@@ -301,6 +350,11 @@ fn put_peering(put: &mut Put<'_>) -> Result<(), Fault> {
     put.default("allowForwardedTraffic", false.into());
     put.default("allowGatewayTransit", false.into());
     put.default("useRemoteGateways", false.into());
+    put.default("doNotVerifyRemoteGateways", false.into());
+    put.default("peerCompleteVnets", true.into());
+    put.default("routeServiceVips", json!({}));
+    let guid = put.guid.clone();
+    put.default("resourceGuid", guid.into());
     put.set("remoteAddressSpace", addresses.clone());
     put.set("remoteVirtualNetworkAddressSpace", addresses);
     put.set("peeringSyncLevel", "FullyInSync".into());

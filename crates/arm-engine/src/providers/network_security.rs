@@ -148,33 +148,71 @@ fn group_in_use(world: &World<'_>, group: &StoredResource) -> Result<(), Fault> 
 
 fn view_group(world: &World<'_>, group: &StoredResource, body: &mut Value) {
     let properties = &mut body["properties"];
-    properties["defaultSecurityRules"] = DEFAULT_RULES.iter().map(|rule| default_rule(&group.id, rule)).collect();
+    properties["defaultSecurityRules"] = DEFAULT_RULES.iter().map(|rule| default_rule(group, rule)).collect();
     let subnets = subnets_of(world, &group.id);
     if !subnets.is_empty() {
         properties["subnets"] = subnets.iter().map(|subnet| json!({ "id": subnet.id })).collect();
     }
 }
 
-type DefaultRule = (&'static str, u32, &'static str, &'static str, &'static str, &'static str);
+type DefaultRule = (&'static str, u32, &'static str, &'static str, &'static str, &'static str, &'static str);
 
-/// Name, priority, direction, access, source, destination: the rules that every group has.
+/// Name, priority, direction, access, source, destination, description: the rules that every group has.
 const DEFAULT_RULES: [DefaultRule; 6] = [
-    ("AllowVnetInBound", 65000, "Inbound", "Allow", "VirtualNetwork", "VirtualNetwork"),
-    ("AllowAzureLoadBalancerInBound", 65001, "Inbound", "Allow", "AzureLoadBalancer", "*"),
-    ("DenyAllInBound", 65500, "Inbound", "Deny", "*", "*"),
-    ("AllowVnetOutBound", 65000, "Outbound", "Allow", "VirtualNetwork", "VirtualNetwork"),
-    ("AllowInternetOutBound", 65001, "Outbound", "Allow", "*", "Internet"),
-    ("DenyAllOutBound", 65500, "Outbound", "Deny", "*", "*"),
+    (
+        "AllowVnetInBound",
+        65000,
+        "Inbound",
+        "Allow",
+        "VirtualNetwork",
+        "VirtualNetwork",
+        "Allow inbound traffic from all VMs in VNET",
+    ),
+    (
+        "AllowAzureLoadBalancerInBound",
+        65001,
+        "Inbound",
+        "Allow",
+        "AzureLoadBalancer",
+        "*",
+        "Allow inbound traffic from azure load balancer",
+    ),
+    ("DenyAllInBound", 65500, "Inbound", "Deny", "*", "*", "Deny all inbound traffic"),
+    (
+        "AllowVnetOutBound",
+        65000,
+        "Outbound",
+        "Allow",
+        "VirtualNetwork",
+        "VirtualNetwork",
+        "Allow outbound traffic from all VMs to all VMs in VNET",
+    ),
+    (
+        "AllowInternetOutBound",
+        65001,
+        "Outbound",
+        "Allow",
+        "*",
+        "Internet",
+        "Allow outbound traffic from all VMs to Internet",
+    ),
+    ("DenyAllOutBound", 65500, "Outbound", "Deny", "*", "*", "Deny all outbound traffic"),
 ];
 
-fn default_rule(group: &str, (name, priority, direction, access, source, destination): &DefaultRule) -> Value {
+fn default_rule(
+    group: &StoredResource,
+    (name, priority, direction, access, source, destination, description): &DefaultRule,
+) -> Value {
     json!({
-        "id": format!("{group}/defaultSecurityRules/{name}"),
+        "id": format!("{}/defaultSecurityRules/{name}", group.id),
         "name": name,
+        "etag": group.etag,
         "type": "Microsoft.Network/networkSecurityGroups/defaultSecurityRules",
         "properties": {
-            "provisioningState": "Succeeded", "protocol": "*", "access": access, "priority": priority, "direction": direction,
-            "sourcePortRange": "*", "destinationPortRange": "*", "sourceAddressPrefix": source, "destinationAddressPrefix": destination,
+            "provisioningState": "Succeeded", "description": description, "protocol": "*", "access": access, "priority": priority,
+            "direction": direction, "sourcePortRange": "*", "destinationPortRange": "*", "sourceAddressPrefix": source,
+            "destinationAddressPrefix": destination, "sourcePortRanges": [], "destinationPortRanges": [],
+            "sourceAddressPrefixes": [], "destinationAddressPrefixes": [],
         },
     })
 }

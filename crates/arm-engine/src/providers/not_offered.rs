@@ -1,7 +1,9 @@
 //! Resource types that Azure has and the embedded ARM answers with 501, so that a client can tell them from misspelt ones.
 
 /// In lower case, with the namespace; children of a listed type are listed with it.
-const TYPES: [&str; 78] = [
+const TYPES: [&str; 80] = [
+    "microsoft.recoveryservices/vaults",
+    "microsoft.resources/templatespecs",
     "microsoft.compute/availabilitysets",
     "microsoft.compute/cloudservices",
     "microsoft.compute/disks",

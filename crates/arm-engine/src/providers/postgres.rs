@@ -4,7 +4,7 @@ use serde_json::{Value, json};
 
 use super::network::identify;
 use super::postgres_parameters::default_parameter;
-use super::{Kind, Outside, PLAIN, Placement, choose, in_range, required};
+use super::{Kind, Outside, PLAIN, Placement, Shown, choose, in_range, required};
 use crate::engine::Engine;
 use crate::fault::Fault;
 use crate::resources::{Put, World};
@@ -24,12 +24,22 @@ pub(super) static SERVER: Kind = Kind {
     read_only: &[
         "properties.state",
         "properties.fullyQualifiedDomainName",
+        "systemData",
         "properties.minorVersion",
+        "properties.replicationRole",
+        "properties.replicaCapacity",
         "properties.highAvailability.state",
         "properties.backup.earliestRestoreDate",
     ],
     put: put_server,
     after: add_system_databases,
+    view: view_server,
+    shown: &[
+        Shown::from("properties/storage/iops", "2023-06-01"),
+        Shown::from("properties/storage/tier", "2023-06-01"),
+        Shown::from("properties/storage/type", "2023-06-01"),
+        Shown::from("properties/replica", "2023-06-01"),
+    ],
     patching: super::Patching::Merge,
     ..PLAIN
 };
@@ -100,6 +110,10 @@ fn put_server(put: &mut Put<'_>) -> Result<(), Fault> {
             ),
         ));
     }
+    let mode = put.text("createMode").unwrap_or("Default").to_owned();
+    if !["Default", "Create", "Update"].iter().any(|known| known.eq_ignore_ascii_case(&mode)) {
+        return Err(Fault::not_offered(&format!("Creating a server by '{mode}'")));
+    }
     let password = put.properties().remove(PASSWORD);
     set_login(put, password)?;
     set_sku(put)?;
@@ -108,8 +122,15 @@ fn put_server(put: &mut Put<'_>) -> Result<(), Fault> {
     put.properties().remove("createMode");
     put.default("version", "17".into());
     let version = put.text("version").unwrap_or_default().to_owned();
-    if !["18", "17", "16", "15", "14", "13"].contains(&version.as_str()) {
+    if !["18", "17", "16", "15", "14", "13", "12", "11"].contains(&version.as_str()) {
         return Err(invalid("version", format!("Invalid value given for parameter version: '{version}'.")));
+    }
+    put.default("minorVersion", "1".into());
+    put.default("dataEncryption", json!({ "type": "SystemManaged" }));
+    put.default("replicationRole", "Primary".into());
+    put.default("replicaCapacity", 5.into());
+    if put.body["systemData"].is_null() {
+        put.body["systemData"] = json!({ "createdAt": put.world.now.rfc3339_micros() });
     }
     put.default("availabilityZone", "1".into());
     put.default("backup", json!({ "backupRetentionDays": 7, "geoRedundantBackup": "Disabled" }));
@@ -121,8 +142,30 @@ fn put_server(put: &mut Put<'_>) -> Result<(), Fault> {
     );
     put.default("fullyQualifiedDomainName", format!("{name}.postgres.database.azure.com").into());
     put.default("state", "Provisioning".into());
+    if put.property("highAvailability/state").is_null() {
+        let mode = put.text("highAvailability/mode").unwrap_or("Disabled");
+        let state = if mode == "Disabled" { "NotEnabled" } else { "Healthy" };
+        put.properties()["highAvailability"]["state"] = state.into();
+    }
+    if put.text("highAvailability/mode").is_some_and(|mode| mode != "Disabled")
+        && put.property("highAvailability/standbyAvailabilityZone").is_null()
+    {
+        let zone = if put.text("availabilityZone") == Some("2") { "1" } else { "2" };
+        put.properties()["highAvailability"]["standbyAvailabilityZone"] = zone.into();
+    }
+    // The tenant is named where its people sign in.
+    if !put.text("authConfig/activeDirectoryAuth").is_some_and(|state| state.eq_ignore_ascii_case("Enabled"))
+        && let Some(Value::Object(settings)) = put.properties().get_mut("authConfig")
+    {
+        settings.remove("tenantId");
+    }
     in_range(put, "backup/backupRetentionDays", 7..=35)?;
     Ok(())
+}
+
+/// Backups begin when the server does.
+fn view_server(_: &World<'_>, server: &StoredResource, body: &mut Value) {
+    body["properties"]["backup"]["earliestRestoreDate"] = server.body["systemData"]["createdAt"].clone();
 }
 
 fn set_login(put: &mut Put<'_>, password: Option<Value>) -> Result<(), Fault> {

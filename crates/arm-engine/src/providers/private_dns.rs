@@ -3,7 +3,7 @@
 use serde_json::Value;
 
 use super::network::identify;
-use super::{Kind, PLAIN, Placement, record_set, required};
+use super::{Kind, PLAIN, Placement, Shown, record_set, required};
 use crate::engine::Engine;
 use crate::fault::Fault;
 use crate::resources::{Put, World};
@@ -21,6 +21,10 @@ pub(super) static ZONE: Kind = Kind {
     after: add_start_of_authority,
     in_use: zone_in_use,
     view: view_zone,
+    shown: &[Shown::from("properties/internalId", "2020-01-01")],
+    put_status: (202, 202),
+    announces: true,
+    conditions_later: true,
     patching: super::Patching::Merge,
     ..PLAIN
 };
@@ -30,6 +34,9 @@ pub(super) static LINK: Kind = Kind {
     placement: Placement::Global,
     etag: "/etag",
     read_only: &["properties.provisioningState", "properties.virtualNetworkLinkState"],
+    put_status: (202, 202),
+    announces: true,
+    conditions_later: true,
     put: put_link,
     patching: super::Patching::Merge,
     ..PLAIN
@@ -49,6 +56,8 @@ fn put_zone(put: &mut Put<'_>) -> Result<(), Fault> {
             format!("The domain name '{}' is not a valid name of a private DNS zone.", put.id.name()),
         ));
     }
+    let internal = crate::expression::encode_base64(format!("Immutable zone identity;{};0", put.guid).as_bytes());
+    put.default("internalId", internal.into());
     put.set("provisioningState", "Succeeded".into());
     Ok(())
 }

@@ -5,7 +5,7 @@ use std::net::Ipv4Addr;
 use serde_json::json;
 
 use super::network::identify;
-use super::{Kind, PLAIN, choose, in_range};
+use super::{Kind, PLAIN, Shown, choose, in_range};
 use crate::fault::Fault;
 use crate::resources::Put;
 
@@ -19,6 +19,7 @@ pub(super) static PUBLIC_IP: Kind = Kind {
         "properties.ipConfiguration",
     ],
     put,
+    shown: &[Shown::from("properties/ddosSettings", "2022-05-01")],
     announces: true,
     patching: super::Patching::Tags,
     ..PLAIN
@@ -46,6 +47,15 @@ fn put(put: &mut Put<'_>) -> Result<(), Fault> {
     in_range(put, "idleTimeoutInMinutes", 4..=30)?;
     put.default("publicIPAddressVersion", "IPv4".into());
     put.default("idleTimeoutInMinutes", 4.into());
+    put.default("ipTags", json!([]));
+    put.default("ddosSettings", json!({ "protectionMode": "VirtualNetworkInherited" }));
+    if put.body["sku"]["tier"].is_null() {
+        put.body["sku"]["tier"] = "Regional".into();
+    }
+    if let Some(label) = put.text("dnsSettings/domainNameLabel").map(str::to_ascii_lowercase) {
+        let location = put.body["location"].as_str().unwrap_or_default().to_owned();
+        put.properties()["dnsSettings"]["fqdn"] = format!("{label}.{location}.cloudapp.azure.com").into();
+    }
     // Addresses of 203.0.113.0/24 are set aside for documentation, so that none of them reaches anybody.
     let taken: Vec<String> = put
         .world

@@ -27,6 +27,7 @@ const fn kind(resource_type: &'static str, put: fn(&mut Put<'_>) -> Result<(), F
         placement: Placement::Child,
         etag: "/etag",
         patching: Patching::Merge,
+        tells_etag: true,
         read_only: READ_ONLY,
         put,
         ..PLAIN
@@ -143,7 +144,6 @@ fn write(put: &mut Put<'_>, shape: &Shape) -> Result<(), Fault> {
     }
     in_range(put, "ttl", 1..=2_147_483_647)?;
     put.default("ttl", 3600.into());
-    put.default("metadata", json!({}));
     if !shape.single {
         put.default(shape.field, json!([]));
     }

@@ -50,12 +50,17 @@ impl Engine {
     }
 
     fn stack_response(&self, id: &ResourceId) -> Result<Response, Fault> {
-        let stack = self.stacks.get(id.key()).ok_or_else(|| {
-            Fault::new(
+        let stack = self.stacks.get(id.key()).ok_or_else(|| match id.resource_group() {
+            Some(_) => Fault::new(
                 404,
-                "DeploymentStackNotFound",
-                format!("The deployment stack '{}' could not be found.", id.name()),
-            )
+                "DeploymentStackResourceNotFound",
+                format!("The deployment stack '{id}' could not be found."),
+            ),
+            None => Fault::new(
+                404,
+                "ResourceNotFound",
+                format!("The resource '{}' was not found. For more details please go to https://aka.ms/ARMResourceNotFoundFix", id.name()),
+            ),
         })?;
         Ok(Response::json(200, self.stack_body(stack)))
     }
@@ -79,7 +84,6 @@ impl Engine {
                 "Azure-AsyncOperation",
                 format!("{base}/deploymentStackOperationStatus/{operation}?api-version={version}"),
             )
-            .header("Location", format!("{base}/operationResults/{operation}?api-version={version}"))
             .poll_soon()
     }
 

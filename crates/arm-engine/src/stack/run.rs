@@ -338,5 +338,5 @@ fn check_settings(properties: &Value) -> Result<(), Fault> {
     one_of("/actionOnUnmanage/resources", &["delete", "detach"], true)?;
     one_of("/actionOnUnmanage/resourceGroups", &["delete", "detach"], false)?;
     one_of("/actionOnUnmanage/managementGroups", &["delete", "detach"], false)?;
-    one_of("/denySettings/mode", &["none", "denyDelete", "denyWriteAndDelete"], true)
+    one_of("/denySettings/mode", &["none", "denyDelete", "denyWriteAndDelete"], false)
 }

@@ -26,8 +26,12 @@ fn platform() -> Cloud {
 }
 
 fn assign(cloud: &mut Cloud, role: &str, at: &str) {
+    assign_as(cloud, role, at, 1);
+}
+
+fn assign_as(cloud: &mut Cloud, role: &str, at: &str, number: u32) {
     let path = format!(
-        "{at}/providers/Microsoft.Authorization/roleAssignments/bbbbbbbb-0000-4000-8000-000000000001?api-version=2022-04-01"
+        "{at}/providers/Microsoft.Authorization/roleAssignments/bbbbbbbb-0000-4000-8000-{number:012}?api-version=2022-04-01"
     );
     let definition = format!("{}/providers/Microsoft.Authorization/roleDefinitions/{role}", scope());
     let body = json!({ "properties": { "roleDefinitionId": definition, "principalId": SOMEBODY, "principalType": "ServicePrincipal" } });
@@ -235,4 +239,46 @@ fn a_deployment_may_do_what_its_caller_may() {
     let failed = cloud.get(&path("two"));
     assert_eq!(failed["properties"]["provisioningState"], "Failed");
     assert_eq!(failed["properties"]["error"]["details"][0]["code"], "AuthorizationFailed", "{failed:#}");
+}
+
+#[test]
+fn what_a_resource_refers_to_must_be_his_to_join() {
+    let mut cloud = platform();
+    assign(&mut cloud, CONTRIBUTOR, &group());
+    let db = format!("{}/resourceGroups/marea-db", scope());
+    let foreign = format!("{db}/providers/Microsoft.Network/virtualNetworks/db");
+    let network =
+        json!({ "location": "eastus", "properties": { "addressSpace": { "addressPrefixes": ["10.9.0.0/16"] } } });
+    let own = format!("{}/providers/Microsoft.Network/virtualNetworks/mine", group());
+    let ask = |cloud: &mut Cloud, path: &str, body: &Value| {
+        let response = cloud.request_as(SOMEBODY, "PUT", &format!("{path}?api-version=2025-05-01"), body.clone());
+        (response.status, response.body.unwrap_or_default())
+    };
+    assert_eq!(ask(&mut cloud, &own, &network).0, 201);
+    let pool = json!({ "name": "a", "count": 1, "vmSize": "Standard_D2s_v5", "mode": "System", "vnetSubnetID": format!("{foreign}/subnets/postgres") });
+    let cluster = json!({ "location": "eastus", "identity": { "type": "SystemAssigned" }, "properties": { "dnsPrefix": "a", "agentPoolProfiles": [pool] } });
+    let peering = json!({ "properties": { "remoteVirtualNetwork": { "id": foreign } } });
+    let link = json!({ "location": "global", "properties": { "virtualNetwork": { "id": foreign } } });
+    let zone = format!("{}/providers/Microsoft.Network/privateDnsZones/a.example", group());
+    ask(&mut cloud, &zone, &json!({ "location": "global" }));
+    for (path, body, action) in [
+        (format!("{}/providers/Microsoft.ContainerService/managedClusters/a", group()), cluster, "subnets/join/action"),
+        (format!("{own}/virtualNetworkPeerings/a"), peering.clone(), "virtualNetworks/peer/action"),
+        (format!("{zone}/virtualNetworkLinks/a"), link, "virtualNetworks/join/action"),
+    ] {
+        let (status, answer) = ask(&mut cloud, &path, &body);
+        assert_eq!((status, answer["error"]["code"].as_str()), (403, Some("LinkedAuthorizationFailed")), "{path}");
+        let message = answer["error"]["message"].as_str().unwrap_or_default();
+        assert!(message.contains(action) && message.contains(&foreign), "{message}");
+    }
+    // The same reference is refused in a template, and admitted to who may peer.
+    let resource = json!({ "type": "Microsoft.Network/virtualNetworks/virtualNetworkPeerings", "apiVersion": "2025-05-01", "name": "mine/b", "properties": peering["properties"] });
+    let template = json!({ "properties": { "mode": "Incremental", "template": { "$schema": crate::support::GROUP_SCHEMA, "contentVersion": "1.0.0.0", "resources": [resource] } } });
+    let deployment = format!("{}/providers/Microsoft.Resources/deployments/linked", group());
+    ask(&mut cloud, &deployment, &template);
+    let failed = cloud.get(&deployment);
+    assert_eq!(failed["properties"]["error"]["details"][0]["code"], "LinkedAuthorizationFailed", "{failed:#}");
+    assign_as(&mut cloud, NETWORK, &db, 2);
+    let (status, answer) = ask(&mut cloud, &format!("{own}/virtualNetworkPeerings/a"), &peering);
+    assert_eq!(status, 201, "{answer:#}");
 }

@@ -161,3 +161,73 @@ fn deny_settings_bind_everybody_but_the_stack() {
     );
     cloud.delete_stack("base");
 }
+
+/// Recorded traffic of azure-cli shows these forms of answers (see `conformance/azure/replay`).
+#[test]
+fn answers_to_writes_have_the_providers_own_forms() {
+    let mut cloud = platform();
+    let links = |response: &arm_engine::Response| {
+        ["Azure-AsyncOperation", "Location", "ETag"].map(|name| response.get_header(name).is_some())
+    };
+    let network =
+        json!({ "location": "eastus", "properties": { "addressSpace": { "addressPrefixes": ["10.9.0.0/16"] } } });
+    let response = cloud.request("PUT", &in_group("Microsoft.Network/virtualNetworks/n"), network);
+    assert_eq!((response.status, links(&response)), (201, [true, false, false]));
+    let response = cloud.request("DELETE", &in_group("Microsoft.Network/virtualNetworks/n"), Value::Null);
+    assert_eq!((response.status, links(&response)), (202, [true, true, false]));
+
+    let zone = in_group("Microsoft.Network/privateDnsZones/a.example");
+    let response = cloud.request("PUT", &zone, json!({ "location": "global" }));
+    assert_eq!(
+        (response.status, response.body.as_ref(), links(&response)),
+        (202, Some(&json!({})), [true, true, false])
+    );
+    let status = response.get_header("Azure-AsyncOperation").unwrap_or_default().replace("https://arm", "");
+    assert!(
+        status.contains("/resourceGroups/marea-base/providers/Microsoft.Network/privateDnsOperationStatuses/"),
+        "{status}"
+    );
+    assert_eq!(cloud.get(&status), json!({ "status": "Succeeded" }));
+    let record = json!({ "properties": { "ttl": 60, "aRecords": [{ "ipv4Address": "10.0.0.1" }] } });
+    let response = cloud.request("PUT", &format!("{zone}/A/www"), record);
+    assert_eq!((response.status, links(&response)), (201, [false, false, true]));
+    let missing = cloud.request("GET", &format!("{zone}/A/none"), Value::Null);
+    assert_eq!((missing.status, &missing.body.unwrap_or_default()["code"]), (404, &json!("NotFound")));
+}
+
+/// A private zone's conditions are looked at by its operation.
+#[test]
+fn a_condition_of_a_private_zone_fails_later() {
+    let mut cloud = platform();
+    let zone = in_group("Microsoft.Network/privateDnsZones/a.example");
+    cloud.request("PUT", &zone, json!({ "location": "global" }));
+    let response = cloud.request_with("PUT", &zone, json!({ "location": "global" }), &[("If-None-Match", "*")]);
+    assert_eq!(response.status, 202);
+    let status = response.get_header("Azure-AsyncOperation").unwrap_or_default().replace("https://arm", "");
+    let status = cloud.get(&status);
+    assert_eq!((&status["status"], &status["error"]["code"]), (&json!("Failed"), &json!("PreconditionFailed")));
+}
+
+#[test]
+fn a_cluster_shows_no_secret_and_only_what_its_api_version_has() {
+    let mut cloud = platform();
+    let pool = json!({ "name": "one", "count": 1, "vmSize": "Standard_D2s_v5", "mode": "System", "nodeTaints": [] });
+    let body = json!({ "location": "eastus", "properties": {
+        "dnsPrefix": "x", "agentPoolProfiles": [pool],
+        "servicePrincipalProfile": { "clientId": "c", "secret": "opensesame" },
+        "aadProfile": { "serverAppId": "s", "serverAppSecret": "opensesame" },
+        "windowsProfile": { "adminUsername": "w", "adminPassword": "opensesame" },
+    } });
+    let path = in_group("Microsoft.ContainerService/managedClusters/x");
+    let response = cloud.request("PUT", &path, body);
+    assert_eq!(response.status, 201, "{:?}", response.body);
+    cloud.run_effects();
+    let shown = cloud.get(&path);
+    assert!(!shown.to_string().contains("opensesame"), "{shown:#}");
+    assert!(!response.body.unwrap_or_default().to_string().contains("opensesame"));
+    assert_eq!(shown["properties"]["servicePrincipalProfile"]["clientId"], "c");
+    assert!(shown["properties"]["agentPoolProfiles"][0].get("nodeTaints").is_none());
+    assert!(shown.get("eTag").is_some());
+    let old = cloud.get(&format!("{path}?api-version=2023-05-01"));
+    assert!(old.get("eTag").is_none() && old["properties"].get("resourceUID").is_none(), "{old:#}");
+}

@@ -49,6 +49,23 @@ impl Cloud {
 
     /// As somebody: the owner's object id is empty here.
     pub fn request_as(&mut self, object_id: &str, method: &str, target: &str, body: Value) -> Response {
+        self.request_in_full(object_id, method, target, body, Vec::new())
+    }
+
+    /// As the owner, with headers.
+    pub fn request_with(&mut self, method: &str, target: &str, body: Value, headers: &[(&str, &str)]) -> Response {
+        let headers = headers.iter().map(|(name, value)| (name.to_ascii_lowercase(), (*value).to_owned())).collect();
+        self.request_in_full("", method, target, body, headers)
+    }
+
+    fn request_in_full(
+        &mut self,
+        object_id: &str,
+        method: &str,
+        target: &str,
+        body: Value,
+        headers: Vec<(String, String)>,
+    ) -> Response {
         let (path, query) = target.split_once('?').unwrap_or((target, ""));
         let mut query: Vec<(String, String)> = query
             .split('&')
@@ -70,7 +87,7 @@ impl Cloud {
             method,
             path: path.to_owned(),
             query,
-            headers: Vec::new(),
+            headers,
             body: if body.is_null() { Vec::new() } else { body.to_string().into_bytes() },
             principal: Principal { object_id: object_id.to_owned(), app_id: object_id.to_owned() },
             base_url: "https://arm".to_owned(),
@@ -173,8 +190,8 @@ impl Cloud {
             self.run_effects();
             let status = self.get(&link);
             match status["status"].as_str() {
-                Some("InProgress") => {}
-                Some("Succeeded") => return,
+                Some("InProgress" | "deploying") => {}
+                Some("Succeeded" | "succeeded") => return,
                 _ => panic!("{status:#}"),
             }
         }

@@ -14,6 +14,8 @@ use super::manifest::Manifest;
 pub enum ClusterError {
     #[error("the kubeconfig is not usable: {0}")]
     Kubeconfig(String),
+    #[error("your kubeconfig has no context `{context}`; it has {}", if known.is_empty() { "none".to_owned() } else { known.join(", ") })]
+    NoContext { context: String, known: Vec<String> },
     #[error("the Kubernetes API at {server} did not answer: {reason}")]
     Unreachable { server: String, reason: String },
     #[error("{verb} {path}: {reason}: {message}")]
@@ -29,6 +31,9 @@ impl ClusterError {
         match self {
             ClusterError::Kubeconfig(_) => {
                 "Read it anew: run the command again, or `marea local kubeconfig` for the local cloud.".to_owned()
+            }
+            ClusterError::NoContext { .. } => {
+                "Name one of them, or the file that has it: KUBECONFIG, else ~/.kube/config, is read.".to_owned()
             }
             ClusterError::Unreachable { .. } => {
                 "See whether the cluster runs (`marea status`, `marea local status`) and run the command again."
@@ -59,9 +64,27 @@ impl Cluster {
     pub async fn connect(kubeconfig: &str) -> Result<Cluster, ClusterError> {
         let wrong = |error: &dyn std::fmt::Display| ClusterError::Kubeconfig(error.to_string());
         let kubeconfig = Kubeconfig::from_yaml(kubeconfig).map_err(|error| wrong(&error))?;
-        let mut config = kube::Config::from_custom_kubeconfig(kubeconfig, &KubeConfigOptions::default())
-            .await
-            .map_err(|error| wrong(&error))?;
+        Cluster::open(kubeconfig, &KubeConfigOptions::default()).await
+    }
+
+    /// A context of the user's kubeconfig: the files of `KUBECONFIG`, else `~/.kube/config`.
+    ///
+    /// # Errors
+    /// When there is no such file or context, or what it names cannot be used.
+    pub async fn of_context(context: &str) -> Result<Cluster, ClusterError> {
+        let kubeconfig = Kubeconfig::read().map_err(|error| ClusterError::Kubeconfig(error.to_string()))?;
+        if !kubeconfig.contexts.iter().any(|named| named.name == context) {
+            let known = kubeconfig.contexts.into_iter().map(|named| named.name).collect();
+            return Err(ClusterError::NoContext { context: context.to_owned(), known });
+        }
+        let options = KubeConfigOptions { context: Some(context.to_owned()), ..KubeConfigOptions::default() };
+        Cluster::open(kubeconfig, &options).await
+    }
+
+    async fn open(kubeconfig: Kubeconfig, options: &KubeConfigOptions) -> Result<Cluster, ClusterError> {
+        let wrong = |error: &dyn std::fmt::Display| ClusterError::Kubeconfig(error.to_string());
+        let mut config =
+            kube::Config::from_custom_kubeconfig(kubeconfig, options).await.map_err(|error| wrong(&error))?;
         config.connect_timeout = Some(Duration::from_secs(10));
         config.read_timeout = Some(Duration::from_secs(60));
         let server = config.cluster_url.to_string();
