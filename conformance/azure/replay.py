@@ -203,7 +203,8 @@ class Recording:
             missing = one.status == 404 and isinstance(error, dict) and error.get("code") == "ResourceGroupNotFound"
             if is_itself and (one.method not in ("GET", "HEAD") or one.status not in (200, 204)) or missing:
                 continue
-            body = parsed(one.answer) if is_itself else None
+            shows = (other for other in self.interactions if other.bare_path.lower() == group[0].lower() and other.status == 200 and other.method == "GET")
+            body = next((parsed(other.answer) for other in shows), None)
             tags = (body or {}).get("tags")
             body = {"location": (body or {}).get("location", "westus"), **({"tags": tags} if tags else {})}
             path = self.local(group[0]) + "?api-version=2025-04-01"

@@ -107,7 +107,8 @@ def private_dns():
     zones, links, records = client.private_zones, client.virtual_network_links, client.record_sets
     zone = zones.begin_create_or_update(GROUP, "lc.example.com", {"location": "global"})
     equal((zone.location, zone.number_of_record_sets), ("global", 1))
-    refuses(412, "PreconditionFailed", zones.begin_create_or_update, GROUP, "lc.example.com", {"location": "global"},
+    # The request is taken; its operation says that the condition does not hold.
+    refuses(200, "PreconditionFailed", zones.begin_create_or_update, GROUP, "lc.example.com", {"location": "global"},
             match_condition=MatchConditions.IfMissing)
     equal(zones.begin_update(GROUP, "lc.example.com", {"tags": {"a": "b"}}).tags, {"a": "b"})
     equal(zones.get(GROUP, "lc.example.com").name, "lc.example.com")

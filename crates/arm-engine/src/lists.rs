@@ -143,7 +143,7 @@ impl Engine {
     }
 }
 
-/// `resourceType eq '…'`, `name eq '…'` and `tagName eq '…' and tagValue eq '…'`, joined by `and`.
+/// `resourceType eq '…'`, `resourceGroup eq '…'`, `name eq '…'` and `tagName eq '…' and tagValue eq '…'`, joined by `and`.
 fn matches_filter(entry: &Value, filter: Option<&str>) -> bool {
     let Some(filter) = filter.filter(|filter| !filter.is_empty()) else { return true };
     let mut tag = None;
@@ -153,6 +153,10 @@ fn matches_filter(entry: &Value, filter: Option<&str>) -> bool {
         match field.trim().to_ascii_lowercase().as_str() {
             "resourcetype" => entry["type"].as_str().is_some_and(|text| text.eq_ignore_ascii_case(value)),
             "name" => entry["name"].as_str().is_some_and(|text| text.eq_ignore_ascii_case(value)),
+            "resourcegroup" => entry["id"]
+                .as_str()
+                .and_then(|id| id.split('/').nth(4))
+                .is_some_and(|own| own.eq_ignore_ascii_case(value)),
             "location" => entry["location"].as_str().is_some_and(|text| text.eq_ignore_ascii_case(value)),
             "tagname" => {
                 tag = Some(value.to_owned());

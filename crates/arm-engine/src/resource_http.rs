@@ -7,7 +7,7 @@ use crate::engine::Engine;
 use crate::fault::Fault;
 use crate::providers::{self, Patching, Placement};
 use crate::request::{Method, Request, Response};
-use crate::resources::{Conditions, Written, merge};
+use crate::resources::{Conditions, Written, is_etag, merge};
 use crate::router::Denied;
 use crate::state::Status;
 
@@ -62,8 +62,26 @@ impl Engine {
             if_none_match: request.header("if-none-match").map(str::to_owned),
         };
         match self.put_resource(id, request.query("api-version").unwrap_or_default(), &body, &conditions) {
-            Ok(written) => Ok(self.written_response(id, &written, request)),
+            Ok(written) => {
+                self.sign(id, &written, &request.principal.object_id);
+                Ok(self.written_response(id, &written, request))
+            }
             Err(fault) => self.refused_later(id, fault, request),
+        }
+    }
+
+    /// Assignments and definitions of roles say who made and who changed them last.
+    fn sign(&mut self, id: &ResourceId, written: &Written, principal: &str) {
+        let kinds = ["Microsoft.Authorization/roleAssignments", "Microsoft.Authorization/roleDefinitions"];
+        if !kinds.iter().any(|kind| id.is_type(kind)) {
+            return;
+        }
+        if let Some(resource) = self.resources.get_mut(id.key()) {
+            let properties = &mut resource.body["properties"];
+            properties["updatedBy"] = principal.into();
+            if written.created {
+                properties["createdBy"] = principal.into();
+            }
         }
     }
 
@@ -146,7 +164,7 @@ impl Engine {
         let kind = providers::known_kind(id)?;
         providers::check_version(kind, request.query("api-version").unwrap_or_default(), None)?;
         let Some(existing) = self.resources.get(id.key()) else { return Ok(Response::empty(204)) };
-        if request.header("if-match").is_some_and(|wanted| wanted != "*" && wanted != existing.etag) {
+        if request.header("if-match").is_some_and(|wanted| wanted != "*" && !is_etag(wanted, &existing.etag)) {
             let fault =
                 Fault::new(412, "PreconditionFailed", "The condition in the If-Match header was not satisfied.");
             return self.refused_later(id, fault, request);

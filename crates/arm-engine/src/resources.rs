@@ -467,12 +467,18 @@ pub(crate) enum LockedAction {
     Delete,
 }
 
+/// Some clients put a bare etag into quotation marks, as HTTP asks.
+pub(crate) fn is_etag(wanted: &str, own: &str) -> bool {
+    let bare = |text: &str| text.trim().trim_start_matches("W/").trim_matches('"').to_owned();
+    bare(wanted) == bare(own)
+}
+
 fn check_conditions(existing: Option<&StoredResource>, conditions: &Conditions) -> Result<(), Fault> {
     let failed = |message: String| Err(Fault::new(412, "PreconditionFailed", message));
     if let Some(wanted) = &conditions.if_match {
         match existing {
             None => return failed(format!("The resource does not exist, but If-Match '{wanted}' was given.")),
-            Some(resource) if wanted != "*" && *wanted != resource.etag => {
+            Some(resource) if wanted != "*" && !is_etag(wanted, &resource.etag) => {
                 return failed(format!(
                     "The condition '{wanted}' in the If-Match header was not satisfied: the resource's etag is '{}'.",
                     resource.etag

@@ -42,7 +42,6 @@ pub(super) static CLUSTER: Kind = Kind {
     shown: &[
         Shown::from("eTag", "2024-05-01"),
         Shown::from("properties/resourceUID", "2023-11-01"),
-        Shown::default_from("properties/networkProfile/networkDataplane", "azure", "2023-11-01"),
         Shown::default_from("properties/networkProfile/networkPolicy", "none", "2023-11-01"),
         Shown::from("properties/networkProfile/loadBalancerProfile/backendPoolType", "2023-11-01"),
         Shown::from("properties/agentPoolProfiles/*/eTag", "2024-05-01"),
@@ -206,7 +205,6 @@ fn set_network(put: &mut Put<'_>) -> Result<(), Fault> {
     let mut defaults = vec![
         ("networkPlugin", json!("azure")),
         ("networkPolicy", json!("none")),
-        ("networkDataplane", json!("azure")),
         ("serviceCidr", json!("10.0.0.0/16")),
         ("dnsServiceIP", json!("10.0.0.10")),
         ("outboundType", json!("loadBalancer")),
@@ -214,6 +212,9 @@ fn set_network(put: &mut Put<'_>) -> Result<(), Fault> {
         ("ipFamilies", json!(["IPv4"])),
     ];
     let kubenet = profile["networkPlugin"].as_str().is_some_and(|plugin| plugin.eq_ignore_ascii_case("kubenet"));
+    if !kubenet {
+        defaults.push(("networkDataplane", json!("azure")));
+    }
     if overlay || kubenet {
         defaults.push(("podCidr", json!("10.244.0.0/16")));
     }
@@ -333,6 +334,9 @@ fn set_defaults(put: &mut Put<'_>, name: &str) {
         &put.property("storageProfile").as_object().cloned().unwrap_or_default().into(),
     );
     put.set("storageProfile", storage);
+    if let Some(Value::Object(windows)) = put.properties().get_mut("windowsProfile") {
+        windows.entry("enableCSIProxy").or_insert(true.into());
+    }
     put.default("securityProfile", json!({}));
     put.default("workloadAutoScalerProfile", json!({}));
     put.default("oidcIssuerProfile", json!({ "enabled": false }));

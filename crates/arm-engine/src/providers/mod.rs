@@ -117,7 +117,7 @@ pub(crate) struct Shown {
     /// Dates: the first api-version with it, and the first without it again.
     pub from: &'static str,
     pub until: &'static str,
-    /// Only this value is left out of the others; any where it is empty.
+    /// Only this text, or the empty object as `{}`, is left out of the others; any value where it is empty.
     pub value: &'static str,
 }
 
@@ -145,11 +145,13 @@ impl Shown {
         self.remove(body, &steps);
     }
 
+    fn is_meant(&self, value: &Value) -> bool {
+        self.value.is_empty() || value == self.value || self.value == "{}" && *value == json!({})
+    }
+
     fn remove(&self, place: &mut Value, steps: &[&str]) {
         match (place, steps) {
-            (Value::Object(members), [name])
-                if members.get(*name).is_some_and(|value| self.value.is_empty() || value == self.value) =>
-            {
+            (Value::Object(members), [name]) if members.get(*name).is_some_and(|value| self.is_meant(value)) => {
                 members.remove(*name);
             }
             (Value::Array(items), ["*", rest @ ..]) => items.iter_mut().for_each(|item| self.remove(item, rest)),

@@ -5,7 +5,7 @@ use std::net::{Ipv4Addr, Ipv6Addr};
 use serde_json::{Value, json};
 
 use super::network::identify;
-use super::{Kind, PLAIN, Patching, Placement, in_range};
+use super::{Kind, PLAIN, Patching, Placement, Shown, in_range};
 use crate::fault::Fault;
 use crate::resources::{Put, World};
 use crate::state::StoredResource;
@@ -28,6 +28,8 @@ const fn kind(resource_type: &'static str, put: fn(&mut Put<'_>) -> Result<(), F
         etag: "/etag",
         patching: Patching::Merge,
         tells_etag: true,
+        // Empty metadata is told to newer clients only.
+        shown: &[Shown { path: "properties/metadata", from: "2020-01-01", until: "9999", value: "{}" }],
         read_only: READ_ONLY,
         put,
         ..PLAIN
@@ -144,6 +146,7 @@ fn write(put: &mut Put<'_>, shape: &Shape) -> Result<(), Fault> {
     }
     in_range(put, "ttl", 1..=2_147_483_647)?;
     put.default("ttl", 3600.into());
+    put.default("metadata", json!({}));
     if !shape.single {
         put.default(shape.field, json!([]));
     }

@@ -270,6 +270,10 @@ impl Engine {
         };
         let references = |ids: &[String]| -> Value { ids.iter().map(|id| json!({ "id": id })).collect() };
         let mut properties = stack.settings.clone();
+        properties["denySettings"]["mode"] = deny.into();
+        if properties["actionOnUnmanage"]["managementGroups"].is_null() {
+            properties["actionOnUnmanage"]["managementGroups"] = "detach".into();
+        }
         properties["provisioningState"] = stack.phase.as_str().into();
         properties["resources"] =
             stack.managed.iter().map(|id| json!({ "id": id, "status": "managed", "denyStatus": deny })).collect();
