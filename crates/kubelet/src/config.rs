@@ -10,6 +10,7 @@ use network::addressing::{Addressing, Range};
 use network::dial::Dialer;
 use network::names::Names;
 
+use crate::cgroup::Cgroups;
 use crate::images::Catalogue;
 use crate::process::Shim;
 
@@ -56,6 +57,8 @@ pub struct Config {
     pub vcpu_scale: f64,
     /// How long a new machine takes until its node registers.
     pub boot: Boot,
+    /// Where limits are enforced; none where this host allows no cgroups.
+    pub cgroups: Option<Cgroups>,
 }
 
 /// Boot time of a machine.

@@ -7,6 +7,7 @@
 //! processes of one user on loopback addresses. [`unenforced`] lists what is then only recorded.
 
 mod agent;
+pub mod cgroup;
 mod clock;
 pub mod config;
 mod container;
@@ -26,6 +27,7 @@ pub mod shim;
 mod signals;
 mod usage;
 
+pub use cgroup::Cgroups;
 pub use config::{Boot, Config, TokenRequest, TokenSource};
 pub use manager::{Kubelet, recorded_processes, stop_recorded_containers};
 
@@ -38,20 +40,27 @@ pub fn default_vcpu_scale() -> f64 {
     (PLATFORM_VCPUS / cores as f64).max(1.0)
 }
 
-/// What manifests ask for and the mode does not enforce, a sentence each; for `marea status`.
-pub fn unenforced(sandbox: bool) -> &'static [&'static str] {
-    if sandbox {
-        return &[
-            "CPU and memory limits: usage is reported up to the CPU limit, nothing is throttled or killed for memory",
+/// What manifests ask for and this cloud does not enforce, a sentence each; for `marea status`. `limits` is how limits are
+/// enforced, or why they are not.
+pub fn unenforced(sandbox: bool, limits: &Result<Cgroups, String>) -> Vec<String> {
+    let mut sentences: Vec<String> = match limits {
+        Ok(limits) if limits.enforces_cpu() => Vec::new(),
+        Ok(_) => vec!["CPU limits: usage is reported up to the limit, nothing is throttled (a cloud that is started with --realistic throttles)".to_owned()],
+        Err(reason) => vec![format!("CPU and memory limits: usage is reported up to the CPU limit, nothing is throttled or killed for memory, because {reason}")],
+    };
+    let others: &[&str] = if sandbox {
+        &[
             "emptyDir sizeLimit, fsGroup: every file of a pod belongs to the one user that it runs as",
             "gRPC and HTTPS probes: refused with a message",
-        ];
-    }
-    &[
-        "runAsUser, runAsGroup, fsGroup, capabilities, seccomp: every pod runs as the user of the cloud",
-        "readOnlyRootFilesystem, mount paths, emptyDir sizeLimit: pods see the host's files; the image catalogue translates paths",
-        "CPU and memory limits: usage is reported up to the CPU limit, nothing is throttled or killed for memory",
-        "network policies and security groups: every loopback address reaches every other",
-        "gRPC and HTTPS probes: refused with a message",
-    ]
+        ]
+    } else {
+        &[
+            "runAsUser, runAsGroup, fsGroup, capabilities, seccomp: every pod runs as the user of the cloud",
+            "readOnlyRootFilesystem, mount paths, emptyDir sizeLimit: pods see the host's files; the image catalogue translates paths",
+            "network policies and security groups: every loopback address reaches every other",
+            "gRPC and HTTPS probes: refused with a message",
+        ]
+    };
+    sentences.extend(others.iter().map(|sentence| (*sentence).to_owned()));
+    sentences
 }

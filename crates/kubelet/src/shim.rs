@@ -17,6 +17,7 @@ use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::io::Errno;
 use rustix::process::{Pid, PidfdFlags, Signal, WaitOptions, WaitStatus};
 
+use crate::cgroup::Limits;
 use crate::container::Contained;
 use crate::log_writer::{LogWriter, Stream};
 use crate::process::{Exit, Identity, RunSpec, Started, claim, read_record, write_record};
@@ -70,22 +71,40 @@ fn run(directory: &Path, ticket: &str) -> io::Result<()> {
     rustix::process::set_child_subreaper(Some(rustix::process::getpid()))?;
     let spec: RunSpec = read_record(&directory.join("spec.json"))
         .ok_or_else(|| io::Error::other(format!("{} has no readable spec.json", directory.display())))?;
-    let started = match &spec.container {
-        Some(contained) => Container::run(contained),
-        None => Container::start(&spec),
-    };
+    let started = start(&spec);
     let exit = match started {
         Ok(container) => {
             announce(directory, container.main)?;
-            let exit = container.wait(LogWriter::open(&spec.log));
+            let mut exit = container.wait(LogWriter::open(&spec.log));
+            exit.out_of_memory = spec.limits.as_ref().is_some_and(Limits::ran_out_of_memory);
             if let Some(contained) = &spec.container {
                 contained.forget();
             }
             exit
         }
-        Err(error) => Exit { code: START_FAILED, signal: None, error: Some(error.to_string()), at_ms: now_ms() },
+        Err(error) => Exit {
+            code: START_FAILED,
+            signal: None,
+            error: Some(error.to_string()),
+            out_of_memory: false,
+            at_ms: now_ms(),
+        },
     };
+    spec.limits.iter().for_each(Limits::remove);
     write_record(&directory.join("exit.json"), &exit)
+}
+
+/// Starts the program within its limits.
+fn start(spec: &RunSpec) -> io::Result<Container> {
+    let own = std::process::id();
+    spec.limits.as_ref().map_or(Ok(()), |limits| limits.enter(own))?;
+    let started = match &spec.container {
+        Some(contained) => Container::run(contained),
+        None => Container::start(spec),
+    };
+    // Also when nothing was started: the cgroup is to be removed.
+    let left = spec.limits.as_ref().map_or(Ok(()), |limits| limits.leave(own));
+    started.and_then(|container| left.map(|()| container))
 }
 
 /// Records the processes and tells the daemon, which waits for the end of the shim's standard output.
@@ -168,7 +187,7 @@ impl Container {
             Some(signal) => 128 + signal,
             None => status.and_then(WaitStatus::exit_status).unwrap_or(START_FAILED),
         };
-        Exit { code, signal, error: None, at_ms }
+        Exit { code, signal, error: None, out_of_memory: false, at_ms }
     }
 
     /// Waits for output or the end; true at the end.

@@ -183,3 +183,31 @@ async fn liveness_restarts_and_a_new_kubelet_adopts() {
     assert_eq!(pod["status"]["containerStatuses"][0]["lastState"]["terminated"]["exitCode"], 143);
     tokio::time::timeout(Duration::from_secs(30), cluster.stop()).await.expect("the containers end");
 }
+
+/// A container that wants more than its limit is ended by the kernel, and its status says so as upstream's does. Where the
+/// host lets no cgroup be made there is nothing to see.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_container_that_outgrows_its_memory_limit_is_killed() {
+    let name = format!("marea-test-{}", std::process::id());
+    match kubelet::Cgroups::find(std::path::Path::new("/sys/fs/cgroup"), &name) {
+        Ok(found) => found.remove(),
+        Err(_) => return,
+    }
+    let cluster = Cluster::start(None).await;
+    cluster.add_nodes(1).await;
+    let grow = "exec python3 -c 'kept = bytearray(256 << 20); print(len(kept))'";
+    cluster
+        .create_pod(json!({
+            "restartPolicy": "Never",
+            "containers": [
+                {"name": "large", "image": "shell", "args": [grow], "resources": {"limits": {"memory": "64Mi"}}},
+                {"name": "small", "image": "shell", "args": ["echo fits"], "resources": {"limits": {"memory": "64Mi"}}},
+            ],
+        }))
+        .await;
+    let pod = cluster.wait_for("web", |pod| pod["status"]["phase"] == "Failed").await;
+    let ended = &state(&pod, "large")["terminated"];
+    assert_eq!((ended["reason"].as_str(), ended["exitCode"].as_i64()), (Some("OOMKilled"), Some(137)), "{pod:#}");
+    assert_eq!(state(&pod, "small")["terminated"]["reason"], "Completed");
+    cluster.stop().await;
+}

@@ -52,6 +52,7 @@ async fn everything(router: Arc<Router>) {
     cluster.add_nodes(1).await;
     closed_in(&mut cluster, &router).await;
     refused(&cluster).await;
+    outgrown(&cluster, &router).await;
     tokio::time::timeout(Duration::from_secs(30), cluster.stop()).await.expect("the containers end");
 }
 
@@ -168,4 +169,26 @@ async fn refused(cluster: &Cluster) {
     let waiting = |pod: &Value| pod["status"]["containerStatuses"][0]["state"]["waiting"].clone();
     let pod = cluster.wait_for("web", |pod| waiting(pod)["reason"] == "CreateContainerConfigError").await;
     assert!(waiting(&pod)["message"].as_str().unwrap().contains("runAsNonRoot"), "{pod}");
+}
+
+/// As without the sandbox: the kernel keeps a container to its memory limit, where cgroups can be made.
+async fn outgrown(cluster: &Cluster, router: &Router) {
+    match kubelet::Cgroups::find(&router.cgroups(), &format!("marea-test-{}", std::process::id())) {
+        Ok(found) => found.remove(),
+        Err(reason) => return println!("memory limits: skipped: {reason}"),
+    }
+    cluster.client().delete::<Pod>(Some("default"), "web", &DeleteOptions::default()).await.unwrap();
+    cluster.wait_until("the pod is gone", || cluster.client().get::<Pod>(Some("default"), "web").is_none()).await;
+    cluster
+        .create_pod(json!({
+            "restartPolicy": "Never",
+            "containers": [{
+                "name": "main", "image": "shell", "args": ["exec python3 -c 'kept = bytearray(256 << 20)'"],
+                "resources": {"limits": {"memory": "64Mi"}},
+            }],
+        }))
+        .await;
+    let pod = cluster.wait_for("web", |pod| pod["status"]["phase"] == "Failed").await;
+    let ended = &pod["status"]["containerStatuses"][0]["state"]["terminated"];
+    assert_eq!((ended["reason"].as_str(), ended["exitCode"].as_i64()), (Some("OOMKilled"), Some(137)), "{pod:#}");
 }

@@ -16,6 +16,7 @@ fn shell(directory: &Path, script: &str) -> RunSpec {
         workdir: directory.to_owned(),
         log: directory.join("run/log"),
         container: None,
+        limits: None,
     }
 }
 
@@ -80,7 +81,7 @@ async fn a_killed_shim_does_not_leave_its_program_running() {
     let shim = rustix::process::Pid::from_raw(process.started().shim.pid).unwrap();
     rustix::process::kill_process(shim, rustix::process::Signal::KILL).unwrap();
     let exit = process.wait().await;
-    assert_eq!(exit, Exit { code: 137, signal: None, error: None, at_ms: 0 });
+    assert_eq!(exit, Exit { code: 137, signal: None, error: None, out_of_memory: false, at_ms: 0 });
     let deadline = Instant::now() + Duration::from_secs(10);
     while process.is_running() && Instant::now() < deadline {
         tokio::task::yield_now().await;

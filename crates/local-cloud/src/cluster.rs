@@ -286,6 +286,7 @@ fn kubelet_config(folder: &Path, server: &Server, around: &Surroundings) -> kube
         tokens: Arc::new(Tokens { client: server.client() }),
         vcpu_scale: around.vcpu_scale,
         boot: around.boot,
+        cgroups: around.ground.limits.as_ref().ok().cloned(),
     }
 }
 

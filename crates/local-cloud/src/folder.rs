@@ -31,6 +31,14 @@ impl FolderError {
     }
 }
 
+/// Sixteen digits that tell a folder from others where its path would be too long for a name (FNV-1a).
+pub(crate) fn digits_of(folder: &Path) -> String {
+    let bytes = folder.as_os_str().as_encoded_bytes().iter();
+    let hash =
+        bytes.fold(0xcbf2_9ce4_8422_2325_u64, |hash, byte| (hash ^ u64::from(*byte)).wrapping_mul(0x0100_0000_01b3));
+    format!("{hash:016x}")
+}
+
 /// Paths inside the data directory.
 #[derive(Clone, Debug)]
 pub struct Folder {

@@ -6,6 +6,7 @@ use std::path::Path;
 use std::str::FromStr;
 use std::sync::Arc;
 
+use kubelet::Cgroups;
 use network::addressing::Addressing;
 use network::dial::Dialer;
 use network::dns::NameServer;
@@ -14,7 +15,7 @@ use network::plan;
 use network::sandbox::{self, Entered, Router, RouterError};
 use network::slot::{SlotError, SlotLease};
 
-use crate::folder::{Folder, FolderError};
+use crate::folder::{Folder, FolderError, digits_of};
 use crate::identity::Identity;
 
 /// What a user may ask for.
@@ -137,6 +138,8 @@ pub(crate) struct Ground {
     pub dialer: Dialer,
     /// Why there is no sandbox although it was looked for.
     pub reason: Option<String>,
+    /// How limits are enforced, or why they are not.
+    pub limits: Result<Cgroups, String>,
     _slot: Option<SlotLease>,
     _names: Option<NameServer>,
 }
@@ -154,25 +157,37 @@ pub enum GroundError {
 }
 
 impl Ground {
+    /// `cpu_scale`: virtual vCPUs of a core, where CPU limits are to be enforced.
     pub(crate) async fn prepare(
         isolation: Isolation,
         folder: &Folder,
         identity: &mut Identity,
         names: &Names,
+        cpu_scale: Option<f64>,
     ) -> Result<Ground, GroundError> {
+        let cgroups = |mount: &Path| {
+            let found = Cgroups::find(mount, &format!("marea-{}", digits_of(folder.root())))?;
+            Ok(match cpu_scale {
+                Some(scale) => found.with_cpu(scale),
+                None => found,
+            })
+        };
         match isolation {
             Isolation::None(reason) => {
                 let slot = SlotLease::acquire(folder.root(), identity.slot)?;
                 identity.slot = Some(slot.slot());
                 identity.save(folder)?;
                 let addressing = slot.addressing();
-                Ok(Ground { addressing, dialer: Dialer::Host, reason, _slot: Some(slot), _names: None })
+                let limits = cgroups(Path::new("/sys/fs/cgroup"));
+                Ok(Ground { addressing, dialer: Dialer::Host, reason, limits, _slot: Some(slot), _names: None })
             }
             Isolation::Sandbox(entered) => {
                 let router = Router::open(entered).await?;
                 let server = NameServer::start(&router, names.clone()).map_err(GroundError::Names)?;
+                let limits = cgroups(&router.cgroups());
                 Ok(Ground {
                     addressing: Addressing::Virtual,
+                    limits,
                     dialer: Dialer::Inside { router, from: None },
                     reason: None,
                     _slot: None,

@@ -70,7 +70,9 @@ pub async fn serve(config: ServeConfig) -> Result<(), ServeError> {
     let mut interrupt = signal(SignalKind::interrupt()).map_err(ServeError::Signals)?;
     let mut identity = Identity::open(&folder)?;
     let names = Names::default();
-    let ground = Ground::prepare(config.isolation, &folder, &mut identity, &names).await?;
+    // A twentieth of a core, which is what a small limit comes to, makes programs start slowly: as on AKS, where asked.
+    let cpu_scale = matches!(config.boot, Boot::Realistic).then_some(config.vcpu_scale);
+    let ground = Ground::prepare(config.isolation, &folder, &mut identity, &names, cpu_scale).await?;
     let ground = Arc::new(ground);
     let (subnets, seen_subnets) = watch::channel(Vec::new());
     let authority = Arc::new(Authority::open(&folder.authority())?);
@@ -157,6 +159,9 @@ pub async fn serve(config: ServeConfig) -> Result<(), ServeError> {
     tracing::info!("the local cloud stops");
     world.stop().await;
     arm.shutdown().await;
+    if let Ok(limits) = &ground.limits {
+        limits.remove();
+    }
     if let Some(router) = ground.router() {
         router.dismiss();
     }

@@ -162,7 +162,7 @@ impl World {
                 })
             })
             .collect();
-        json!({"clusters": described, "databases": self.databases.known(), "unenforced": kubelet::unenforced(self.around.ground.router().is_some()), "isolationReason": self.around.ground.reason})
+        json!({"clusters": described, "databases": self.databases.known(), "unenforced": kubelet::unenforced(self.around.ground.router().is_some(), &self.around.ground.limits), "isolationReason": self.around.ground.reason})
     }
 
     /// Stops every cluster and database; their data stays.

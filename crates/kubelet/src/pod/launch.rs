@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
-use k8s_openapi::api::core::v1::Container;
+use k8s_openapi::api::core::v1::{Container, Pod};
 use kube_server::Client;
 use network::sandbox::Router;
 use rustix::process::Signal;
@@ -11,6 +11,7 @@ use rustix::process::Signal;
 use super::downward::Facts;
 use super::expand::expand;
 use super::{env, volumes};
+use crate::cgroup::{Cgroups, Limits};
 use crate::config::Config;
 use crate::container::{self, Contained, Identity};
 use crate::images::{Arguments, Context, Entry, Mounts};
@@ -161,8 +162,19 @@ pub(crate) fn program(
             Some(contain(config, router, facts, container, place, &host_mounts, inside).map_err(NotReady::Config)?)
         }
     };
-    let spec = RunSpec { argv, env, workdir, log: place.run.join("log"), container: contained };
+    let limits = config.cgroups.as_ref().and_then(|cgroups| limits(cgroups, facts.pod, container, place.run));
+    let spec = RunSpec { argv, env, workdir, log: place.run.join("log"), container: contained, limits };
     Ok(Program::Run { spec, stop_signal: stop.and_then(crate::signals::parse) })
+}
+
+/// What the container's manifest limits it to.
+fn limits(cgroups: &Cgroups, pod: &Pod, container: &Container, run: &Path) -> Option<Limits> {
+    let limits = container.resources.as_ref()?.limits.as_ref()?;
+    let of = |name: &str| limits.get(name).and_then(|limit| limit.0.parse::<units::Quantity>().ok());
+    let uid = pod.metadata.uid.as_deref().unwrap_or_default();
+    let attempt = run.file_name().and_then(std::ffi::OsStr::to_str).unwrap_or_default();
+    let name = format!("{uid}.{}.{attempt}", container.name);
+    cgroups.limits(&name, of("memory").map(units::Quantity::bytes), of("cpu").map(units::Quantity::millicores))
 }
 
 /// The program as it is told, and what of the host belongs to its image.

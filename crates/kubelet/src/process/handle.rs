@@ -152,7 +152,7 @@ impl Process {
         match read_record(&self.directory.join("exit.json")) {
             Some(exit) => Some(exit),
             None if self.is_running() => None,
-            None => Some(Exit { code: UNKNOWN_END, signal: None, error: None, at_ms: 0 }),
+            None => Some(Exit { code: UNKNOWN_END, signal: None, error: None, out_of_memory: false, at_ms: 0 }),
         }
     }
 
@@ -165,7 +165,7 @@ impl Process {
         self.signal(Signal::KILL);
         wait_for(&self.started.main).await;
         self.end_orphans();
-        self.exit().unwrap_or(Exit { code: UNKNOWN_END, signal: None, error: None, at_ms: 0 })
+        self.exit().unwrap_or(Exit { code: UNKNOWN_END, signal: None, error: None, out_of_memory: false, at_ms: 0 })
     }
 
     /// Signals the program's process group. A process that has ended is left alone, even if its id was reused.

@@ -8,6 +8,7 @@ use std::path::{Path, PathBuf};
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
+use crate::cgroup::Limits;
 use crate::container::Contained;
 use crate::procfs;
 
@@ -23,6 +24,9 @@ pub struct RunSpec {
     /// Run as a container instead of directly; then the other fields are what its process is told.
     #[serde(default)]
     pub container: Option<Contained>,
+    /// What the kernel keeps it to.
+    #[serde(default)]
+    pub limits: Option<Limits>,
 }
 
 impl RunSpec {
@@ -76,6 +80,9 @@ pub struct Exit {
     pub signal: Option<i32>,
     /// Why it could not be started.
     pub error: Option<String>,
+    /// The kernel ended it, or a part of it, since its memory limit was reached.
+    #[serde(default)]
+    pub out_of_memory: bool,
     /// Milliseconds since the epoch; zero when it is not known.
     pub at_ms: i64,
 }

@@ -13,7 +13,7 @@ use kube_server::{Client, Server, ServerConfig};
 use kubelet::images::Catalogue;
 use kubelet::node::Pool;
 use kubelet::process::Shim;
-use kubelet::{Boot, Config, Kubelet, TokenRequest, TokenSource};
+use kubelet::{Boot, Cgroups, Config, Kubelet, TokenRequest, TokenSource};
 use network::addressing::Addressing;
 use network::dial::Dialer;
 use network::listeners::Listeners;
@@ -62,6 +62,12 @@ impl Cluster {
         };
         let catalogue = directory.path().join("images.yaml");
         std::fs::write(&catalogue, CATALOGUE).unwrap();
+        let mount = match &dialer {
+            Dialer::Inside { router, .. } => router.cgroups(),
+            Dialer::Host => PathBuf::from("/sys/fs/cgroup"),
+        };
+        let name = directory.path().file_name().unwrap().to_str().unwrap().trim_start_matches('.').to_owned();
+        let cgroups = Cgroups::find(&mount, &format!("marea-test-{name}")).ok();
         let config = Config {
             data_dir: directory.path().join("kubelet"),
             bin_dir: PathBuf::from("/usr/bin"),
@@ -76,6 +82,7 @@ impl Cluster {
             tokens: Arc::new(FixedToken),
             vcpu_scale: 1.0,
             boot: Boot::Fixed(Duration::ZERO),
+            cgroups,
         };
         let kubelet = Kubelet::start(server.client(), config.clone()).await.unwrap();
         server.set_node_agent(kubelet.node_agent());
@@ -212,6 +219,7 @@ impl Drop for Cluster {
                 }
             }
         }
+        self.config.cgroups.iter().for_each(Cgroups::remove);
     }
 }
 

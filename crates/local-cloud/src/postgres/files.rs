@@ -6,6 +6,7 @@ use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 
 use super::{PostgresError, Wanted};
+use crate::folder::digits_of;
 
 /// Longest path of a Unix socket, less the name that PostgreSQL appends.
 const MAX_SOCKET_FOLDER: usize = 107 - "/.s.PGSQL.65535".len();
@@ -21,12 +22,7 @@ pub(super) fn socket_folder(folder: &Path) -> PathBuf {
     if own.as_os_str().len() <= MAX_SOCKET_FOLDER {
         return own;
     }
-    let hash = folder
-        .as_os_str()
-        .as_encoded_bytes()
-        .iter()
-        .fold(0xcbf2_9ce4_8422_2325_u64, |hash, byte| (hash ^ u64::from(*byte)).wrapping_mul(0x0100_0000_01b3));
-    std::env::temp_dir().join(format!("marea-postgres-{hash:016x}"))
+    std::env::temp_dir().join(format!("marea-postgres-{}", digits_of(folder)))
 }
 
 pub(super) fn make_private_folder(path: &Path) -> Result<(), PostgresError> {

@@ -66,6 +66,9 @@ fn make(places: &Places) -> io::Result<String> {
     let flags = MsFlags::MS_NOSUID | MsFlags::MS_NODEV | MsFlags::MS_NOEXEC;
     mount(Some("marea"), &places.mount(), Some("tmpfs"), flags, Some("size=1m,mode=0700"))
         .map_err(failed("no tmpfs can be mounted"))?;
+    // Where limits are set from inside. A host without it has none to set.
+    fs::create_dir(places.cgroups())?;
+    let _ = mount(Some("/sys/fs/cgroup"), &places.cgroups(), none, MsFlags::MS_BIND | MsFlags::MS_REC, none);
     // Containers run without a cgroup manager; crun 1.8 fails on a hybrid tree that it cannot write.
     let _ = mount(Some("marea"), "/sys/fs/cgroup", Some("tmpfs"), flags, Some("size=4k,mode=0755"));
     fs::create_dir(places.namespaces())?;

@@ -42,6 +42,11 @@ impl Places {
         self.mount().join("id")
     }
 
+    /// The host's tree of cgroups, which containers do not see.
+    fn cgroups(&self) -> PathBuf {
+        self.mount().join("cgroups")
+    }
+
     fn router(&self) -> PathBuf {
         self.mount().join("router")
     }

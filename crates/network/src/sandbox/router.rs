@@ -200,6 +200,11 @@ impl Router {
         self.places.namespaces().join(id)
     }
 
+    /// Where the host's cgroups are seen by processes of this mount namespace; empty where the host has none.
+    pub fn cgroups(&self) -> PathBuf {
+        self.places.cgroups()
+    }
+
     /// Connects from the router, i.e. from the node of whatever listens there.
     ///
     /// # Errors

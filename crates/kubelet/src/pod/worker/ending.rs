@@ -48,7 +48,7 @@ impl Worker {
         let state = &mut self.containers[index];
         let Run::Running { process, .. } = &state.run else { return };
         let Some(process) = process.clone() else {
-            let exit = Exit { code: 0, signal: None, error: None, at_ms: now().0 };
+            let exit = Exit { code: 0, signal: None, error: None, out_of_memory: false, at_ms: now().0 };
             return self.exited(index, &exit);
         };
         if state.stopping && grace_seconds > 0 {

@@ -136,7 +136,10 @@ impl Worker {
     pub(super) fn start_failed(&mut self, index: usize, attempt: i32, message: &str) {
         self.began(index, attempt, None, now());
         self.container_event(index, "Warning", "Failed", &format!("Error: failed to start container: {message}"));
-        self.exited(index, &Exit { code: 128, signal: None, error: Some(message.to_owned()), at_ms: now().0 });
+        self.exited(
+            index,
+            &Exit { code: 128, signal: None, error: Some(message.to_owned()), out_of_memory: false, at_ms: now().0 },
+        );
     }
 
     pub(super) fn not_ready(&mut self, index: usize, reason: NotReady) {

@@ -85,6 +85,7 @@ pub(super) fn terminated(exit: &Exit, started: Timestamp, id: String) -> Termina
         Exit { error: Some(_), .. } => "StartError",
         _ if unknown => "ContainerStatusUnknown",
         Exit { code: 0, .. } => "Completed",
+        Exit { out_of_memory: true, .. } => "OOMKilled",
         Exit { .. } => "Error",
     };
     Terminated {
