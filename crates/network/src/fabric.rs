@@ -1,6 +1,6 @@
 //! Keeps the router's rules at what the cluster and Azure say.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::net::Ipv4Addr;
 use std::sync::Arc;
 
@@ -36,6 +36,8 @@ pub struct Fabric {
 impl Fabric {
     pub fn start(client: Client, router: Arc<Router>, subnets: watch::Receiver<Vec<Subnet>>) -> Fabric {
         let problem = Arc::default();
+        // From here on pods wait until they are known.
+        router.rules_know(BTreeSet::new());
         let task = tokio::spawn(run(client, router, subnets, Arc::clone(&problem)));
         Fabric { problem, task }
     }
@@ -61,7 +63,8 @@ async fn run(
     let mut changes = client.subscribe();
     let mut applied = String::new();
     loop {
-        let wanted = rules::compile(&view(&client, subnets.borrow_and_update().clone()));
+        let view = view(&client, subnets.borrow_and_update().clone());
+        let wanted = rules::compile(&view);
         if wanted != applied {
             let (router, text) = (Arc::clone(&router), wanted.clone());
             let outcome = tokio::task::spawn_blocking(move || router.apply_rules(&text)).await;
@@ -75,6 +78,9 @@ async fn run(
                 Some(text) => tracing::error!("{text}"),
             }
             *problem.lock() = failure;
+        }
+        if problem.lock().is_none() {
+            router.rules_know(view.pods.iter().filter_map(|pod| pod.address).collect());
         }
         loop {
             tokio::select! {

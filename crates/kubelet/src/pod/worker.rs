@@ -276,9 +276,11 @@ impl Worker {
             if let Some(node) = node {
                 router.add_address(node).await?;
             }
-            router.attach(&self.uid, self.ip(), node).await
+            router.attach(&self.uid, self.ip(), node).await?;
+            router.rules_for(self.ip()).await;
+            Ok::<(), network::sandbox::RouterError>(())
         };
-        attach.await.map(drop).map_err(|error| {
+        attach.await.map_err(|error| {
             let cause = std::error::Error::source(&error).map(|cause| format!(": {cause}")).unwrap_or_default();
             format!("Failed to create pod sandbox: {error}{cause}")
         })

@@ -1,5 +1,6 @@
 //! The network inside: a router that is the virtual network and all nodes, and one veth pair to each pod and database.
 
+use std::collections::BTreeSet;
 use std::fs::{self, File};
 use std::io;
 use std::net::{Ipv4Addr, SocketAddr, SocketAddrV4};
@@ -17,6 +18,7 @@ use rtnetlink::packet_route::link::{InfoData, InfoVeth};
 use rtnetlink::packet_route::route::{RouteScope, RouteType};
 use rtnetlink::{Error as NetlinkError, Handle, LinkMessageBuilder, LinkUnspec, LinkVeth, RouteMessageBuilder};
 use tokio::net::{TcpSocket, TcpStream};
+use tokio::sync::watch;
 
 use super::thread::{Resident, inside};
 use super::{Entered, Places};
@@ -28,6 +30,8 @@ const GATEWAY: Ipv4Addr = Ipv4Addr::new(169, 254, 1, 1);
 const NSFS_MAGIC: i64 = 0x6e73_6673;
 /// How often the holder is looked at; it only matters when the daemon is killed as well.
 const HOLDER_CHECK: Duration = Duration::from_secs(5);
+/// What somebody else's rules may take to be there; whoever waits goes on then, refused or not.
+const RULES_PATIENCE: Duration = Duration::from_secs(5);
 
 #[derive(Debug, thiserror::Error)]
 pub enum RouterError {
@@ -67,6 +71,8 @@ pub struct Router {
     resident: Resident,
     handle: Handle,
     entered: Mutex<Entered>,
+    /// The pods that the rules in force know; none before somebody keeps rules.
+    known: watch::Sender<Option<BTreeSet<Ipv4Addr>>>,
 }
 
 impl Router {
@@ -87,7 +93,8 @@ impl Router {
             sysctl("net/ipv4/ip_unprivileged_port_start", "0")
         };
         resident.run(settings).map_err(RouterError::kernel("set the router's parameters"))?;
-        let router = Router { places, namespace, resident, handle, entered: Mutex::new(entered) };
+        let known = watch::Sender::new(None);
+        let router = Router { places, namespace, resident, handle, entered: Mutex::new(entered), known };
         let loopback = router.loopback_up(&router.handle).await?;
         for address in [GATEWAY, plan::INTERNET, plan::CONTROL_PLANE] {
             router.assign(loopback, address).await?;
@@ -279,6 +286,21 @@ impl Router {
             return Ok(());
         }
         Err(RouterError::Rules(String::from_utf8_lossy(&output.stderr).trim().to_owned()))
+    }
+
+    /// Says which pods the rules in force know.
+    pub(crate) fn rules_know(&self, pods: BTreeSet<Ipv4Addr>) {
+        self.known.send_replace(Some(pods));
+    }
+
+    /// Returns when the rules know the pod, so that its first connections are not refused as a stranger's; at once where
+    /// nobody keeps rules, and after five seconds in any case.
+    pub async fn rules_for(&self, pod: Ipv4Addr) {
+        let mut known = self.known.subscribe();
+        let waiting = known.wait_for(|known| known.as_ref().is_none_or(|known| known.contains(&pod)));
+        if tokio::time::timeout(RULES_PATIENCE, waiting).await.is_err() {
+            tracing::warn!(%pod, "the network's rules do not know a pod that starts");
+        }
     }
 
     /// Ends the namespaces with the last process inside.
