@@ -18,6 +18,11 @@ pub async fn ready(State(application): State<Application>) -> Result<&'static st
     if !application.database.is_migrated() {
         return Err(Refusal::Database);
     }
+    // Once, at the start: a replica that has not read the cluster answers most of the API with 503. One that has goes on
+    // showing what it read last.
+    if !application.live.is_filled() {
+        return Err(Refusal::ClusterUnknown);
+    }
     application.database.ping().await?;
     Ok("ready\n")
 }

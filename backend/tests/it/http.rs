@@ -82,16 +82,24 @@ async fn a_database_that_is_away_is_a_503_and_comes_back() {
 }
 
 #[tokio::test]
-async fn a_replica_is_not_ready_before_its_migrations() {
+async fn a_replica_is_not_ready_before_its_migrations_and_before_it_has_read_the_cluster() {
     let postgres = Postgres::start(None);
     let application = application(&config(postgres.port, &[]));
-    assert_eq!(get(&application, "/ready").await.status(), StatusCode::SERVICE_UNAVAILABLE);
+    assert_eq!(ready_problem(&application).await, "urn:marea:problem:database-away");
     // Replicas start together: each must end well.
     let all = (0..4).map(|_| tokio::spawn(application.database.clone().migrate_until_done()));
     for migration in all.collect::<Vec<_>>() {
         tokio::time::timeout(DEADLINE, migration).await.expect("within the deadline").expect("no panic");
     }
+    assert_eq!(ready_problem(&application).await, "urn:marea:problem:cluster-unknown", "the overview would be a 503");
+    application.live.publish(pools(1));
     assert_eq!(get(&application, "/ready").await.status(), StatusCode::OK);
+}
+
+async fn ready_problem(application: &http::Application) -> String {
+    let response = get(application, "/ready").await;
+    assert_eq!(response.status(), StatusCode::SERVICE_UNAVAILABLE);
+    json::<Problem>(response).await.kind
 }
 
 #[tokio::test]
@@ -190,7 +198,7 @@ async fn tls_is_verified_against_the_name_while_the_address_is_dialled() {
     };
 
     let right = migrated(&with_name("marea-db.private.test")).await;
-    assert_eq!(get(&right, "/ready").await.status(), StatusCode::OK);
+    assert!(right.database.ping().await.is_ok());
     let wrong = application(&with_name("another.private.test"));
     assert!(wrong.database.ping().await.is_err(), "a certificate of another name was accepted");
 }

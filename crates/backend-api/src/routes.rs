@@ -79,7 +79,13 @@ const fn change(
 /// Everything that is served: the server's router, its authorisation and the document are made of this list.
 pub const ROUTES: &[Route] = &[
     route(HEALTH, "health", "The process lives; asks nobody else", Answer::Text, false),
-    route(READY, "ready", "Migrations are applied and PostgreSQL answers; 503 while draining", Answer::Text, true),
+    route(
+        READY,
+        "ready",
+        "Migrations are applied, PostgreSQL answers and the cluster was read once; 503 while draining",
+        Answer::Text,
+        true,
+    ),
     route(METRICS, "metrics", "Prometheus metrics", Answer::Text, false),
     route(OPENAPI, "openapi", "This document", Answer::Document, false),
     route(

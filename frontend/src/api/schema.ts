@@ -251,7 +251,7 @@ export interface paths {
             path?: never;
             cookie?: never;
         };
-        /** Migrations are applied and PostgreSQL answers; 503 while draining */
+        /** Migrations are applied, PostgreSQL answers and the cluster was read once; 503 while draining */
         get: operations["ready"];
         put?: never;
         post?: never;
