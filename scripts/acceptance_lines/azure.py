@@ -14,24 +14,11 @@ import time
 from pathlib import Path
 
 from . import guide
-from .core import BIN, Failed, Skipped, need
+from .core import BIN, Failed, Skipped, cargo_test, need, run
 from .platform import Platform
 
 ROOT = Path(__file__).resolve().parents[2]
 CONFORMANCE = ROOT / "conformance/azure"
-
-
-def run(arguments, **more):
-    return subprocess.run(arguments, cwd=ROOT, text=True, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, check=False, **more)
-
-
-def cargo_test(package, *filters):
-    """Runs tests and gives their number; zero tests are a failure, so that a renamed test is noticed."""
-    done = run(["cargo", "test", "--quiet", "-p", package, *filters])
-    passed = sum(int(count) for count in re.findall(r"test result: ok\. (\d+) passed", done.stdout))
-    if done.returncode != 0 or passed == 0:
-        raise Failed("\n".join(done.stdout.splitlines()[-15:]))
-    return passed
 
 
 def script(name, *arguments):

@@ -2,6 +2,8 @@
 
 import os
 import pathlib
+import re
+import subprocess
 import time
 
 REPO = pathlib.Path(__file__).resolve().parent.parent.parent
@@ -26,3 +28,16 @@ def until(what, condition, seconds):
     while not condition():
         need(time.monotonic() < deadline, f"not within {seconds} s: {what}")
         time.sleep(0.3)
+
+
+def run(arguments, **more):
+    return subprocess.run(arguments, cwd=REPO, text=True, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, check=False, **more)
+
+
+def cargo_test(package, *filters):
+    """Runs tests and gives their number; zero tests are a failure, so that a renamed test is noticed."""
+    done = run(["cargo", "test", "--quiet", "-p", package, *filters])
+    passed = sum(int(count) for count in re.findall(r"test result: ok\. (\d+) passed", done.stdout))
+    if done.returncode != 0 or passed == 0:
+        raise Failed("\n".join(done.stdout.splitlines()[-15:]))
+    return passed
