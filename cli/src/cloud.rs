@@ -59,6 +59,20 @@ pub fn find() -> Result<Option<Cloud>> {
     }))
 }
 
+/// The cloud of the data directory if it runs and answers. One that was killed a moment ago may still hold the directory,
+/// and then none runs.
+pub async fn answering() -> Result<Option<Cloud>> {
+    let Some(cloud) = find()? else { return Ok(None) };
+    match cloud.check_answers().await {
+        // One that was just starting has written its own connection meanwhile.
+        Ok(()) => find(),
+        Err(error) => match find()? {
+            Some(_) => Err(error),
+            None => Ok(None),
+        },
+    }
+}
+
 /// What keeps the running cloud from being whole, a sentence each.
 pub async fn problems() -> Result<Vec<String>> {
     let status = daemon::status(&folder()?).await.unwrap_or_default();
@@ -88,7 +102,7 @@ pub fn running() -> Result<Cloud> {
 
 /// The running cloud, started if it is not.
 pub async fn ensure_running(reporter: &dyn Reporter, isolation: Option<Choice>) -> Result<Cloud> {
-    if let Some(cloud) = find()? {
+    if let Some(cloud) = answering().await? {
         cloud.check_isolation(isolation)?;
         return Ok(cloud);
     }

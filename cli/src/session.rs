@@ -45,8 +45,13 @@ impl Session {
         let mut is_embedded = target == Target::Local;
         let (connection, certificate_authority, console_url) = match &target {
             Target::Local => {
-                let cloud = if start { cloud::ensure_running(reporter, None).await? } else { cloud::running()? };
-                cloud.check_answers().await?;
+                let cloud = if start {
+                    cloud::ensure_running(reporter, None).await?
+                } else {
+                    let cloud = cloud::running()?;
+                    cloud.check_answers().await?;
+                    cloud
+                };
                 (cloud.arm_connection(), Some(cloud.certificate_authority.clone()), cloud.console_url.clone())
             }
             Target::Azure(azure) => {

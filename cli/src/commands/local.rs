@@ -34,7 +34,7 @@ pub async fn run(command: &Local) -> Result<Exit> {
 }
 
 async fn start(realistic: bool, isolation: Option<Isolation>) -> Result<Exit> {
-    if let Some(cloud) = cloud::find()? {
+    if let Some(cloud) = cloud::answering().await? {
         cloud.check_isolation(isolation)?;
         note(&format!("The local cloud runs already: {}", cloud.connection().arm_endpoint));
         return Ok(Exit::Done);

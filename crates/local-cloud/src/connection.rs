@@ -68,6 +68,6 @@ impl Connection {
         if !folder.root().exists() {
             return Ok(false);
         }
-        Ok(folder.lock()?.is_none())
+        folder.is_locked()
     }
 }

@@ -47,22 +47,33 @@ pub async fn start(folder: &Folder, program: &Path, arguments: &[&str]) -> Resul
     if let Some(connection) = ready(folder).await? {
         return Ok(connection);
     }
-    // A cloud that is just starting holds the lock already: then there is nothing to spawn, only to wait for.
-    let mut child = if Connection::is_alive(folder)? { None } else { Some(spawn(folder, program, arguments)?) };
+    let mut child = None;
     let deadline = Instant::now() + START_DEADLINE;
     loop {
         if let Some(connection) = ready(folder).await? {
             return Ok(connection);
         }
-        if child.as_mut().is_some_and(|child| child.try_wait().is_ok_and(|ended| ended.is_some())) {
-            let log = folder.log();
-            return Err(DaemonError::Ended { tail: tail(&log), log });
+        // Whoever holds the lock without answering is just starting, or was killed and has a thread that has not ended.
+        let is_free = !folder.is_locked()?;
+        if child.is_none() && is_free {
+            child = Some(spawn(folder, program, arguments)?);
+        } else if child.as_mut().is_some_and(has_ended) {
+            if is_free {
+                let log = folder.log();
+                return Err(DaemonError::Ended { tail: tail(&log), log });
+            }
+            // Another start was quicker.
+            child = None;
         }
         if Instant::now() > deadline {
             return Err(DaemonError::NotReady { log: folder.log() });
         }
         tokio::time::sleep(POLL).await;
     }
+}
+
+fn has_ended(child: &mut Child) -> bool {
+    child.try_wait().is_ok_and(|ended| ended.is_some())
 }
 
 async fn ready(folder: &Folder) -> Result<Option<Connection>, FolderError> {
@@ -156,3 +167,6 @@ fn tail(log: &Path) -> String {
     let lines: Vec<&str> = text.lines().collect();
     lines[lines.len().saturating_sub(8)..].join("\n")
 }
+
+#[cfg(test)]
+mod tests;

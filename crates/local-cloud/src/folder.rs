@@ -126,16 +126,29 @@ impl Folder {
         DirBuilder::new().recursive(true).mode(0o700).create(&self.root).map_err(FolderError::io("make", &self.root))
     }
 
-    /// Held by the one process that serves this directory; `None` while another one does.
+    /// Held by the one process that serves this directory; `None` while another one does, and for an instant while somebody
+    /// looks ([`Folder::is_locked`]) or what is left of a killed one ends.
     ///
     /// # Errors
     /// When the lock file cannot be opened.
     pub fn lock(&self) -> Result<Option<Lock>, FolderError> {
+        let file = self.lock_file()?;
+        Ok(flock(&file, FlockOperation::NonBlockingLockExclusive).is_ok().then_some(Lock { _file: file }))
+    }
+
+    /// Whether somebody holds [`Folder::lock`]. Those who look share it, so that they do not take each other for the holder.
+    ///
+    /// # Errors
+    /// When the lock file cannot be opened.
+    pub fn is_locked(&self) -> Result<bool, FolderError> {
+        Ok(flock(&self.lock_file()?, FlockOperation::NonBlockingLockShared).is_err())
+    }
+
+    fn lock_file(&self) -> Result<File, FolderError> {
         self.create()?;
         let path = self.root.join("lock");
         let file = OpenOptions::new().create(true).truncate(false).write(true).mode(0o600).open(&path);
-        let file = file.map_err(FolderError::io("open", &path))?;
-        Ok(flock(&file, FlockOperation::NonBlockingLockExclusive).is_ok().then_some(Lock { _file: file }))
+        file.map_err(FolderError::io("open", &path))
     }
 }
 
@@ -182,7 +195,18 @@ mod tests {
         let lock = folder.lock().unwrap();
         assert!(lock.is_some());
         assert!(folder.lock().unwrap().is_none());
+        assert!(folder.is_locked().unwrap());
         drop(lock);
+        assert!(!folder.is_locked().unwrap());
         assert!(folder.lock().unwrap().is_some());
+    }
+
+    #[test]
+    fn those_who_look_are_not_taken_for_the_one_who_serves() {
+        let temporary = tempfile::tempdir().unwrap();
+        let folder = Folder::new(temporary.path().join("data"));
+        let looking = folder.lock_file().unwrap();
+        flock(&looking, FlockOperation::NonBlockingLockShared).unwrap();
+        assert!(!folder.is_locked().unwrap());
     }
 }

@@ -3,6 +3,7 @@
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::path::PathBuf;
 use std::sync::Arc;
+use std::time::Duration;
 
 use arm_server::{ArmServer, StartError};
 use kubelet::Boot;
@@ -12,6 +13,7 @@ use network::names::Names;
 use serde_json::{Value, json};
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::{Mutex, watch};
+use tokio::time::Instant;
 
 use crate::azure_network;
 use crate::certificates::{Authority, CertificateError};
@@ -19,10 +21,12 @@ use crate::cluster::Surroundings;
 use crate::connection::Connection;
 use crate::control::{self, Call, Command};
 use crate::databases::Databases;
-use crate::folder::{Folder, FolderError};
+use crate::folder::{Folder, FolderError, Lock};
 use crate::identity::Identity;
 use crate::isolation::{Ground, GroundError, Isolation};
 use crate::world::{LateEngine, World};
+
+const LOCK_PATIENCE: Duration = Duration::from_secs(2);
 
 pub struct ServeConfig {
     pub folder: Folder,
@@ -65,7 +69,7 @@ pub enum ServeError {
 /// When the cloud cannot come up; nothing keeps running then.
 pub async fn serve(config: ServeConfig) -> Result<(), ServeError> {
     let folder = config.folder.clone();
-    let Some(_lock) = folder.lock()? else { return Err(ServeError::AlreadyRunning(folder.root().to_owned())) };
+    let _lock = lock(&folder).await?;
     let mut terminate = signal(SignalKind::terminate()).map_err(ServeError::Signals)?;
     let mut interrupt = signal(SignalKind::interrupt()).map_err(ServeError::Signals)?;
     let mut identity = Identity::open(&folder)?;
@@ -169,6 +173,21 @@ pub async fn serve(config: ServeConfig) -> Result<(), ServeError> {
         let _ = answer.send(json!({"stopped": true}));
     }
     Ok(())
+}
+
+/// The directory's lock. It is taken for an instant by whoever looks whether a cloud runs, and kept by a killed cloud until
+/// its last thread has ended; neither is a cloud that runs already.
+async fn lock(folder: &Folder) -> Result<Lock, ServeError> {
+    let deadline = Instant::now() + LOCK_PATIENCE;
+    loop {
+        if let Some(lock) = folder.lock()? {
+            return Ok(lock);
+        }
+        if Instant::now() > deadline {
+            return Err(ServeError::AlreadyRunning(folder.root().to_owned()));
+        }
+        tokio::time::sleep(Duration::from_millis(5)).await;
+    }
 }
 
 async fn start_arm(
