@@ -81,9 +81,10 @@ async fn a_machine_without_power_runs_nothing_until_it_boots_again() {
     let kubelet = cluster.kubelet();
     let pid = cluster.main_pid("web", "main");
     kubelet.break_node(&node, NodeFault::Off).unwrap();
-    cluster.wait_until("its program has ended", || !is_alive(pid)).await;
     assert_eq!(kubelet.node_conditions(), [(node.clone(), Condition::Off)]);
-    assert_eq!(web(&cluster), Some(Condition::Off));
+    // What watches the program learns of its end a moment after it.
+    cluster.wait_until("its program is known to have ended", || web(&cluster) == Some(Condition::Off)).await;
+    assert!(!is_alive(pid));
     // Nobody is there to say what became of the pod, and its log cannot be read.
     let pod = cluster.client().get_raw("pods", Some("default"), "web").unwrap();
     assert!(is_running(&pod) && container(&pod)["restartCount"] == 0, "{}", pod["status"]);
