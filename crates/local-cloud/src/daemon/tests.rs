@@ -78,8 +78,8 @@ async fn a_start_that_another_one_outruns_waits_for_the_other_cloud() {
     let started = tokio::spawn({
         let folder = folder.clone();
         // It ends once the other one holds the directory, as a cloud does.
-        let loser =
-            "echo >\"$MAREA_DATA_DIR/spawned\"; while [ ! -e \"$MAREA_DATA_DIR/taken\" ]; do sleep 0.01; done; exit 1";
+        let loser = r#"echo >"$MAREA_DATA_DIR/spawned"
+            while [ -d "$MAREA_DATA_DIR" ] && [ ! -e "$MAREA_DATA_DIR/taken" ]; do sleep 0.01; done; exit 1"#;
         async move { start(&folder, Path::new("/bin/sh"), &["-c", loser]).await }
     });
     wait_for(&folder.root().join("spawned")).await;
