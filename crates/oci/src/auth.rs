@@ -48,6 +48,11 @@ struct DockerAuth {
     auth: Option<String>,
     #[serde(default)]
     identitytoken: Option<String>,
+    /// Instead of `auth`, as Kubernetes' documentation shows it.
+    #[serde(default)]
+    username: Option<String>,
+    #[serde(default)]
+    password: Option<String>,
 }
 
 impl Credential {
@@ -63,6 +68,15 @@ impl Credential {
         {
             return Ok(Some(Credential::Password { username, password }));
         }
+        Credential::of_docker(registry)
+    }
+
+    /// What `docker login` or `az acr login` wrote for this registry alone.
+    ///
+    /// # Errors
+    /// As [`Credential::find`].
+    pub fn of_docker(registry: &str) -> Result<Option<Credential>, OciError> {
+        let variable = |name: &str| std::env::var(name).ok().filter(|value| !value.is_empty());
         let folder = variable("DOCKER_CONFIG")
             .map(PathBuf::from)
             .or_else(|| variable("HOME").map(|home| PathBuf::from(home).join(".docker")));
@@ -71,6 +85,15 @@ impl Credential {
         };
         let text = std::fs::read_to_string(&path).map_err(OciError::file(&path))?;
         in_config(&text, registry, &path)
+    }
+
+    /// From a document as Docker writes it, for instance a Secret of type `kubernetes.io/dockerconfigjson`; `name` is what
+    /// an error calls it.
+    ///
+    /// # Errors
+    /// When it is none.
+    pub fn in_document(text: &str, registry: &str, name: &str) -> Result<Option<Credential>, OciError> {
+        in_config(text, registry, Path::new(name))
     }
 }
 
@@ -90,6 +113,9 @@ fn in_config(text: &str, registry: &str, path: &Path) -> Result<Option<Credentia
             let (username, password) =
                 pair.ok_or_else(|| broken(format!("the entry for {registry} is not base64 of user:password")))?;
             Ok(Some(Credential::Password { username: username.to_owned(), password: password.to_owned() }))
+        }
+        Some(DockerAuth { username: Some(username), password: Some(password), .. }) => {
+            Ok(Some(Credential::Password { username: username.clone(), password: password.clone() }))
         }
         entry => match config.helpers.get(registry).or(config.store.as_ref().filter(|_| entry.is_some())) {
             Some(helper) => Err(broken(format!(
@@ -171,6 +197,7 @@ mod tests {
             "marea.azurecr.io",
             Ok(Some(Credential::IdentityToken("t".into()))),
         );
+        check(r#"{"auths": {"r.example": {"username": "me", "password": "pa:ss"}}}"#, "r.example", Ok(Some(me())));
         check(r#"{"auths": {"other.example": {"auth": "x"}}}"#, "r.example", Ok(None));
         check(r#"{"auths": {"r.example": {}}, "credsStore": "pass"}"#, "r.example", Err("docker-credential-pass"));
         check(r#"{"auths": {"r.example": {"auth": "!"}}}"#, "r.example", Err("not base64"));

@@ -5,6 +5,8 @@ use std::fmt;
 use serde::{Deserialize, Serialize};
 use sha2::{Digest as _, Sha256};
 
+use crate::elf::Architecture;
+
 /// `sha256:` and 64 lower-case hexadecimal digits. Other algorithms are not used by any registry in practice.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(try_from = "String", into = "String")]
@@ -76,6 +78,11 @@ impl Descriptor {
             platform: None,
             annotations: None,
         }
+    }
+
+    /// True for an entry of an index that runs on Linux on this architecture.
+    pub(crate) fn is_for(&self, architecture: Architecture) -> bool {
+        self.platform.as_ref().is_some_and(|own| own.architecture == architecture.name() && own.os == "linux")
     }
 }
 

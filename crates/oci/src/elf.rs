@@ -11,6 +11,15 @@ pub enum Architecture {
 }
 
 impl Architecture {
+    /// This machine's, where images are run on it.
+    pub fn host() -> Option<Architecture> {
+        match std::env::consts::ARCH {
+            "x86_64" => Some(Architecture::Amd64),
+            "aarch64" => Some(Architecture::Arm64),
+            _ => None,
+        }
+    }
+
     /// As OCI, Go and Kubernetes name it.
     pub fn name(self) -> &'static str {
         match self {

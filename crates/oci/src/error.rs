@@ -25,12 +25,27 @@ pub enum OciError {
     Credentials { path: PathBuf, reason: String },
     #[error("{reference} has no image for {platform}")]
     Platform { reference: String, platform: String },
+    #[error("layer {layer} cannot be unpacked: {reason}")]
+    Layer { layer: String, reason: String },
+    #[error("the image's {what} cannot be used: {reason}")]
+    Manifest { what: &'static str, reason: String },
 }
 
 impl OciError {
     pub(crate) fn file(path: impl Into<PathBuf>) -> impl FnOnce(std::io::Error) -> OciError {
         let path = path.into();
         move |source| OciError::File { path, source }
+    }
+
+    /// With its cause, in one line.
+    pub fn whole(&self) -> String {
+        let mut text = self.to_string();
+        let mut cause = std::error::Error::source(self);
+        while let Some(error) = cause {
+            text.push_str(&format!(": {error}"));
+            cause = error.source();
+        }
+        text
     }
 
     /// What to do next.
@@ -58,6 +73,9 @@ impl OciError {
             OciError::Protocol { .. } => "Check that the address is a registry's, without a path.",
             OciError::Credentials { .. } => "Sign in again with `az acr login -n NAME` or `docker login REGISTRY`.",
             OciError::Platform { .. } => "Choose a base image that is published for it.",
+            OciError::Layer { .. } | OciError::Manifest { .. } => {
+                "Build the image again with another tool, or choose another one."
+            }
         }
     }
 }

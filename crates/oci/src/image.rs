@@ -11,7 +11,7 @@ use crate::error::OciError;
 use crate::layer::{LAYER_TYPE, Layer};
 use crate::layout::Layout;
 use crate::reference::Reference;
-use crate::registry::Registry;
+use crate::registry::{Found, Registry};
 
 pub(crate) const MANIFEST_TYPE: &str = "application/vnd.oci.image.manifest.v1+json";
 pub(crate) const INDEX_TYPE: &str = "application/vnd.oci.image.index.v1+json";
@@ -68,7 +68,7 @@ impl Base {
         architecture: Architecture,
         layout: &Layout,
     ) -> Result<Base, OciError> {
-        let (digest, manifest) = registry.image_manifest(reference, architecture).await?;
+        let Found { named: digest, value: manifest, .. } = registry.image_manifest(reference, architecture).await?;
         let protocol =
             |reason: &str| OciError::Protocol { registry: reference.registry.clone(), reason: reason.to_owned() };
         let config: Descriptor = serde_json::from_value(manifest["config"].clone())

@@ -7,8 +7,10 @@ use serde_json::{Value, json};
 use sha2::{Digest as _, Sha256};
 
 use crate::digest::{Descriptor, Digest};
+use crate::elf::Architecture;
 use crate::error::OciError;
-use crate::image::{INDEX_TYPE, MANIFEST_TYPE};
+use crate::image::{DOCKER_INDEX_TYPE, INDEX_TYPE, MANIFEST_TYPE};
+use crate::reference::Reference;
 
 const VERSION_FILE: &str = "oci-layout";
 const INDEX_FILE: &str = "index.json";
@@ -66,7 +68,7 @@ impl Layout {
     }
 
     /// Whoever looks sees the whole file or none.
-    fn write(&self, path: &Path, bytes: &[u8]) -> Result<(), OciError> {
+    pub(crate) fn write(&self, path: &Path, bytes: &[u8]) -> Result<(), OciError> {
         let folder = path.parent().unwrap_or(&self.folder);
         let mut file = tempfile::NamedTempFile::new_in(folder).map_err(OciError::file(path))?;
         std::io::Write::write_all(&mut file, bytes).map_err(OciError::file(path))?;
@@ -110,8 +112,15 @@ impl Layout {
         })
     }
 
+    /// Read piece by piece: layers may be larger than memory.
     pub(crate) fn has(&self, descriptor: &Descriptor) -> bool {
-        self.read(descriptor).is_ok()
+        let hash = || -> std::io::Result<Digest> {
+            let mut file = std::fs::File::open(self.path(&descriptor.digest))?;
+            let mut hash = Sha256::new();
+            std::io::copy(&mut file, &mut hash)?;
+            Ok(Digest::finish(hash))
+        };
+        hash().is_ok_and(|found| found == descriptor.digest)
     }
 
     /// Makes `manifest` the layout's only image and deletes the blobs that it does not need.
@@ -147,6 +156,56 @@ impl Layout {
         }
     }
 
+    /// What the index has for a reference, of several images the one that bears its tag or its whole name: the digest that
+    /// the reference stands for, and the manifest for the architecture.
+    pub(crate) fn find(
+        &self,
+        reference: &Reference,
+        architecture: Architecture,
+    ) -> Result<(Digest, Descriptor), OciError> {
+        let path = self.folder.join(INDEX_FILE);
+        let bytes = std::fs::read(&path).map_err(OciError::file(&path))?;
+        let images = self.list(&bytes, "index.json")?;
+        let named = self.choose(images, reference)?;
+        if let Some(wanted) = reference.digest.as_ref().filter(|wanted| **wanted != named.digest) {
+            return Err(OciError::Digest {
+                what: format!("the image in {}", self.folder.display()),
+                wanted: wanted.to_string(),
+                found: named.digest.to_string(),
+            });
+        }
+        if !is_index(&named) {
+            return Ok((named.digest.clone(), named));
+        }
+        let inner = self.list(&self.read(&named)?, "its index of architectures")?;
+        let own = inner.into_iter().find(|one| one.is_for(architecture)).ok_or_else(|| OciError::Platform {
+            reference: reference.to_string(),
+            platform: format!("linux/{}", architecture.name()),
+        })?;
+        Ok((named.digest, own))
+    }
+
+    fn list(&self, bytes: &[u8], what: &str) -> Result<Vec<Descriptor>, OciError> {
+        let index: Value = serde_json::from_slice(bytes).map_err(|_| self.broken(&format!("{what} is not JSON")))?;
+        serde_json::from_value(index["manifests"].clone())
+            .map_err(|error| self.broken(&format!("{what} has no list of manifests: {error}")))
+    }
+
+    fn choose(&self, mut images: Vec<Descriptor>, reference: &Reference) -> Result<Descriptor, OciError> {
+        if images.len() == 1 {
+            return Ok(images.remove(0));
+        }
+        let (tag, whole) = (reference.version(), reference.to_string());
+        let bears = |image: &&Descriptor| {
+            let name = image.annotations.as_ref().and_then(|annotations| annotations.get(REF_NAME));
+            image.digest.to_string() == tag || name.is_some_and(|name| *name == tag || *name == whole)
+        };
+        let count = images.len();
+        images.iter().find(bears).cloned().ok_or_else(|| {
+            self.broken(&format!("none of the {count} images in index.json is named `{tag}` ({REF_NAME})"))
+        })
+    }
+
     /// The configuration and the layers of an image, in the order in which they must be in a registry before it.
     ///
     /// # Errors
@@ -162,6 +221,10 @@ impl Layout {
         );
         Ok(blobs)
     }
+}
+
+fn is_index(descriptor: &Descriptor) -> bool {
+    [INDEX_TYPE, DOCKER_INDEX_TYPE].contains(&descriptor.media_type.as_str())
 }
 
 pub(crate) struct Receiver<'a> {

@@ -64,6 +64,12 @@ impl Reference {
         }
     }
 
+    /// One text for everything that means the same: `nginx` and `docker.io/library/nginx:latest`.
+    pub(crate) fn canonical(&self) -> String {
+        let separator = if self.digest.is_some() { '@' } else { ':' };
+        format!("{}/{}{separator}{}", self.registry, self.repository, self.version())
+    }
+
     /// Where the protocol is spoken. Docker Hub has a host of its own for it; a registry on this machine has no TLS.
     pub(crate) fn endpoint(&self) -> String {
         let host = if self.registry == DOCKER_HUB { "registry-1.docker.io" } else { &self.registry };

@@ -10,7 +10,7 @@ use tokio::sync::Mutex;
 use url::Url;
 
 use crate::auth::{Challenge, Credential};
-use crate::digest::{Descriptor, Digest, Platform};
+use crate::digest::{Descriptor, Digest};
 use crate::elf::Architecture;
 use crate::error::OciError;
 use crate::image::{DOCKER_INDEX_TYPE, DOCKER_MANIFEST_TYPE, INDEX_TYPE, MANIFEST_TYPE};
@@ -24,6 +24,15 @@ pub enum Placed {
     /// From another repository of the same registry, without sending it.
     Mounted,
     Uploaded,
+}
+
+/// A manifest that a registry gave.
+pub(crate) struct Found {
+    /// Of what the reference names, which may be an index.
+    pub named: Digest,
+    /// Of the manifest itself.
+    pub own: Digest,
+    pub value: Value,
 }
 
 /// A client of one registry.
@@ -245,26 +254,24 @@ impl Registry {
         Ok(self.manifest(reference, &reference.version()).await?.0)
     }
 
-    /// The image of one architecture; an index is followed. The digest is of what the reference names.
+    /// The image of one architecture; an index is followed.
     pub(crate) async fn image_manifest(
         &self,
         reference: &Reference,
         architecture: Architecture,
-    ) -> Result<(Digest, Value), OciError> {
-        let (digest, value) = self.manifest(reference, &reference.version()).await?;
-        let Some(manifests) = value["manifests"].as_array() else { return Ok((digest, value)) };
-        let wanted = |descriptor: &Descriptor| {
-            descriptor
-                .platform
-                .as_ref()
-                .is_some_and(|Platform { architecture: own, os, .. }| own == architecture.name() && os == "linux")
+    ) -> Result<Found, OciError> {
+        let (named, value) = self.manifest(reference, &reference.version()).await?;
+        let Some(manifests) = value["manifests"].as_array() else {
+            return Ok(Found { own: named.clone(), named, value });
         };
+        let wanted = |descriptor: &Descriptor| descriptor.is_for(architecture);
         let found = manifests.iter().filter_map(|one| serde_json::from_value(one.clone()).ok()).find(wanted);
         let Some(found) = found else {
             let platform = format!("linux/{}", architecture.name());
             return Err(OciError::Platform { reference: reference.to_string(), platform });
         };
-        Ok((digest, self.manifest(reference, &found.digest.to_string()).await?.1))
+        let (own, value) = self.manifest(reference, &found.digest.to_string()).await?;
+        Ok(Found { named, own, value })
     }
 
     pub(crate) async fn download(

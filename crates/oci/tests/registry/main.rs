@@ -1,6 +1,7 @@
 //! Images against a registry that the test itself starts.
 
 mod server;
+mod store;
 
 use std::collections::BTreeMap;
 use std::path::Path;
