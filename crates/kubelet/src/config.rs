@@ -9,6 +9,7 @@ use async_trait::async_trait;
 use network::addressing::{Addressing, Range};
 use network::dial::Dialer;
 use network::names::Names;
+use oci::Store;
 
 use crate::cgroup::Cgroups;
 use crate::images::Catalogue;
@@ -43,6 +44,8 @@ pub struct Config {
     pub bin_dir: PathBuf,
     pub repo_root: PathBuf,
     pub catalogue: Arc<Catalogue>,
+    /// Where images are kept that are run from their own files; none where that cannot be, outside the sandbox.
+    pub images: Option<Arc<Store>>,
     pub shim: Shim,
     pub names: Names,
     pub addressing: Addressing,

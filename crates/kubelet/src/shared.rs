@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::net::Ipv4Addr;
+use std::sync::Arc;
 
 use k8s_openapi::api::core::v1::{Container, Pod};
 use kube_server::Client;
@@ -22,6 +23,8 @@ pub(crate) struct Shared {
     /// Image → why its pods only hold their place.
     left_out: Mutex<BTreeMap<String, String>>,
     node_faults: Mutex<BTreeMap<String, NodeFault>>,
+    /// Images are pulled one after the other.
+    pub pull_turn: Arc<tokio::sync::Mutex<()>>,
 }
 
 struct NodeAddresses {
@@ -60,6 +63,7 @@ impl Shared {
             pods: Mutex::default(),
             left_out: Mutex::default(),
             node_faults: Mutex::default(),
+            pull_turn: Arc::default(),
         }
     }
 

@@ -38,7 +38,7 @@ async fn log_of(cluster: &Cluster, container: &str, options: LogOptions) -> Stri
 
 #[tokio::test(flavor = "multi_thread")]
 async fn machines_become_ready_nodes_and_leave() {
-    let cluster = Cluster::start(None).await;
+    let cluster = Cluster::start(None, "").await;
     let names = cluster.add_nodes(2).await;
     let node = cluster.client().get::<Node>(None, &names[0]).unwrap();
     assert_eq!(node.status.as_ref().unwrap().allocatable.as_ref().unwrap()["cpu"].0, "1900m");
@@ -52,7 +52,7 @@ async fn machines_become_ready_nodes_and_leave() {
 /// left out.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_pod_gets_no_address_that_a_left_over_program_holds() {
-    let cluster = Cluster::start(None).await;
+    let cluster = Cluster::start(None, "").await;
     cluster.add_nodes(1).await;
     // The first address that a pod would get. Another test's pod may have it by now, but nobody else listens there.
     let first = std::net::Ipv4Addr::new(127, 17, 0, 2);
@@ -66,7 +66,7 @@ async fn a_pod_gets_no_address_that_a_left_over_program_holds() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_pod_runs_with_its_environment_files_and_logs_and_ends_cleanly() {
-    let cluster = Cluster::start(None).await;
+    let cluster = Cluster::start(None, "").await;
     cluster.add_nodes(1).await;
     let settings = json!({"metadata": {"name": "settings"}, "data": {"greeting": "hello", "file.txt": "first"}});
     cluster.client().create_raw("configmaps", Some("default"), settings).await.unwrap();
@@ -116,7 +116,7 @@ async fn a_pod_runs_with_its_environment_files_and_logs_and_ends_cleanly() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_terminal_is_a_terminal() {
-    let cluster = Cluster::start(None).await;
+    let cluster = Cluster::start(None, "").await;
     cluster.add_nodes(1).await;
     cluster.create_pod(json!({"containers": [{"name": "main", "image": "shell", "args": ["sleep 600"]}]})).await;
     cluster.wait_for("web", |pod| condition(pod, "Ready") == "True").await;
@@ -134,7 +134,7 @@ async fn a_terminal_is_a_terminal() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_container_that_ends_is_restarted_and_then_held_back() {
-    let cluster = Cluster::start(None).await;
+    let cluster = Cluster::start(None, "").await;
     cluster.add_nodes(1).await;
     cluster.create_pod(json!({"containers": [{"name": "main", "image": "shell", "args": ["echo run; exit 7"]}]})).await;
     let pod = cluster.wait_for("web", |pod| state(pod, "main")["waiting"]["reason"] == "CrashLoopBackOff").await;
@@ -147,18 +147,20 @@ async fn a_container_that_ends_is_restarted_and_then_held_back() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn an_unknown_image_waits_and_says_what_to_do() {
-    let cluster = Cluster::start(None).await;
+    let cluster = Cluster::start(None, "").await;
     cluster.add_nodes(1).await;
     cluster.create_pod(json!({"containers": [{"name": "main", "image": "example.org/unknown:1"}]})).await;
     let pod = cluster.wait_for("web", |pod| !state(pod, "main")["waiting"]["message"].is_null()).await;
     let waiting = &state(&pod, "main")["waiting"];
     assert!(matches!(waiting["reason"].as_str(), Some("ErrImagePull" | "ImagePullBackOff")), "{waiting}");
-    assert!(waiting["message"].as_str().unwrap().contains("local/images.yaml"), "{waiting}");
+    for part in ["local/images.yaml", "--isolation sandbox"] {
+        assert!(waiting["message"].as_str().unwrap().contains(part), "{waiting}");
+    }
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn liveness_restarts_and_a_new_kubelet_adopts() {
-    let mut cluster = Cluster::start(None).await;
+    let mut cluster = Cluster::start(None, "").await;
     cluster.add_nodes(1).await;
     cluster
         .create_pod(json!({"containers": [{
@@ -193,7 +195,7 @@ async fn a_container_that_outgrows_its_memory_limit_is_killed() {
         Ok(found) => found.remove(),
         Err(_) => return,
     }
-    let cluster = Cluster::start(None).await;
+    let cluster = Cluster::start(None, "").await;
     cluster.add_nodes(1).await;
     let grow = "exec python3 -c 'kept = bytearray(256 << 20); print(len(kept))'";
     cluster

@@ -9,7 +9,7 @@ use support::Cluster;
 
 /// A cluster with one machine and on it the pod `web`, which runs.
 async fn with_a_pod() -> (Cluster, String) {
-    let cluster = Cluster::start(None).await;
+    let cluster = Cluster::start(None, "").await;
     let node = cluster.add_nodes(1).await.remove(0);
     let script = "echo up; while true; do sleep 600; done";
     cluster.create_pod(json!({"containers": [{"name": "main", "image": "shell", "args": [script]}]})).await;

@@ -16,6 +16,7 @@ use network::names::Names;
 use network::plan;
 use network::rules::Subnet;
 use network::services::{Frontend, Options, ServiceProxies};
+use oci::Store;
 use serde_json::Value;
 use tokio::sync::watch;
 
@@ -60,6 +61,7 @@ pub struct Surroundings {
     pub subnets: watch::Receiver<Vec<Subnet>>,
     pub names: Names,
     pub catalogue: Arc<Catalogue>,
+    pub images: Option<Arc<Store>>,
     pub bin_dir: PathBuf,
     pub repo_root: PathBuf,
     /// The program that carries containers, with the arguments before its verb.
@@ -274,6 +276,7 @@ fn kubelet_config(folder: &Path, server: &Server, around: &Surroundings) -> kube
         bin_dir: around.bin_dir.clone(),
         repo_root: around.repo_root.clone(),
         catalogue: around.catalogue.clone(),
+        images: around.images.clone(),
         shim: around.shim.clone(),
         names: around.names.clone(),
         addressing: around.ground.addressing,

@@ -88,6 +88,11 @@ impl Folder {
         self.root.join("clusters").join(name)
     }
 
+    /// Pulled images and their unpacked files, of all clusters.
+    pub fn images(&self) -> PathBuf {
+        self.root.join("images")
+    }
+
     pub fn kubeconfig(&self) -> PathBuf {
         self.root.join("kubeconfig")
     }

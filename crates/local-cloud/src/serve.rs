@@ -10,6 +10,7 @@ use kubelet::Boot;
 use kubelet::images::{Catalogue, CatalogueError};
 use kubelet::process::Shim;
 use network::names::Names;
+use oci::{Limit, OciError, Store};
 use serde_json::{Value, json};
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::{Mutex, watch};
@@ -53,6 +54,8 @@ pub enum ServeError {
     Certificate(#[from] CertificateError),
     #[error(transparent)]
     Catalogue(#[from] CatalogueError),
+    #[error("the folder of images cannot be used: {}", .0.whole())]
+    Images(#[from] OciError),
     #[error(transparent)]
     Isolation(#[from] GroundError),
     #[error("the embedded ARM does not start")]
@@ -84,12 +87,18 @@ pub async fn serve(config: ServeConfig) -> Result<(), ServeError> {
     let engine = Arc::new(LateEngine::default());
     let databases = Arc::new(Databases::new(folder.clone(), ground.clone(), names.clone(), authority.clone()));
     let catalogue = Catalogue::load(&config.repo_root.join("local/images.yaml"), &folder.root().join("images.yaml"))?;
+    // An image's own files need a root file system of their own, which only the sandbox gives a pod.
+    let images = match ground.router() {
+        Some(_) => Some(Arc::new(Store::open(&folder.images(), Limit::default())?)),
+        None => None,
+    };
     let around = Surroundings {
         authority: authority.clone(),
         ground: ground.clone(),
         subnets: seen_subnets,
         names,
         catalogue: Arc::new(catalogue),
+        images,
         bin_dir: config.bin_dir,
         repo_root: config.repo_root,
         shim: Shim::new(config.shim),

@@ -41,12 +41,12 @@ pub struct Unpacked {
 }
 
 impl Unpacked {
-    /// The numbers of [`RunConfig::user`], by the image's own lists: uid, and gid where one is known.
+    /// The numbers of a user, written as [`RunConfig::user`] is, by the image's own lists: uid, and gid where one is known.
     ///
     /// # Errors
     /// When a name is in neither, worded as containerd does.
-    pub fn user(&self) -> Result<(u32, Option<u32>), String> {
-        look_up(&self.root, &self.run.user)
+    pub fn user(&self, text: &str) -> Result<(u32, Option<u32>), String> {
+        look_up(&self.root, text)
     }
 }
 

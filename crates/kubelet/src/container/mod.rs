@@ -4,6 +4,7 @@
 //! asks for is mapped, alone, to the cloud's own user: nothing needs root, and a container has no right outside.
 
 mod configuration;
+mod overlay;
 mod root;
 mod seccomp;
 mod user;
@@ -20,9 +21,10 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 pub(crate) use configuration::{Parts, configuration};
+use overlay::Mounted;
 pub use root::Root;
 pub(crate) use root::host_root;
-pub(crate) use user::{Identity, user};
+pub(crate) use user::{Identity, ImageUser, user};
 
 /// The container runtime that is used; found in the PATH of the daemon.
 pub const CRUN: &str = "crun";
@@ -42,6 +44,18 @@ pub struct Contained {
     pub files: Vec<(String, String)>,
     /// Directories and links of the root file system.
     pub root: Root,
+    /// Whose files the root file system has instead.
+    #[serde(default)]
+    pub image: Option<Image>,
+}
+
+/// The image that a container was started from.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Image {
+    /// As the container's status names it.
+    pub id: String,
+    pub root: PathBuf,
+    pub stop_signal: String,
 }
 
 impl Contained {
@@ -50,7 +64,10 @@ impl Contained {
         let bundle = &self.bundle;
         fs::create_dir_all(bundle)?;
         fs::create_dir_all(&self.state)?;
-        self.root.make(&bundle.join("rootfs"))?;
+        match &self.image {
+            Some(_) => overlay::prepare(bundle)?,
+            None => self.root.make(&bundle.join("rootfs"))?,
+        }
         for (name, text) in &self.files {
             fs::write(bundle.join(name), text)?;
         }
@@ -67,6 +84,7 @@ impl Contained {
 
     /// Starts the container; its first process and its output. The caller must be the reaper of its descendants.
     pub(crate) fn run(&self) -> io::Result<(Pid, OwnedFd, OwnedFd)> {
+        let _mounted = self.image.as_ref().map(|image| Mounted::new(&image.root, &self.bundle)).transpose()?;
         let pid_file = self.bundle.join("pid");
         let mut command = self.crun();
         command.args(["run", "--detach", "--bundle"]).arg(&self.bundle).arg("--pid-file").arg(&pid_file).arg(&self.id);

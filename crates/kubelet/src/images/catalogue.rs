@@ -30,7 +30,7 @@ pub struct Requirement {
     pub package: String,
 }
 
-/// One entry. Exactly one of `command` and `pause` is given.
+/// One entry. Exactly one of `command`, `pause`, `layout` and `pull` is given.
 #[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
 #[serde(deny_unknown_fields, rename_all = "camelCase")]
 pub struct Entry {
@@ -41,6 +41,11 @@ pub struct Entry {
     /// Runs nothing: the pod only takes its requests' place on the node.
     #[serde(default)]
     pub pause: bool,
+    /// The folder of an OCI layout whose image is run from its own files.
+    pub layout: Option<String>,
+    /// The image is run from its own files, as its registry has them.
+    #[serde(default)]
+    pub pull: bool,
     #[serde(default)]
     pub arguments: Arguments,
     #[serde(default)]
@@ -131,8 +136,22 @@ impl Entry {
         if self.image.trim().is_empty() {
             return fail("image", "is empty".into());
         }
-        if self.pause != self.command.is_empty() {
-            return fail("command", "give either a command or `pause: true`".into());
+        let kinds = [!self.command.is_empty(), self.pause, self.layout.is_some(), self.pull];
+        if kinds.iter().filter(|given| **given).count() != 1 {
+            return fail("command", "give one of a command, `pause: true`, a layout and `pull: true`".into());
+        }
+        if self.is_image()
+            && (!self.env.is_empty() || !self.paths.is_empty() || !self.requires.is_empty() || self.workdir.is_some())
+        {
+            return fail(
+                "image",
+                "an image brings its own files and variables: leave env, paths, requires and workdir out".into(),
+            );
+        }
+        if let Some(layout) = &self.layout
+            && !(layout.starts_with('/') || layout.starts_with("${"))
+        {
+            return fail("layout", format!("`{layout}` is not absolute; begin with / or ${{repo}}"));
         }
         if let Some(signal) = &self.stop_signal
             && crate::signals::parse(signal).is_none()
@@ -142,11 +161,17 @@ impl Entry {
         let templated = self.command.iter().map(|part| ("command".to_owned(), part));
         let templated = templated.chain(self.env.iter().map(|(name, value)| (format!("env.{name}"), value)));
         let templated = templated.chain(self.workdir.iter().map(|text| ("workdir".to_owned(), text)));
+        let templated = templated.chain(self.layout.iter().map(|text| ("layout".to_owned(), text)));
         let templated = templated.chain(self.paths.iter().map(|text| ("paths".to_owned(), text)));
         for (field, text) in templated {
             template::check(text).map_err(|error: TemplateError| (field, error.to_string()))?;
         }
         Ok(())
+    }
+
+    /// Whether an image is run from its own files instead of a program of this host.
+    pub fn is_image(&self) -> bool {
+        self.pull || self.layout.is_some()
     }
 
     /// What must be installed first, if anything.

@@ -56,6 +56,16 @@ pub(crate) fn expand(text: &str, context: &Context<'_>) -> Result<String, Templa
     expand_with(text, |name| context.value(name))
 }
 
+/// Of a path that belongs to no container: `${repo}` and `${bin}` alone.
+pub(crate) fn expand_place(text: &str, repo: &Path, bin: &Path) -> Result<PathBuf, TemplateError> {
+    let expanded = expand_with(text, |name| match name {
+        "repo" => Ok(repo.display().to_string()),
+        "bin" => Ok(bin.display().to_string()),
+        _ => Err(TemplateError::Unknown(name.to_owned())),
+    });
+    expanded.map(PathBuf::from)
+}
+
 enum Placeholder<'a> {
     Bin,
     Repo,

@@ -28,6 +28,9 @@ const HEARTBEAT: Duration = Duration::from_secs(10);
 const LEASE_SECONDS: i32 = 40;
 /// Upstream reports an unchanged status every five minutes (`nodeStatusReportFrequency`).
 const STATUS_EVERY_BEATS: u32 = 30;
+/// Upstream's pauses between attempts to register (pkg/kubelet/kubelet_node_status.go of 1.36, `registerWithAPIServer`).
+const REGISTER_AGAIN: Duration = Duration::from_millis(100);
+const LONGEST_PAUSE: Duration = Duration::from_secs(7);
 /// Azure keeps the first four addresses of every subnet and the last.
 const FIRST_MACHINE: u8 = 4;
 
@@ -270,18 +273,33 @@ impl Machines {
         let client = &self.shared.client;
         let mut status = value["status"].clone();
         status["conditions"] = conditions::healthy(now(), now());
-        if client.get::<Node>(None, &machine.node).is_none() {
-            let mut object = value;
-            object["status"] = status.clone();
-            if let Err(error) = client.create_raw("nodes", None, object).await
-                && error.code() != 409
-            {
-                return tracing::error!(%error, node = %machine.node, "a node cannot be registered");
+        let mut object = value;
+        object["status"] = status.clone();
+        let mut pauses = pauses();
+        while !self.has_node_object(&machine.node, &object).await {
+            tokio::time::sleep(pauses.next().unwrap_or(LONGEST_PAUSE)).await;
+            if !self.shared.has_node(&machine.node) {
+                return;
             }
         }
         self.renew_lease(&machine.node).await;
         if let Err(error) = client.patch_status::<Node>(None, &machine.node, &json!({"status": status})).await {
             tracing::warn!(%error, node = %machine.node, "cannot report a node's status");
+        }
+    }
+
+    /// Creates the object where it is missing. A full disk, say, refuses it for now, and a machine without a node would never
+    /// be used and never be replaced.
+    async fn has_node_object(&self, name: &str, object: &serde_json::Value) -> bool {
+        if self.shared.client.get::<Node>(None, name).is_some() {
+            return true;
+        }
+        match self.shared.client.create_raw("nodes", None, object.clone()).await {
+            Err(error) if error.code() != 409 => {
+                tracing::error!(%error, node = name, "a node cannot be registered yet");
+                false
+            }
+            _ => true,
         }
     }
 
@@ -380,6 +398,11 @@ impl Machines {
     }
 }
 
+/// Between attempts to register.
+fn pauses() -> impl Iterator<Item = Duration> {
+    std::iter::successors(Some(REGISTER_AGAIN), |pause| Some((*pause * 2).min(LONGEST_PAUSE)))
+}
+
 /// Adds one machine to the pool, with the lowest free addresses.
 fn add_machine(pools: &mut Pools, name: &str) -> Result<Machine, MachineError> {
     let all: Vec<&Machine> = pools.values().flat_map(|state| &state.machines).collect();
@@ -422,6 +445,12 @@ fn boot_time(boot: Boot, node: &str) -> Duration {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_machine_tries_to_register_at_upstreams_pace() {
+        let millis: Vec<u128> = pauses().take(9).map(|pause| pause.as_millis()).collect();
+        assert_eq!(millis, [100, 200, 400, 800, 1600, 3200, 6400, 7000, 7000]);
+    }
 
     /// Differs (Azure Resource Manager): Machines boot at once, or with `--realistic` within 117 to 293 s by a hash of
     /// their name: the range that was measured on Azure, not its distribution over a day.

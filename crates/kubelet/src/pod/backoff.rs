@@ -52,9 +52,42 @@ impl Backoff {
     }
 }
 
+/// Upstream's back-off of pulls (pkg/kubelet/images of 1.36 with the kubelet's 10 s and 5 min): it begins with the first
+/// failure.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct PullBackoff {
+    delay: Option<Millis>,
+    until: Timestamp,
+}
+
+impl PullBackoff {
+    pub(crate) fn failed(&mut self, now: Timestamp) {
+        let delay = self.delay.map_or(FIRST, |delay| Millis((delay.0 * 2).min(LONGEST.0)));
+        *self = PullBackoff { delay: Some(delay), until: now + delay };
+    }
+
+    /// When the next pull may begin.
+    pub(crate) fn until(&self) -> Timestamp {
+        self.until
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn pulls_are_held_back_from_the_first_failure_on() {
+        let (mut backoff, now) = (PullBackoff::default(), Timestamp::from_secs(1_000_000));
+        assert!(backoff.until() < now);
+        let delays: Vec<i64> = (0..7)
+            .map(|_| {
+                backoff.failed(now);
+                (backoff.until() - now).0 / 1000
+            })
+            .collect();
+        assert_eq!(delays, [10, 20, 40, 80, 160, 300, 300]);
+    }
 
     #[test]
     fn doubles_from_ten_seconds_to_five_minutes_and_resets_after_a_long_run() {

@@ -1,11 +1,12 @@
 //! What is known of one container at this moment.
 
 use k8s_openapi::api::core::v1::{Container, Pod};
+use oci::Unpacked;
 use rustix::process::Signal;
 use tokio::task::AbortHandle;
 use units::Timestamp;
 
-use super::backoff::Backoff;
+use super::backoff::{Backoff, PullBackoff};
 use crate::process::Process;
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -43,6 +44,16 @@ pub(crate) enum Run {
     Terminated(Terminated),
 }
 
+/// How far the container has come to its image's own files.
+#[derive(Debug, Default)]
+pub(crate) enum Pull {
+    /// Nothing was asked for, or the last answer was used.
+    #[default]
+    Idle,
+    Running(AbortHandle),
+    Done(Result<Unpacked, String>),
+}
+
 #[derive(Debug)]
 pub(crate) struct ContainerState {
     pub spec: Container,
@@ -51,6 +62,12 @@ pub(crate) struct ContainerState {
     pub last: Option<Terminated>,
     pub restarts: i32,
     pub backoff: Backoff,
+    pub pull: Pull,
+    pub pull_backoff: PullBackoff,
+    /// Why the last pull failed; while it is held back, and none otherwise.
+    pub pull_failure: Option<String>,
+    /// The image that it was last started from, where that is known by its digest.
+    pub image_id: Option<String>,
     /// Not before this instant, for a container that could not be created.
     pub retry_at: Timestamp,
     /// The startup probe, if there is one, has succeeded.
@@ -73,6 +90,10 @@ impl ContainerState {
             last: None,
             restarts: 0,
             backoff: Backoff::default(),
+            pull: Pull::Idle,
+            pull_backoff: PullBackoff::default(),
+            pull_failure: None,
+            image_id: None,
             retry_at: Timestamp::default(),
             started: false,
             ready: false,
@@ -123,6 +144,9 @@ impl ContainerState {
 impl Drop for ContainerState {
     fn drop(&mut self) {
         self.stop_probes();
+        if let Pull::Running(pull) = &self.pull {
+            pull.abort();
+        }
     }
 }
 

@@ -1,20 +1,24 @@
 //! From a container's specification to the program that takes its place.
 
+mod from_image;
+
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 use k8s_openapi::api::core::v1::{Container, Pod};
 use kube_server::Client;
 use network::sandbox::Router;
+use oci::Unpacked;
 use rustix::process::Signal;
 
 use super::downward::Facts;
+use super::env::{self, Env};
 use super::expand::expand;
-use super::{env, volumes};
+use super::volumes;
 use crate::cgroup::{Cgroups, Limits};
 use crate::config::Config;
 use crate::container::{self, Contained, Identity};
-use crate::images::{Arguments, Context, Entry, Mounts};
+use crate::images::{Arguments, Context, Entry, Mounts, Source, source};
 use crate::process::RunSpec;
 
 /// Why a container waits, with the reason that its status shows.
@@ -22,8 +26,14 @@ use crate::process::RunSpec;
 pub(crate) enum NotReady {
     /// `ErrImagePull`, then `ImagePullBackOff`.
     Image(String),
+    /// `ErrImageNeverPull`
+    NeverPull(String),
+    /// `InvalidImageName`
+    InvalidName(String),
     /// `CreateContainerConfigError`
     Config(String),
+    /// `CreateContainerError`
+    Create(String),
 }
 
 #[derive(Debug)]
@@ -72,32 +82,32 @@ pub(crate) fn search_path() -> String {
     if own.split(':').any(|part| part == "/usr/sbin") { own } else { format!("{own}:/usr/sbin:/sbin") }
 }
 
-/// The entry of the container's image, checked for what it needs.
-pub(crate) fn entry<'a>(config: &'a Config, container: &Container) -> Result<&'a Entry, NotReady> {
-    let image = container.image.as_deref().unwrap_or_default();
-    let entry = config.catalogue.find(image).ok_or_else(|| {
-        NotReady::Image(format!(
-            "no program is mapped to image {image:?}: add an entry to local/images.yaml, or to images.yaml in the data directory: {{image: {image}, command: [program, argument]}}"
-        ))
-    })?;
-    match entry.missing(&search_path()) {
-        Some(missing) if !entry.optional => Err(NotReady::Image(format!(
-            "image {image:?} runs `{}`, which is not installed: apt-get install {}",
-            missing.program, missing.package
-        ))),
-        _ => Ok(entry),
-    }
-}
-
+/// What the container runs; `image` is there when its image is run from its own files.
 pub(crate) fn program(
     client: &Client,
     config: &Config,
     facts: &Facts<'_>,
     container: &Container,
     place: &Place<'_>,
+    image: Option<&Unpacked>,
+) -> Result<Program, NotReady> {
+    let own_env = || env::build(client, facts, container, config.api_server).map_err(NotReady::Config);
+    match (image, source(config, container)?) {
+        (Some(image), _) => from_image::program(config, facts, container, place, own_env()?, image),
+        (None, Source::Host(entry)) => from_host(config, facts, container, place, own_env, entry),
+        (None, Source::Image { .. }) => Err(NotReady::Image("its files are not here".to_owned())),
+    }
+}
+
+fn from_host(
+    config: &Config,
+    facts: &Facts<'_>,
+    container: &Container,
+    place: &Place<'_>,
+    own_env: impl FnOnce() -> Result<Env, NotReady>,
+    entry: &Entry,
 ) -> Result<Program, NotReady> {
     let directories = place.directories;
-    let entry = entry(config, container)?;
     if entry.pause {
         return Ok(Program::Pause { left_out: None });
     }
@@ -108,7 +118,7 @@ pub(crate) fn program(
         );
         return Ok(Program::Pause { left_out: Some(why) });
     }
-    let own_env = env::build(client, facts, container, config.api_server).map_err(NotReady::Config)?;
+    let own_env = own_env()?;
     let (host_mounts, host_account) =
         volumes::mounts(facts.pod, container, &directories.volumes(), &own_env).map_err(NotReady::Config)?;
     let sandbox = config.dialer.router();
@@ -158,8 +168,9 @@ pub(crate) fn program(
         None => None,
         Some(router) => {
             let paths: Result<Vec<String>, _> = entry.paths.iter().map(|text| entry.expand(text, &context)).collect();
-            let inside = Inside { argv: &argv, env: &env, workdir: &workdir, paths: paths.map_err(failed)? };
-            Some(contain(config, router, facts, container, place, &host_mounts, inside).map_err(NotReady::Config)?)
+            let paths = paths.map_err(failed)?;
+            let around = Around { config, router, facts, container, place, mounts: &host_mounts };
+            Some(around.host(&argv, &env, &workdir, &paths).map_err(NotReady::Config)?)
         }
     };
     let limits = config.cgroups.as_ref().and_then(|cgroups| limits(cgroups, facts.pod, container, place.run));
@@ -177,70 +188,102 @@ fn limits(cgroups: &Cgroups, pod: &Pod, container: &Container, run: &Path) -> Op
     cgroups.limits(&name, of("memory").map(units::Quantity::bytes), of("cpu").map(units::Quantity::millicores))
 }
 
-/// The program as it is told, and what of the host belongs to its image.
+/// What a container is put into.
+struct Around<'a> {
+    config: &'a Config,
+    router: &'a Router,
+    facts: &'a Facts<'a>,
+    container: &'a Container,
+    place: &'a Place<'a>,
+    /// The container's mounts, on the host.
+    mounts: &'a Mounts,
+}
+
+/// What differs between a program of the host and an image's own.
 struct Inside<'a> {
     argv: &'a [String],
     env: &'a [(String, String)],
     workdir: &'a Path,
-    paths: Vec<String>,
+    identity: &'a Identity,
+    root: container::Root,
+    /// What brings the image in.
+    mounts: Vec<serde_json::Value>,
+    /// Besides the pod's own: path in the container, on the host, and whether it is read-only.
+    volumes: Vec<(PathBuf, PathBuf, bool)>,
+    /// How many of [`FILES`] the container gets.
+    files: usize,
+    image: Option<container::Image>,
 }
 
-/// The container around a program of the host.
-fn contain(
-    config: &Config,
-    router: &Router,
-    facts: &Facts<'_>,
-    container: &Container,
-    place: &Place<'_>,
-    mounts: &Mounts,
-    inside: Inside<'_>,
-) -> Result<Contained, String> {
-    let metadata = &facts.pod.metadata;
-    let uid = metadata.uid.as_deref().unwrap_or_default();
-    let host_name = metadata.name.clone().unwrap_or_default();
-    let identity = container::user(facts.pod, container)?;
-    let bundle = place.run.join("bundle");
-    let (root, image) = container::host_root();
-    let own = |path: &Path| !path.starts_with("/usr") && !inside.paths.iter().any(|known| path.starts_with(known));
-    let program = inside.argv.first().map(Path::new).filter(|path| path.is_absolute() && own(path));
-    let paths = inside.paths.iter().map(Path::new).chain(program).filter(|path| path.exists());
-    // Among the volumes, because a path may lie where a volume is mounted: programs built under /tmp.
-    let mut volumes: Vec<(PathBuf, PathBuf, bool)> = paths.map(|path| (path.into(), path.into(), true)).collect();
-    for mount in container.volume_mounts.iter().flatten() {
-        let host = mounts.host_path(mount.mount_path.trim_end_matches('/')).unwrap_or_default();
-        volumes.push((PathBuf::from(&mount.mount_path), host, mount.read_only.unwrap_or(false)));
+impl Around<'_> {
+    /// The container around a program of the host; `paths` is what of the host belongs to its image.
+    fn host(
+        &self,
+        argv: &[String],
+        env: &[(String, String)],
+        workdir: &Path,
+        paths: &[String],
+    ) -> Result<Contained, String> {
+        let identity = container::user(self.facts.pod, self.container, None)?;
+        let (root, mounts) = container::host_root();
+        let own = |path: &Path| !path.starts_with("/usr") && !paths.iter().any(|known| path.starts_with(known));
+        let program = argv.first().map(Path::new).filter(|path| path.is_absolute() && own(path));
+        let paths = paths.iter().map(Path::new).chain(program).filter(|path| path.exists());
+        // Among the volumes, because a path may lie where a volume is mounted: programs built under /tmp.
+        let mut volumes: Vec<(PathBuf, PathBuf, bool)> = paths.map(|path| (path.into(), path.into(), true)).collect();
+        if self.mounts.host_path("/tmp").is_none() {
+            volumes.push(("/tmp".into(), self.place.directories.tmp(), false));
+        }
+        let inside =
+            Inside { argv, env, workdir, identity: &identity, root, mounts, volumes, files: FILES.len(), image: None };
+        Ok(self.contain(inside))
     }
-    if !volumes.iter().any(|(path, _, _)| path == Path::new("/tmp")) {
-        volumes.push(("/tmp".into(), place.directories.tmp(), false));
+
+    fn contain(&self, inside: Inside<'_>) -> Contained {
+        let metadata = &self.facts.pod.metadata;
+        let uid = metadata.uid.as_deref().unwrap_or_default();
+        let host_name = metadata.name.clone().unwrap_or_default();
+        let bundle = self.place.run.join("bundle");
+        let mut volumes = inside.volumes;
+        for mount in self.container.volume_mounts.iter().flatten() {
+            let host = self.mounts.host_path(mount.mount_path.trim_end_matches('/')).unwrap_or_default();
+            volumes.push((PathBuf::from(&mount.mount_path), host, mount.read_only.unwrap_or(false)));
+        }
+        let mut files = files_of(self.facts, &host_name, inside.identity);
+        files.truncate(inside.files);
+        let names: Vec<(&str, &str)> =
+            FILES.iter().zip(&files).map(|(path, (name, _))| (name.as_str(), *path)).collect();
+        let configuration = container::configuration(container::Parts {
+            argv: inside.argv,
+            env: inside.env,
+            workdir: &inside.workdir.display().to_string(),
+            host_name: &host_name,
+            identity: inside.identity,
+            network: &self.router.namespace_path(uid),
+            bundle: &bundle,
+            image: inside.mounts,
+            volumes,
+            files: &names,
+        });
+        let attempt = self.place.run.file_name().and_then(std::ffi::OsStr::to_str).unwrap_or_default();
+        Contained {
+            id: format!("{uid}.{}.{attempt}", self.container.name),
+            bundle,
+            state: self.config.data_dir.join("crun"),
+            configuration,
+            files,
+            root: inside.root,
+            image: inside.image,
+        }
     }
-    let files = files_of(facts, &host_name, &identity);
-    let names: Vec<(&str, &str)> = FILES.iter().zip(&files).map(|(path, (name, _))| (name.as_str(), *path)).collect();
-    let configuration = container::configuration(container::Parts {
-        argv: inside.argv,
-        env: inside.env,
-        workdir: &inside.workdir.display().to_string(),
-        host_name: &host_name,
-        identity: &identity,
-        network: &router.namespace_path(uid),
-        bundle: &bundle,
-        image,
-        volumes,
-        files: &names,
-    });
-    let attempt = place.run.file_name().and_then(std::ffi::OsStr::to_str).unwrap_or_default();
-    Ok(Contained {
-        id: format!("{uid}.{}.{attempt}", container.name),
-        bundle,
-        state: config.data_dir.join("crun"),
-        configuration,
-        files,
-        root,
-    })
 }
 
-/// Files that the kubelet and the runtime make for every container, in the order of [`files_of`].
+/// Files that the kubelet and the runtime make for every container, in the order of [`files_of`]. An image brings those after
+/// the first [`RUNTIME_FILES`] itself.
 const FILES: [&str; 6] =
     ["/etc/resolv.conf", "/etc/hosts", "/etc/hostname", "/etc/passwd", "/etc/group", "/etc/nsswitch.conf"];
+
+const RUNTIME_FILES: usize = 3;
 
 /// Name in the bundle and content.
 fn files_of(facts: &Facts<'_>, host_name: &str, identity: &Identity) -> Vec<(String, String)> {

@@ -178,7 +178,11 @@ fn container_status(state: &ContainerState, uid: &str) -> Value {
     let mut status = json!({
         "name": state.spec.name,
         "image": image,
-        "imageID": if state.never_ran() { String::new() } else { image.to_owned() },
+        "imageID": match &state.image_id {
+            _ if state.never_ran() => "",
+            Some(id) => id,
+            None => image,
+        },
         "restartCount": state.restarts,
         "ready": match state.role {
             Role::Init => state.terminated().is_some_and(|terminated| terminated.code == 0),

@@ -2,6 +2,7 @@
 
 mod adopt;
 mod ending;
+mod image;
 mod report;
 mod start;
 mod watch;
@@ -16,7 +17,7 @@ use tokio::time::Instant;
 use units::{Millis, Timestamp};
 
 use super::backoff::Backoff;
-use super::container::{self, ContainerState, Role, Run, Terminated};
+use super::container::{self, ContainerState, Pull, Role, Run, Terminated};
 use super::downward::Facts;
 use super::hooks::Reach;
 use super::launch::{self, Directories, NotReady, Program};
@@ -26,6 +27,7 @@ use super::stop;
 use super::volumes::{self, Tokens, Volumes};
 use crate::clock::now;
 use crate::faults::{self, NodeFault};
+use crate::images::{Fetched, Source, source};
 use crate::process::Exit;
 use crate::shared::Shared;
 
@@ -53,6 +55,11 @@ pub(crate) enum Message {
         attempt: i32,
         kind: Kind,
         report: Report,
+    },
+    /// The image that the container waits for is here, or is not to be had.
+    Pulled {
+        container: String,
+        outcome: Result<Fetched, String>,
     },
 }
 
@@ -194,6 +201,7 @@ impl Worker {
                     self.exited(index, &exit);
                 }
             }
+            Message::Pulled { container, outcome } => self.pulled(&container, outcome),
             // A machine that stands still does not judge its pods.
             Message::Probe { .. } if self.broken_machine().is_some() => {}
             Message::Probe { container, attempt, kind, report } => {
@@ -244,7 +252,7 @@ impl Worker {
         let only_holds_place = self
             .containers
             .iter()
-            .all(|state| launch::entry(&self.shared.config, &state.spec).is_ok_and(|entry| entry.pause));
+            .all(|state| matches!(source(&self.shared.config, &state.spec), Ok(Source::Host(entry)) if entry.pause));
         if !only_holds_place {
             self.connect().await?;
             std::fs::create_dir_all(self.directories.volumes())

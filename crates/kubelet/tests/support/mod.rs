@@ -20,6 +20,7 @@ use network::listeners::Listeners;
 use network::names::Names;
 use network::sandbox::Router;
 use network::slot::SlotLease;
+use oci::{Limit, Store};
 use serde_json::{Value, json};
 use tokio::io::AsyncReadExt;
 
@@ -47,8 +48,8 @@ pub struct Cluster {
 }
 
 impl Cluster {
-    /// Pods are containers where there is a sandbox, and plain processes otherwise.
-    pub async fn start(sandbox: Option<Arc<Router>>) -> Cluster {
+    /// Pods are containers where there is a sandbox, and plain processes otherwise. `entries` come to the catalogue's own.
+    pub async fn start(sandbox: Option<Arc<Router>>, entries: &str) -> Cluster {
         let directory = tempfile::tempdir().unwrap();
         let server = Server::start(server_config()).await.unwrap();
         let slots = directory.path().join("slots");
@@ -61,14 +62,16 @@ impl Cluster {
             }
         };
         let catalogue = directory.path().join("images.yaml");
-        std::fs::write(&catalogue, CATALOGUE).unwrap();
+        std::fs::write(&catalogue, format!("{CATALOGUE}{entries}")).unwrap();
         let mount = match &dialer {
             Dialer::Inside { router, .. } => router.cgroups(),
             Dialer::Host => PathBuf::from("/sys/fs/cgroup"),
         };
         let name = directory.path().file_name().unwrap().to_str().unwrap().trim_start_matches('.').to_owned();
         let cgroups = Cgroups::find(&mount, &format!("marea-test-{name}")).ok();
+        let images = dialer.router().map(|_| Store::open(&directory.path().join("images"), Limit::default()).unwrap());
         let config = Config {
+            images: images.map(Arc::new),
             data_dir: directory.path().join("kubelet"),
             bin_dir: PathBuf::from("/usr/bin"),
             repo_root: PathBuf::from("/"),

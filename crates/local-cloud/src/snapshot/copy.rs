@@ -8,8 +8,8 @@ use std::path::Path;
 
 use super::SnapshotError;
 
-/// Of this run of the cloud, of this machine, or made again at every start; relative to the data directory.
-const LEFT_OUT: [&str; 5] = ["lock", "control.sock", "cloud.json", "cache", "sandbox"];
+/// Of this run of the cloud, of this machine, made again at every start or pulled again; relative to the data directory.
+const LEFT_OUT: [&str; 6] = ["lock", "control.sock", "cloud.json", "cache", "sandbox", "images"];
 /// PostgreSQL's record of a process that will not be there.
 const POSTMASTER: &str = "postmaster.pid";
 /// What crun remembers of containers that will not be there.

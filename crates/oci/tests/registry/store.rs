@@ -43,7 +43,7 @@ async fn an_image_is_pulled_and_unpacked_once() {
         (found.run.entrypoint.as_slice(), found.run.stop_signal.as_str()),
         (&["/marea-backend".to_owned()][..], "SIGTERM")
     );
-    assert_eq!(found.user(), Ok((10001, Some(10001))));
+    assert_eq!(found.user(&found.run.user), Ok((10001, Some(10001))));
     let blobs = server.count("GET blob");
     assert_eq!(pull(&store, &tagged).await.unwrap(), found);
     assert_eq!(server.count("GET blob"), blobs, "its manifest says that nothing changed");

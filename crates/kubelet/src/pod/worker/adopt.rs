@@ -4,7 +4,7 @@ use rustix::process::Signal;
 use units::Timestamp;
 
 use super::watch::terminated;
-use super::{Backoff, Run, Terminated, Worker, launch, now};
+use super::{Backoff, Run, Source, Terminated, Worker, launch, now, source};
 use crate::process::Process;
 
 impl Worker {
@@ -28,9 +28,13 @@ impl Worker {
             let exit = process.exit();
             let state = &mut self.containers[index];
             state.run = Run::Running { process: Some(process.clone()), started: Timestamp(process.started().at_ms) };
-            state.stop_signal = launch::entry(&self.shared.config, &state.spec)
-                .ok()
-                .and_then(|entry| entry.stop_signal.as_deref().and_then(crate::signals::parse));
+            let image = process.spec().and_then(|spec| spec.container?.image);
+            state.stop_signal = match (&image, source(&self.shared.config, &state.spec)) {
+                (Some(image), _) => crate::signals::parse(&image.stop_signal),
+                (None, Ok(Source::Host(entry))) => entry.stop_signal.as_deref().and_then(crate::signals::parse),
+                (None, _) => None,
+            };
+            state.image_id = image.map(|image| image.id);
             match exit {
                 Some(exit) => {
                     let finished = Timestamp(exit.at_ms);
@@ -57,8 +61,10 @@ impl Worker {
             .flatten()
             .find(|status| status.name == *name)
             .and_then(|status| status.state.as_ref()?.running.as_ref());
-        let holds_place = launch::entry(&self.shared.config, &self.containers[index].spec)
-            .is_ok_and(|entry| entry.pause || entry.missing(&launch::search_path()).is_some());
+        let holds_place = match source(&self.shared.config, &self.containers[index].spec) {
+            Ok(Source::Host(entry)) => entry.pause || entry.missing(&launch::search_path()).is_some(),
+            _ => false,
+        };
         if let (Some(running), true) = (running, holds_place) {
             let started = running.started_at.as_ref().map_or_else(now, |time| time.0.into());
             let state = &mut self.containers[index];

@@ -5,10 +5,14 @@ use std::sync::Arc;
 use rustix::process::Signal;
 use units::{Millis, Timestamp};
 
+use super::image::Image;
 use super::report::field_path;
-use super::{NotReady, Program, RETRY, Role, Run, Worker, launch, now};
+use super::{NotReady, Program, Pull, RETRY, Role, Run, Worker, launch, now};
 use crate::pod::hooks;
 use crate::process::{Exit, Process};
+
+/// An image that nobody pulls may yet be put there.
+const IMAGE_RETRY: Millis = Millis::from_secs(10);
 
 impl Worker {
     /// Starts containers in order: an init container after the one before it has ended well, the others at once.
@@ -18,6 +22,8 @@ impl Worker {
             let state = &self.containers[index];
             let due = match &state.run {
                 Run::Running { .. } => None,
+                // Its message is waited for.
+                _ if matches!(state.pull, Pull::Running(_)) => None,
                 Run::Waiting { .. } if state.last.is_some() => Some(state.backoff.until().max(state.retry_at)),
                 Run::Waiting { .. } => Some(state.retry_at),
                 Run::Terminated(end) if state.restarts_after(end.code, &self.pod) => Some(state.backoff.until()),
@@ -30,7 +36,7 @@ impl Worker {
                     self.wait_for_backoff(index);
                 }
                 let state = &self.containers[index];
-                if !state.is_running() {
+                if !state.is_running() && !matches!(state.pull, Pull::Running(_)) {
                     let again = state.retry_at.max(state.backoff.until());
                     wake_at = Some(wake_at.map_or(again, |at| at.min(again)));
                 }
@@ -67,14 +73,26 @@ impl Worker {
         let attempt = self.containers[index].restarts + i32::from(restarted);
         let name = self.containers[index].spec.name.clone();
         let directory = self.directories.container(&name).join(attempt.to_string());
+        let image = match self.image(index) {
+            Image::OfHost => None,
+            Image::Here(image) => Some(*image),
+            Image::Awaited => return,
+        };
         let program = {
             let node = self.node();
             let facts = self.facts(&self.pod, node.as_deref());
             let place = launch::Place { directories: &self.directories, run: &directory };
-            launch::program(&self.shared.client, &self.shared.config, &facts, &self.containers[index].spec, &place)
+            let (client, config) = (&self.shared.client, &self.shared.config);
+            launch::program(client, config, &facts, &self.containers[index].spec, &place, image.as_ref())
         };
         match program {
-            Err(reason) => self.not_ready(index, reason),
+            Err(reason) => {
+                // What is missing is not the image: it need not be asked for again.
+                if let Some(image) = image {
+                    self.containers[index].pull = Pull::Done(Ok(image));
+                }
+                self.not_ready(index, reason);
+            }
             Ok(Program::Pause { left_out }) => {
                 self.began(index, attempt, None, now());
                 let state = &mut self.containers[index];
@@ -88,13 +106,10 @@ impl Worker {
                 // Only the last two runs are kept, as upstream keeps one dead container.
                 let _ = std::fs::remove_dir_all(self.directories.container(&name).join((attempt - 2).to_string()));
                 let _ = std::fs::remove_dir_all(&directory);
-                let image = self.containers[index].spec.image.clone().unwrap_or_default();
-                self.container_event(
-                    index,
-                    "Normal",
-                    "Pulled",
-                    &format!("Container image {image:?} already present on machine"),
-                );
+                if image.is_none() {
+                    self.present(index);
+                }
+                self.containers[index].image_id = image.map(|image| image.id);
                 self.containers[index].stop_signal = stop_signal;
                 match Process::start(&self.shared.config.shim, &directory, &spec).await {
                     Ok(process) => {
@@ -143,39 +158,39 @@ impl Worker {
     }
 
     pub(super) fn not_ready(&mut self, index: usize, reason: NotReady) {
-        let state = &mut self.containers[index];
-        let previous = match &state.run {
-            Run::Waiting { reason, .. } => reason.clone(),
-            Run::Terminated(end) => {
-                state.last = Some(end.clone());
-                String::new()
-            }
-            Run::Running { .. } => String::new(),
+        let (name, message, again) = match reason {
+            NotReady::Image(message) => return self.pull_failed(index, message),
+            NotReady::NeverPull(message) => ("ErrImageNeverPull", message, IMAGE_RETRY),
+            NotReady::InvalidName(message) => ("InvalidImageName", message, IMAGE_RETRY),
+            NotReady::Config(message) => ("CreateContainerConfigError", message, RETRY),
+            NotReady::Create(message) => ("CreateContainerError", message, RETRY),
         };
-        let (name, message) = match reason {
-            NotReady::Image(message) if matches!(previous.as_str(), "ErrImagePull" | "ImagePullBackOff") => {
-                state.backoff.ended(now(), now());
-                state.retry_at = state.backoff.until();
-                ("ImagePullBackOff", message)
-            }
-            NotReady::Image(message) => {
-                state.retry_at = now() + Millis::from_secs(1);
-                ("ErrImagePull", message)
-            }
-            NotReady::Config(message) => {
-                state.retry_at = now() + RETRY;
-                ("CreateContainerConfigError", message)
-            }
+        self.containers[index].retry_at = now() + again;
+        let explained = match name {
+            "ErrImageNeverPull" | "InvalidImageName" => format!("Error: {name}"),
+            _ => format!("Error: {name}: {message}"),
         };
-        state.run = Run::Waiting { reason: name.into(), message: message.clone() };
-        if previous != name {
-            self.container_event(
-                index,
-                "Warning",
-                if name == "ImagePullBackOff" { "BackOff" } else { "Failed" },
-                &format!("Error: {name}: {message}"),
-            );
+        let event = match name {
+            "ErrImageNeverPull" => Some(("ErrImageNeverPull", message.clone())),
+            "InvalidImageName" => Some(("InspectFailed", message.clone())),
+            _ => None,
+        };
+        if self.wait(index, name, message) {
+            for (reason, text) in event.into_iter().chain([("Failed", explained)]) {
+                self.container_event(index, "Warning", reason, &text);
+            }
         }
+    }
+
+    /// Says why the container waits; true when that is something new.
+    pub(super) fn wait(&mut self, index: usize, reason: &str, message: String) -> bool {
+        let state = &mut self.containers[index];
+        if let Run::Terminated(end) = &state.run {
+            state.last = Some(end.clone());
+        }
+        let is_new = !matches!(&state.run, Run::Waiting { reason: own, .. } if own == reason);
+        state.run = Run::Waiting { reason: reason.into(), message };
+        is_new
     }
 
     pub(super) fn began(&mut self, index: usize, attempt: i32, process: Option<Process>, started: Timestamp) {

@@ -2,6 +2,11 @@
 //! namespaces, or crun or nft is missing, the test says so and ends well.
 #![expect(clippy::print_stdout, reason = "a test with a `main` of its own reports by itself")]
 
+mod images;
+#[path = "../../../oci/tests/registry/server.rs"]
+#[expect(dead_code, reason = "written for the tests of the registry's client")]
+mod registry;
+#[path = "../support/mod.rs"]
 mod support;
 
 use std::process::ExitCode;
@@ -48,11 +53,18 @@ fn main() -> ExitCode {
 }
 
 async fn everything(router: Arc<Router>) {
-    let mut cluster = Cluster::start(Some(Arc::clone(&router))).await;
+    let folder = tempfile::tempdir().unwrap();
+    let tool = images::build(folder.path());
+    let entries = tool.as_ref().map_or(String::new(), images::Tool::entries);
+    let mut cluster = Cluster::start(Some(Arc::clone(&router)), &entries).await;
     cluster.add_nodes(1).await;
     closed_in(&mut cluster, &router).await;
     refused(&cluster).await;
     outgrown(&cluster, &router).await;
+    match tool {
+        Some(tool) => images::everything(&mut cluster, &tool).await,
+        None => println!("images: skipped: no static program can be compiled here"),
+    }
     tokio::time::timeout(Duration::from_secs(30), cluster.stop()).await.expect("the containers end");
 }
 
