@@ -181,7 +181,7 @@ pub struct Up {
     #[arg(long)]
     pub atomic: bool,
     /// How a local cloud that is not there yet runs pods: `sandbox` as containers in networks of their own, `none` as plain
-    /// processes, `auto` as a sandbox where this machine allows one.
+    /// processes, `auto` (the default) as a sandbox where this machine allows one.
     #[arg(long, env = "MAREA_ISOLATION")]
     pub isolation: Option<Isolation>,
     /// Deploy what Azure documents as unsupported.
@@ -308,7 +308,7 @@ pub enum Local {
         /// Machines take as long to boot as AKS's, about two minutes.
         #[arg(long)]
         realistic: bool,
-        /// `sandbox`, `none` or `auto`; a cloud keeps what it was made with.
+        /// `sandbox`, `none` or `auto` (the default); a cloud keeps what it was made with.
         #[arg(long, env = "MAREA_ISOLATION")]
         isolation: Option<Isolation>,
     },

@@ -107,7 +107,9 @@ pub async fn ensure_running(reporter: &dyn Reporter, isolation: Option<Choice>) 
         return Ok(cloud);
     }
     reporter.status("starting the local cloud");
-    start(false, isolation).await?;
+    if let Some(reason) = start(false, isolation).await? {
+        reporter.line(&no_sandbox(&reason));
+    }
     running()
 }
 
@@ -167,8 +169,14 @@ impl Cloud {
     }
 }
 
-/// Starts the cloud in the background and returns when it answers.
-pub async fn start(realistic: bool, isolation: Option<Choice>) -> Result<()> {
+pub fn no_sandbox(reason: &str) -> String {
+    format!(
+        "Isolation: none, because this machine allows no sandbox: {reason}. Pods are plain processes; network policies, security groups and CPU limits are not enforced."
+    )
+}
+
+/// Starts the cloud in the background and returns when it answers: with the reason, where a sandbox was looked for in vain.
+pub async fn start(realistic: bool, isolation: Option<Choice>) -> Result<Option<String>> {
     let program = std::env::current_exe()
         .map_err(|error| CliError::failed(format!("this program's own path cannot be read: {error}")))?;
     let root = repository(&program)?;
@@ -181,7 +189,10 @@ pub async fn start(realistic: bool, isolation: Option<Choice>) -> Result<()> {
     if let Some(isolation) = &isolation {
         arguments.extend(["--isolation", isolation]);
     }
-    daemon::start(&folder()?, &program, &arguments).await.map(drop).map_err(|error| daemon_error(&error))
+    let folder = folder()?;
+    daemon::start(&folder, &program, &arguments).await.map_err(|error| daemon_error(&error))?;
+    let status = daemon::status(&folder).await.unwrap_or_default();
+    Ok(status["isolationReason"].as_str().map(str::to_owned))
 }
 
 /// The repository whose image catalogue and files the cloud uses: the current folder's, else the one that the program was built in.

@@ -39,7 +39,9 @@ async fn start(realistic: bool, isolation: Option<Isolation>) -> Result<Exit> {
         note(&format!("The local cloud runs already: {}", cloud.connection().arm_endpoint));
         return Ok(Exit::Done);
     }
-    cloud::start(realistic, isolation).await?;
+    if let Some(reason) = cloud::start(realistic, isolation).await? {
+        note(&cloud::no_sandbox(&reason));
+    }
     note(&format!("The local cloud runs: {}", cloud::running()?.connection().arm_endpoint));
     Ok(Exit::Done)
 }

@@ -21,7 +21,7 @@ use crate::identity::Identity;
 /// What a user may ask for.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Choice {
-    /// What the data directory's cloud has; a new one has no isolation.
+    /// What the data directory's cloud has; for a new one as `Auto`.
     #[default]
     Kept,
     /// The sandbox where this machine allows it, and otherwise none, with the reason.
@@ -85,19 +85,11 @@ pub fn prepare(folder: &Folder, choice: Choice, shim: &[OsString]) -> Result<Iso
     let mut identity = Identity::open(folder)?;
     // A cloud from before there was a choice has a slot and nothing else.
     let made = identity.isolation.clone().or_else(|| identity.slot.map(|_| NONE.to_owned()));
-    let wanted = match (choice, made.as_deref()) {
-        (Choice::Kept | Choice::Auto | Choice::Sandbox, Some(SANDBOX)) => Choice::Sandbox,
-        (Choice::Kept | Choice::Auto | Choice::None, Some(NONE)) => Choice::None,
-        (Choice::Kept, None) => Choice::None,
-        (choice, None) => choice,
-        (_, Some(made)) => {
-            return Err(IsolationError::Made { folder: folder.root().display().to_string(), made: made.to_owned() });
-        }
-    };
+    let wanted = wanted(choice, made.as_deref(), folder)?;
     let isolation = match wanted {
-        Choice::None | Choice::Kept => Isolation::None(None),
+        Choice::None => Isolation::None(None),
         Choice::Sandbox => Isolation::Sandbox(enter(folder, shim).map_err(IsolationError::Forbidden)?),
-        Choice::Auto => match enter(folder, shim) {
+        Choice::Auto | Choice::Kept => match enter(folder, shim) {
             Ok(entered) => Isolation::Sandbox(entered),
             Err(reason) => Isolation::None(Some(reason)),
         },
@@ -107,6 +99,19 @@ pub fn prepare(folder: &Folder, choice: Choice, shim: &[OsString]) -> Result<Iso
         identity.save(folder)?;
     }
     Ok(isolation)
+}
+
+/// What is to be tried: a data directory keeps the mode in which it was made.
+fn wanted(choice: Choice, made: Option<&str>, folder: &Folder) -> Result<Choice, IsolationError> {
+    match (choice, made) {
+        (Choice::Kept | Choice::Auto | Choice::Sandbox, Some(SANDBOX)) => Ok(Choice::Sandbox),
+        (Choice::Kept | Choice::Auto | Choice::None, Some(NONE)) => Ok(Choice::None),
+        (Choice::Kept, None) => Ok(Choice::Auto),
+        (choice, None) => Ok(choice),
+        (_, Some(made)) => {
+            Err(IsolationError::Made { folder: folder.root().display().to_string(), made: made.to_owned() })
+        }
+    }
 }
 
 fn enter(folder: &Folder, shim: &[OsString]) -> Result<Entered, String> {
@@ -211,5 +216,32 @@ impl Ground {
 
     pub(crate) fn name(&self) -> &'static str {
         if self.router().is_some() { SANDBOX } else { NONE }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn check(choice: Choice, made: Option<&str>, expected: Result<Choice, &str>) {
+        let folder = Folder::new("/data");
+        match (wanted(choice, made, &folder), expected) {
+            (Ok(found), expected) => assert_eq!(Ok(found), expected, "{choice} of {made:?}"),
+            (Err(error), Err(words)) => assert!(error.to_string().contains(words), "{error}"),
+            (Err(error), Ok(_)) => panic!("{choice} of {made:?}: {error}"),
+        }
+    }
+
+    #[test]
+    fn a_new_cloud_gets_a_sandbox_where_there_can_be_one_and_an_old_one_keeps_what_it_has() {
+        check(Choice::Kept, None, Ok(Choice::Auto));
+        check(Choice::None, None, Ok(Choice::None));
+        check(Choice::Sandbox, None, Ok(Choice::Sandbox));
+        for (mode, kept, other) in [(SANDBOX, Choice::Sandbox, Choice::None), (NONE, Choice::None, Choice::Sandbox)] {
+            check(Choice::Kept, Some(mode), Ok(kept));
+            check(Choice::Auto, Some(mode), Ok(kept));
+            check(kept, Some(mode), Ok(kept));
+            check(other, Some(mode), Err("marea local reset"));
+        }
     }
 }
