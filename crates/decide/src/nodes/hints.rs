@@ -149,3 +149,67 @@ impl PartialEq for Hints {
         Stored::from(self.clone()) == Stored::from(other.clone())
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn pod(name: &str, created: i64) -> PodView {
+        PodView { namespace: "d".into(), name: name.into(), created: Timestamp(created), ..PodView::default() }
+    }
+
+    #[test]
+    fn a_hint_lasts_through_one_loop_in_which_it_is_not_used() {
+        let mut hints = Hints::default();
+        let (web, other) = (pod("web", 1), pod("other", 1));
+        hints.set(&web, "n1", 3);
+        assert_eq!(hints.get(&web), Some(("n1", 3)));
+        assert_eq!(hints.get(&other), None);
+        assert_eq!(hints.get(&pod("web", 2)), None, "a later pod of the same name is another one");
+        assert_eq!(hints.get(&PodView { namespace: "e".into(), ..web.clone() }), None);
+        hints.drop_old();
+        assert_eq!(hints.get(&web), Some(("n1", 3)));
+        hints.drop_old();
+        assert_eq!(hints.get(&web), None);
+        hints.set(&web, "n2", 0);
+        assert_eq!(hints.get(&web), Some(("n2", 0)));
+    }
+
+    /// Sets the hints of a loop and ends it; whether all is as the loop before left it.
+    fn settles(hints: &mut Hints, placed: &[(&str, &str)]) -> bool {
+        for (name, node) in placed {
+            hints.set(&pod(name, 1), node, 0);
+        }
+        hints.drop_old();
+        hints.settle()
+    }
+
+    #[test]
+    fn hints_are_settled_when_a_loop_repeats_the_one_before() {
+        let mut hints = Hints::default();
+        assert!(!settles(&mut hints, &[("a", "n1"), ("b", "n1")]));
+        assert!(settles(&mut hints, &[("a", "n1"), ("b", "n1")]));
+        assert!(settles(&mut hints, &[("b", "n1"), ("a", "n1"), ("a", "n1")]), "neither order nor repetition counts");
+        assert!(!settles(&mut hints, &[("a", "n2"), ("b", "n1")]), "another node");
+        assert!(!settles(&mut hints, &[("a", "n2")]), "one is gone");
+        assert!(settles(&mut hints, &[("a", "n2")]));
+        assert!(!settles(&mut hints, &[("a", "n2"), ("b", "n1")]), "one is back after a loop");
+        assert!(settles(&mut hints, &[("a", "n2"), ("b", "n1")]));
+        assert!(!settles(&mut hints, &[]));
+        assert!(settles(&mut hints, &[]));
+    }
+
+    #[test]
+    fn what_is_written_down_is_read_back() {
+        let mut hints = Hints::default();
+        hints.set(&pod("old", 1), "n1", 0);
+        hints.set(&pod("kept", 1), "n1", 0);
+        hints.drop_old();
+        hints.set(&pod("kept", 1), "n2", 0);
+        let written = serde_json::to_value(hints.clone()).unwrap();
+        assert_eq!(written, serde_json::json!({"current": {"d/kept@1": "n2"}, "old": {"d/old@1": "n1"}}));
+        let read: Hints = serde_json::from_value(written.clone()).unwrap();
+        assert_eq!((read.get(&pod("old", 1)), read.get(&pod("kept", 1))), (Some(("n1", 0)), Some(("n2", 0))));
+        assert_eq!(serde_json::to_value(read).unwrap(), written);
+    }
+}

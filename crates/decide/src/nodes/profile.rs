@@ -294,6 +294,16 @@ mod tests {
 
     type Holds = fn(&Profile) -> bool;
 
+    #[test]
+    fn spans_are_written_in_the_largest_unit_that_loses_nothing() {
+        for (millis, text) in
+            [(0, "0s"), (1, "1ms"), (1500, "1500ms"), (90_000, "90s"), (120_000, "2m"), (3_600_000, "60m")]
+        {
+            assert_eq!(written(Millis(millis)), text);
+            assert_eq!(duration(text), Ok(Millis(millis)));
+        }
+    }
+
     /// Differs (Decisions): An autoscaler profile with a setting that AKS does not have is refused, as Azure does; the
     /// genuine autoscaler has flags that cannot be set here.
     #[test]

@@ -100,6 +100,12 @@ mod tests {
         let daemon = |cpu| Resources { cpu: Millicores(cpu), ..Resources::default() };
         assert!(are_similar(&a, &daemon(500), &b, &daemon(550)));
         assert!(!are_similar(&a, &daemon(500), &b, &daemon(600)));
+        // What counts is what is left, and of little a small difference is much.
+        assert!(are_similar(&a, &daemon(1000), &b, &daemon(1000)));
+        assert!(!are_similar(&a, &daemon(1900), &b, &daemon(1880)));
+        let memory = |memory| Resources { memory: Bytes(memory), ..Resources::default() };
+        assert!(are_similar(&a, &memory(500), &b, &memory(500)));
+        assert!(!are_similar(&a, &memory(950), &b, &memory(940)));
     }
 
     #[test]

@@ -1,3 +1,5 @@
+mod edges;
+
 use std::sync::Arc;
 
 use units::{Bytes, Millicores, Millis, Timestamp};

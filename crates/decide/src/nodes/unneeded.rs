@@ -210,7 +210,7 @@ fn ineligible(profile: &Profile, world: &World<'_>, node: &NodeView, index: usiz
 ///
 /// # Errors
 /// With the resource of which the node has none.
-fn utilization(
+pub(super) fn utilization(
     profile: &Profile,
     world: &World<'_>,
     node: &NodeView,

@@ -1,0 +1,208 @@
+//! Rules at their edges: ties, boundaries of spans, what counts and what does not.
+
+use super::super::health::{self, STARTUP};
+use super::super::{Backoff, Expander, ScaleUpRequest, scale_up, unneeded, world};
+use super::*;
+
+/// Runs `look` on the autoscaler's view of the world.
+fn with<T>(world: &mut World, look: impl FnOnce(&mut world::World<'_>, &Profile, &mut Memory) -> T) -> T {
+    let mut cluster = cluster_of(&world.snapshot);
+    let mut seen = world::World::new(&world.snapshot, &world.memory, &mut cluster);
+    let mut memory = world.memory.clone();
+    let found = look(&mut seen, &world.profile, &mut memory);
+    world.memory = memory;
+    found
+}
+
+fn daemon(name: &str, cpu: i64, memory: i64, on: &str) -> PodView {
+    let mut view = pod(name, cpu, Some(on));
+    view.requests.memory = Bytes(memory);
+    view.owner = Some(OwnerView { kind: "DaemonSet".into(), ..OwnerView::default() });
+    view
+}
+
+#[test]
+fn utilization_is_the_larger_share_and_memory_where_both_are_equal() {
+    let check = |cpu: i64, memory: i64, expected: (&str, f64)| {
+        let mut own = pod("web", cpu, Some("n0"));
+        own.requests.memory = Bytes(memory);
+        let mut world = World::new(vec![group("g", &["n0"])], &["n0"], vec![own]);
+        let found = with(&mut world, |seen, profile, _| unneeded::utilization(profile, seen, seen.nodes[0].0, 0, true));
+        assert_eq!(found, Ok(expected));
+    };
+    check(1000, 1 << 30, ("cpu", 0.5));
+    check(500, 2 << 30, ("memory", 0.5));
+    check(1000, 2 << 30, ("memory", 0.5));
+    check(0, 0, ("memory", 0.0));
+}
+
+#[test]
+fn ignored_daemons_are_taken_from_what_is_used_and_from_what_there_is() {
+    let mut web = pod("web", 500, Some("n0"));
+    web.requests.memory = Bytes(1 << 30);
+    let pods = vec![web, daemon("agent", 500, 2 << 30, "n0")];
+    let mut world = World::new(vec![group("g", &["n0"])], &["n0"], pods);
+    for (ignore, expected) in [(false, ("memory", 0.75)), (true, ("memory", 0.5))] {
+        world.profile.ignore_daemonsets_utilization = ignore;
+        let found = with(&mut world, |seen, profile, _| unneeded::utilization(profile, seen, seen.nodes[0].0, 0, true));
+        assert_eq!(found, Ok(expected), "ignored: {ignore}");
+    }
+    // Pods that have been on their way out for long do not count either; daemons among them are still what they are.
+    world.profile.ignore_daemonsets_utilization = false;
+    for pod in &mut world.snapshot.pods {
+        let long_ago = START - Millis::from_secs(3600);
+        if pod.name == "web" {
+            Arc::make_mut(pod).deleting = Some(long_ago);
+        }
+    }
+    let found = with(&mut world, |seen, profile, _| unneeded::utilization(profile, seen, seen.nodes[0].0, 0, true));
+    assert_eq!(found, Ok(("memory", 0.5)));
+    let found = with(&mut world, |seen, profile, _| unneeded::utilization(profile, seen, seen.nodes[0].0, 0, false));
+    assert_eq!(found, Ok(("memory", 0.75)), "where the caller does not leave them out");
+}
+
+#[test]
+fn a_node_that_is_not_ready_counts_as_starting_for_a_quarter_of_an_hour() {
+    assert_eq!(STARTUP, Millis::from_secs(900));
+    for (age, starting) in [(0, true), (10, true), (899, true), (900, false), (4000, false)] {
+        let mut world = World::new(vec![group("g", &["n0"])], &["n0"], Vec::new());
+        let node = Arc::make_mut(&mut world.snapshot.nodes[0]);
+        (node.ready, node.created) = (false, START - Millis::from_secs(age));
+        let health = with(&mut world, |seen, profile, memory| health::assess(profile, seen, memory).remove(0));
+        assert_eq!(
+            (health.not_started.len(), health.unready),
+            (usize::from(starting), usize::from(!starting)),
+            "{age} s"
+        );
+        assert_eq!(health.upcoming(), i32::from(starting), "{age} s");
+    }
+}
+
+#[test]
+fn an_instance_without_a_node_is_given_up_after_its_provisioning_time() {
+    let mut world = World::new(vec![group("g", &["n0"])], &[], Vec::new());
+    let provision = world.profile.max_node_provision_time;
+    world.memory.unregistered_since.insert("n0".into(), START);
+    for (late, given_up) in [(Millis(-1), false), (Millis::ZERO, false), (Millis(1), true)] {
+        world.snapshot.now = START + provision + late;
+        let health = with(&mut world, |seen, profile, memory| health::assess(profile, seen, memory).remove(0));
+        assert_eq!(
+            (health.unregistered, health.long_unregistered.len()),
+            (usize::from(!given_up), usize::from(given_up))
+        );
+    }
+    // Seen for the first time: its time begins now.
+    world.memory.unregistered_since.clear();
+    let health = with(&mut world, |seen, profile, memory| health::assess(profile, seen, memory).remove(0));
+    assert_eq!(health.unregistered, 1);
+}
+
+#[test]
+fn only_nodes_that_were_asked_for_by_a_group_in_good_standing_are_on_their_way() {
+    // Somebody else has made the group larger: the pods do not wait for a node that nobody has promised, and as long as it
+    // is missing the group is not in good standing.
+    let one_larger = || {
+        let mut world = World::new(vec![group("a", &[]), group("b", &[])], &[], pending(1, 900));
+        world.group(0).target_size = 1;
+        world.snapshot.groups[0].priority = 1;
+        world.profile.expander = Expander::Priority;
+        world
+    };
+    one_larger().check(0, &[("b", 1)], &[]);
+    let asked = || {
+        let mut world = one_larger();
+        let fresh = ScaleUpRequest { increase: 1, at: START, expected: START + Millis::from_secs(900) };
+        world.memory.scale_up_requests.insert("a".into(), fresh);
+        world
+    };
+    asked().check(0, &[], &[]);
+    // What a group that backs off still owes is not waited for.
+    let mut backed_off = asked();
+    let backoff =
+        Backoff { until: START + Millis::from_secs(300), last_failure: START, seconds: 300, reason: "no cores".into() };
+    backed_off.memory.backoffs.insert("a".into(), backoff);
+    backed_off.check(0, &[("b", 1)], &[]);
+}
+
+#[test]
+fn reasons_of_groups_that_are_left_out_are_counted() {
+    let mut world = World::new(vec![group("a", &[]), group("b", &[]), group("c", &[])], &[], pending(1, 900));
+    for index in [0, 1] {
+        world.group(index).max = 0;
+    }
+    world.group(2).template = {
+        let mut small = node("template");
+        small.allocatable.cpu = Millicores(500);
+        Arc::new(small)
+    };
+    let decision = world.check(0, &[], &[]);
+    assert_eq!(
+        decision.not_helped[0].message,
+        "pod didn't trigger scale-up: 1 Insufficient cpu, 2 max node group size reached"
+    );
+    let mut nowhere = World::new(Vec::new(), &[], pending(1, 900));
+    assert_eq!(nowhere.at(0).not_helped[0].message, "pod didn't trigger scale-up: there is no node group");
+}
+
+#[test]
+fn a_request_counts_what_is_added_to_it() {
+    let mut world = World::new(vec![group("g", &["n0"])], &["n0"], Vec::new());
+    let provision = world.profile.max_node_provision_time;
+    with(&mut world, |seen, profile, memory| {
+        scale_up::request(profile, seen, memory, 0, 3);
+        assert_eq!((scale_up::requested(memory, "g"), scale_up::requested(memory, "other")), (2, 0));
+        scale_up::request(profile, seen, memory, 0, 4);
+        assert_eq!((scale_up::requested(memory, "g"), seen.sizes[0]), (3, 4));
+        let request = &memory.scale_up_requests["g"];
+        assert_eq!((request.at, request.expected), (START, START + provision));
+        assert_eq!(memory.last_scale_up, Some(START));
+    });
+}
+
+#[test]
+fn without_a_waiting_time_an_unneeded_node_goes_in_the_loop_that_finds_it() {
+    let mut world = World::new(vec![group("g", &["n0"])], &["n0"], Vec::new());
+    world.profile.scale_down_unneeded_time = Millis::ZERO;
+    world.check(0, &[], &[("n0", ScaleDownReason::Empty)]);
+    // The shortest one that is none: it must have passed, not only been reached.
+    let mut soon = World::new(vec![group("g", &["n0"])], &["n0"], Vec::new());
+    soon.profile.scale_down_unneeded_time = Millis::from_secs(10);
+    soon.check(0, &[], &[]);
+    soon.check(10, &[], &[]);
+    soon.check(11, &[], &[("n0", ScaleDownReason::Empty)]);
+}
+
+#[test]
+fn unready_nodes_wait_their_own_time() {
+    let mut world = World::new(vec![group("g", &["n0", "n1"])], &["n0", "n1"], Vec::new());
+    world.profile.scale_down_unready_time = Millis::from_secs(100);
+    world.profile.scale_down_unneeded_time = Millis::from_secs(900);
+    Arc::make_mut(&mut world.snapshot.nodes[1]).ready = false;
+    world.check(0, &[], &[]);
+    world.check(100, &[], &[]);
+    world.check(101, &[], &[("n1", ScaleDownReason::Unready)]);
+}
+
+#[test]
+fn room_that_is_being_made_for_a_pod_is_taken() {
+    let nominated = PodView { nominated_node: Some("n0".into()), ..pod("nominated", 1500, None) };
+    let mut world = World::new(vec![group("g", &["n0"])], &["n0"], vec![nominated, pod("p", 900, None)]);
+    world.check(0, &[("g", 2)], &[]);
+    let mut free = World::new(vec![group("g", &["n0"])], &["n0"], vec![pod("p", 900, None)]);
+    free.check(0, &[], &[]);
+}
+
+#[test]
+fn a_node_on_its_way_out_takes_no_pods_of_others() {
+    // Half of the pods of each node fit on the other one, unless that is being deleted.
+    let pods = |world: &mut World| {
+        world.snapshot.pods = ["n0", "n1"].map(|node| Arc::new(pod(&format!("on-{node}"), 900, Some(node)))).into();
+    };
+    let mut world = World::new(vec![group("g", &["n0", "n1"])], &["n0", "n1"], Vec::new());
+    pods(&mut world);
+    assert_eq!(world.at(0).unneeded.len(), 1);
+    let mut leaving = World::new(vec![group("g", &["n0", "n1"])], &["n0", "n1"], Vec::new());
+    pods(&mut leaving);
+    leaving.snapshot.groups[0].instances[1].state = InstanceState::Deleting;
+    assert_eq!(leaving.at(0).unneeded.len(), 0);
+}
