@@ -279,12 +279,42 @@ pub enum Fault {
         after_help = "Examples:\n  marea local fault pause database\n  marea local fault pause node/aks-backend-12345678-vmss000000 --json"
     )]
     Pause(FaultTarget),
-    /// End a fault, or all of them: paused things go on, machines boot again.
+    /// Cut a subnet off: nothing comes in or goes out, not even on connections that exist. Its machines are lost to the
+    /// control plane; what runs on them goes on among itself. In the sandbox only.
     #[command(
-        after_help = "A fault of a node or a pod also ends when the cloud is started again.\n\nExamples:\n  marea local fault heal\n  marea local fault heal node/aks-backend-12345678-vmss000000"
+        after_help = "Examples:\n  marea local fault list                       names the subnets\n  marea local fault cut subnet/marea-vnet/backend"
+    )]
+    Cut(FaultTarget),
+    /// Leave no room on the disk that Azure Resource Manager and the Kubernetes API write to: changes are refused (507, 500)
+    /// and nothing that was stored is lost. The database and pods' own files have their room.
+    #[command(after_help = "Examples:\n  marea local fault fill disk\n  marea local fault heal disk")]
+    Fill(FaultTarget),
+    /// Let every answer of Azure Resource Manager come later.
+    #[command(after_help = "Examples:\n  marea local fault slow arm --seconds 5 && marea up")]
+    Slow {
+        #[command(flatten)]
+        target: FaultTarget,
+        /// By how much.
+        #[arg(long, default_value = "3", value_parser = clap::value_parser!(u32).range(1..=600))]
+        seconds: u32,
+    },
+    /// Let requests to Azure Resource Manager be answered 503, before anything is done for them.
+    #[command(
+        after_help = "Examples:\n  marea local fault fail arm                every request\n  marea local fault fail arm --percent 30   spread evenly; clients try again"
+    )]
+    Fail {
+        #[command(flatten)]
+        target: FaultTarget,
+        /// Of a hundred requests, how many.
+        #[arg(long, default_value = "100", value_parser = clap::value_parser!(u8).range(1..=100))]
+        percent: u8,
+    },
+    /// End a fault, or all of them: paused things go on, machines boot again, there is room on the disk.
+    #[command(
+        after_help = "All but a paused cloud or database also ends when the cloud is started again.\n\nExamples:\n  marea local fault heal\n  marea local fault heal node/aks-backend-12345678-vmss000000"
     )]
     Heal {
-        /// `cloud`, `database[/NAME]`, `node/NAME` or `pod/NAMESPACE/NAME`; without one everything is healed.
+        /// What `marea local fault list` names; without one everything is healed.
         target: Option<local_cloud::fault::Target>,
         #[command(flatten)]
         json: Json,
@@ -294,7 +324,7 @@ pub enum Fault {
 #[derive(Args, Debug)]
 pub struct FaultTarget {
     /// `cloud` (the process of Azure Resource Manager, the Kubernetes API and its controllers), `database[/NAME]`,
-    /// `node/NAME` or `pod/NAMESPACE/NAME`; `marea local fault list` names them.
+    /// `node/NAME`, `pod/NAMESPACE/NAME`, `subnet/NETWORK/NAME`, `arm` or `disk`; `marea local fault list` names them.
     pub target: local_cloud::fault::Target,
     #[command(flatten)]
     pub json: Json,
@@ -337,7 +367,7 @@ pub enum Local {
     /// Print shell exports for Azure's own clients.
     #[command(after_help = "Examples:\n  eval \"$(marea local azure-env)\"")]
     AzureEnv,
-    /// Kill, pause and heal parts of it.
+    /// Break parts of it, and heal them.
     #[command(subcommand)]
     Fault(Fault),
     /// Copy the whole cloud into one file.

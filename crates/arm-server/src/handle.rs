@@ -12,6 +12,7 @@ use units::Timestamp;
 use crate::clock;
 use crate::effects::Effects;
 use crate::storage::Committer;
+use crate::trouble::{Switch, Trouble};
 
 /// The state could not be made durable; what was asked may or may not survive a restart.
 #[derive(Clone, Debug, thiserror::Error)]
@@ -32,6 +33,7 @@ struct Shared {
     effects: Arc<dyn Effects>,
     changes: watch::Sender<u64>,
     stopped: watch::Receiver<bool>,
+    trouble: Switch,
 }
 
 /// Access to the engine for whoever composes the cloud. Clones share one engine.
@@ -50,8 +52,33 @@ impl EngineHandle {
         let seed = uuid::Uuid::new_v4().as_u64_pair();
         let state = State { engine, ids: Ids::new(seed.0 ^ seed.1), committer };
         EngineHandle {
-            shared: Arc::new(Shared { state: Mutex::new(state), effects, changes: watch::Sender::new(0), stopped }),
+            shared: Arc::new(Shared {
+                state: Mutex::new(state),
+                effects,
+                changes: watch::Sender::new(0),
+                stopped,
+                trouble: Switch::default(),
+            }),
         }
+    }
+
+    /// What clients have to bear; [`Trouble::default`] is nothing.
+    pub fn set_trouble(&self, trouble: Trouble) {
+        self.shared.trouble.set(trouble);
+    }
+
+    pub fn trouble(&self) -> Trouble {
+        self.shared.trouble.now()
+    }
+
+    /// From now on, or no longer, changes are refused as on a full disk. What was asked meanwhile is stored once there is room.
+    pub fn fill_disk(&self, full: bool) {
+        self.shared.state.lock().committer.fill_disk(full);
+    }
+
+    /// Holds a request back, and sends it away where it is one of those that fail.
+    pub(crate) async fn meet_trouble(&self) -> Option<Response> {
+        self.shared.trouble.meet().await
     }
 
     /// Runs a function on the engine and returns once what it changed is durable. Effects that it caused are started.

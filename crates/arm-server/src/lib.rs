@@ -12,12 +12,14 @@ mod limits;
 mod seal;
 mod serve;
 mod storage;
+mod trouble;
 
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::sync::Arc;
 
 pub use handle::{EngineHandle, StorageFailed};
+pub use trouble::Trouble;
 
 use crate::effects::Effects;
 use crate::identity::Identity;

@@ -181,6 +181,9 @@ async fn respond(
     if let Some(refusal) = taken.as_ref().and_then(Taken::refusal) {
         return taken.iter().fold(refusal, |answer, taken| taken.tell(answer));
     }
+    if let Some(failure) = engine.meet_trouble().await {
+        return failure;
+    }
     let request = Request { method, path, query, headers, body: body.to_vec(), principal, base_url };
     let is_poll = request.method == Method::Get && arm_engine::is_poll(&request.path);
     let answer = if is_directory {

@@ -2,7 +2,8 @@
 
 use std::error::Error;
 use std::path::Path;
-use std::sync::mpsc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, mpsc};
 
 use arm_engine::Record;
 use redb::backends::FileBackend;
@@ -29,6 +30,8 @@ pub(crate) struct Committer {
     /// Gone once the store is closed.
     batches: Option<mpsc::Sender<Batch>>,
     writer: Option<std::thread::JoinHandle<()>>,
+    /// Nothing is written while it says so, as if the disk were full.
+    full: Arc<AtomicBool>,
 }
 
 impl Committer {
@@ -49,10 +52,17 @@ impl Committer {
         setup.commit()?;
         let records = read_all(&database, &seal)?;
         let (batches, waiting) = mpsc::channel();
+        let full = Arc::<AtomicBool>::default();
+        let seen = Arc::clone(&full);
         let writer = std::thread::Builder::new()
             .name("arm-store".to_owned())
-            .spawn(move || write_batches(database, &open, &seal, &waiting))?;
-        Ok((Committer { batches: Some(batches), writer: Some(writer) }, records))
+            .spawn(move || write_batches(database, &open, &seal, &seen, &waiting))?;
+        Ok((Committer { batches: Some(batches), writer: Some(writer), full }, records))
+    }
+
+    /// From now on, or no longer, writes fail as on a full disk; for faults on demand.
+    pub fn fill_disk(&self, full: bool) {
+        self.full.store(full, Ordering::Relaxed);
     }
 
     /// Ends when these records, and all before them, are on disk.
@@ -97,7 +107,7 @@ fn read_all(database: &Database, seal: &Seal) -> Result<Vec<Record>, Failure> {
 
 /// Writes until every sender is gone. Records that could not be written (a full disk) are kept and tried again with
 /// the next batch, so that the order on disk is the order of the engine.
-fn write_batches(database: Database, open: &Opener, seal: &Seal, batches: &mpsc::Receiver<Batch>) {
+fn write_batches(database: Database, open: &Opener, seal: &Seal, full: &AtomicBool, batches: &mpsc::Receiver<Batch>) {
     let mut database = Some(database);
     let mut owed: Vec<Record> = Vec::new();
     while let Ok(first) = batches.recv() {
@@ -107,7 +117,11 @@ fn write_batches(database: Database, open: &Opener, seal: &Seal, batches: &mpsc:
             owed.extend(next.records);
             waiting.push(next.done);
         }
-        let result = if owed.is_empty() { Ok(()) } else { write_all(&mut database, open, seal, &owed) };
+        let result = match owed.is_empty() {
+            true => Ok(()),
+            false if full.load(Ordering::Relaxed) => Err(std::io::Error::from(std::io::ErrorKind::StorageFull).into()),
+            false => write_all(&mut database, open, seal, &owed),
+        };
         let result = result.map_err(|error| error.to_string());
         if result.is_ok() {
             owed.clear();

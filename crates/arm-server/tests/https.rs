@@ -7,7 +7,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 
 use arm_engine::effect::{Effect, Outcome};
 use arm_server::effects::Effects;
-use arm_server::{ArmServer, Config};
+use arm_server::{ArmServer, Config, Trouble};
 use serde_json::{Value, json};
 
 const SUBSCRIPTION: &str = "11111111-1111-4111-8111-111111111111";
@@ -247,5 +247,30 @@ async fn bad_requests_get_azures_codes_and_headers() {
     let large = json!({ "location": "eastus", "tags": { "t": "x".repeat(5 * 1024 * 1024) } });
     assert_eq!(client.send("PUT", &group_path("g"), Some(large)).await.status().as_u16(), 413);
     assert_eq!(client.send("HEAD", &group_path("g"), None).await.status().as_u16(), 404);
+    server.shutdown().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn trouble_is_met_before_anything_is_done_and_a_full_disk_loses_nothing() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let (server, client, _) = serve(folder.path()).await;
+    server.engine.set_trouble(Trouble { failing_percent: 100, ..Trouble::default() });
+    let path = group_path("one");
+    let refused = client.send("PUT", &path, Some(json!({"location": "eastus"}))).await;
+    assert_eq!(refused.status(), 503);
+    assert_eq!(refused.headers()["retry-after"], "1");
+    assert_eq!(client.sign_in("hush").await.0, 200, "signing in is not ARM's");
+    server.engine.set_trouble(Trouble::default());
+    assert_eq!(client.json("GET", &path, None).await.0, 404, "nothing was done");
+
+    server.engine.fill_disk(true);
+    let (status, body) = client.json("PUT", &path, Some(json!({"location": "eastus"}))).await;
+    assert_eq!((status, &body["error"]["code"]), (500, &json!("InternalServerError")), "{body}");
+    server.engine.fill_disk(false);
+    // What was asked is done once there is room.
+    assert_eq!(client.json("GET", &path, None).await.0, 200);
+    server.shutdown().await;
+    let (server, client, _) = serve(folder.path()).await;
+    assert_eq!(client.json("GET", &path, None).await.0, 200);
     server.shutdown().await;
 }

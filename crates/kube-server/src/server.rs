@@ -101,6 +101,11 @@ impl Server {
         self.also.lock().unwrap_or_else(std::sync::PoisonError::into_inner).push(serving);
     }
 
+    /// From now on, or no longer, writes are refused as on a full disk; for faults on demand.
+    pub fn fill_disk(&self, full: bool) {
+        self.api.fill_disk(full);
+    }
+
     pub fn set_node_agent(&self, agent: Arc<dyn NodeAgent>) {
         self.api.set_node_agent(agent);
     }

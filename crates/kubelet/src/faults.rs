@@ -1,6 +1,6 @@
 //! Faults on demand: pods and machines that are killed or stand still.
 //!
-//! A machine that is off or paused does what a lost one does: its heartbeats end, nothing of its pods is reported, and the
+//! A machine that is off, paused or cut off does what a lost one does: its heartbeats end, nothing of its pods is reported, and the
 //! node controller draws its conclusions. A fault lives in this process: a daemon that starts anew lets everything go on.
 
 use std::fmt;
@@ -21,6 +21,8 @@ pub enum NodeFault {
     Off,
     /// Its programs stand still.
     Paused,
+    /// Its programs go on, and nobody hears of them: its subnet is cut off.
+    CutOff,
 }
 
 /// How a pod, a machine or another part of the cloud is.
@@ -32,6 +34,14 @@ pub enum Condition {
     Paused,
     /// A machine without power; a pod or database of which nothing runs at the moment.
     Off,
+    /// A subnet, and the machines in it.
+    CutOff,
+    /// A disk.
+    Full,
+    /// A service whose answers come late.
+    Slow,
+    /// A service that does not do some of what it is asked for.
+    Failing,
 }
 
 impl fmt::Display for Condition {
@@ -40,6 +50,10 @@ impl fmt::Display for Condition {
             Condition::Running => "running",
             Condition::Paused => "paused",
             Condition::Off => "off",
+            Condition::CutOff => "cut off",
+            Condition::Full => "full",
+            Condition::Slow => "slow",
+            Condition::Failing => "failing",
         })
     }
 }
@@ -110,12 +124,19 @@ impl Kubelet {
         Ok(())
     }
 
+    /// Every machine that has booted, by name, with its address.
+    pub fn node_addresses(&self) -> Vec<(String, std::net::Ipv4Addr)> {
+        let names = self.shared.node_names().into_iter();
+        names.filter_map(|node| Some((node.clone(), self.shared.node_ip(&node).parse().ok()?))).collect()
+    }
+
     /// Every machine that has booted, by name.
     pub fn node_conditions(&self) -> Vec<(String, Condition)> {
         let condition = |node: &str| match self.shared.node_fault(node) {
             None => Condition::Running,
             Some(NodeFault::Off) => Condition::Off,
             Some(NodeFault::Paused) => Condition::Paused,
+            Some(NodeFault::CutOff) => Condition::CutOff,
         };
         self.shared.node_names().into_iter().map(|node| (node.clone(), condition(&node))).collect()
     }
@@ -166,6 +187,7 @@ fn strike(pod: &PodView, fault: NodeFault) {
     match fault {
         NodeFault::Off => processes(pod).for_each(|process| process.signal_main(Signal::KILL)),
         NodeFault::Paused => pause(pod),
+        NodeFault::CutOff => {}
     }
 }
 

@@ -1,6 +1,6 @@
 //! Azure's side of the network: subnets and their security groups, as the packet rules need them.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use arm_engine::Engine;
 use arm_server::EngineHandle;
@@ -8,11 +8,19 @@ use network::rules::{Access, Cidr, Direction, PortRange, Protocol, SecurityRule,
 use serde_json::Value;
 use tokio::sync::watch;
 
-/// Follows ARM until it is gone.
-pub(crate) async fn follow(engine: EngineHandle, subnets: watch::Sender<Vec<Subnet>>) {
+/// A subnet by the names of its network and its own.
+pub(crate) type Name = (String, String);
+
+/// Follows ARM until it is gone, and which subnets are cut off.
+pub(crate) async fn follow(
+    engine: EngineHandle,
+    subnets: watch::Sender<Vec<Subnet>>,
+    mut cut: watch::Receiver<BTreeSet<Name>>,
+) {
     let mut changes = engine.subscribe();
     loop {
-        match engine.with(|engine, _| read(engine)).await {
+        let cut_off = cut.borrow_and_update().clone();
+        match engine.with(|engine, _| read(engine, &cut_off)).await {
             Ok(found) => {
                 subnets.send_if_modified(|known| {
                     let differs = *known != found;
@@ -22,20 +30,44 @@ pub(crate) async fn follow(engine: EngineHandle, subnets: watch::Sender<Vec<Subn
             }
             Err(error) => tracing::warn!(%error, "the network does not follow Azure for now"),
         }
-        if changes.changed().await.is_err() {
+        let outcome = tokio::select! {
+            changed = changes.changed() => changed,
+            changed = cut.changed() => changed,
+        };
+        if outcome.is_err() {
             return;
         }
     }
 }
 
-fn read(engine: &Engine) -> Vec<Subnet> {
+/// Every subnet with its range.
+pub(crate) fn known(engine: &Engine) -> BTreeMap<Name, Cidr> {
     let networks = engine.resources_of_type("Microsoft.Network/virtualNetworks");
-    let groups = engine.resources_of_type("Microsoft.Network/networkSecurityGroups");
-    subnets(&networks, &groups)
+    let each = networks.iter().flat_map(|network| {
+        let subnets = array(&network["properties"]["subnets"]).iter();
+        subnets.filter_map(|subnet| Some((name_of(network, subnet), range_of(subnet)?)))
+    });
+    each.collect()
 }
 
-/// Every subnet that has a security group.
-fn subnets(networks: &[Value], groups: &[Value]) -> Vec<Subnet> {
+fn name_of(network: &Value, subnet: &Value) -> Name {
+    (text(&network["name"]).to_owned(), text(&subnet["name"]).to_owned())
+}
+
+fn range_of(subnet: &Value) -> Option<Cidr> {
+    let properties = &subnet["properties"];
+    let prefix = properties["addressPrefix"].as_str().or_else(|| properties["addressPrefixes"][0].as_str());
+    prefix?.parse().ok()
+}
+
+fn read(engine: &Engine, cut: &BTreeSet<Name>) -> Vec<Subnet> {
+    let networks = engine.resources_of_type("Microsoft.Network/virtualNetworks");
+    let groups = engine.resources_of_type("Microsoft.Network/networkSecurityGroups");
+    subnets(&networks, &groups, cut)
+}
+
+/// Every subnet that has a security group or is cut off.
+fn subnets(networks: &[Value], groups: &[Value], cut: &BTreeSet<Name>) -> Vec<Subnet> {
     let by_id = |values: &[Value]| -> BTreeMap<String, Value> {
         values.iter().map(|value| (key(&value["id"]), value.clone())).collect()
     };
@@ -44,18 +76,37 @@ fn subnets(networks: &[Value], groups: &[Value]) -> Vec<Subnet> {
     for network in networks.values() {
         let virtual_network = reachable(network, &networks);
         for subnet in array(&network["properties"]["subnets"]) {
-            let properties = &subnet["properties"];
-            let Some(group) = groups.get(&key(&properties["networkSecurityGroup"]["id"])) else { continue };
-            let prefix = properties["addressPrefix"].as_str().or_else(|| properties["addressPrefixes"][0].as_str());
-            let Some(range) = prefix.and_then(|prefix| prefix.parse().ok()) else { continue };
-            let own = array(&group["properties"]["securityRules"]);
-            let default = array(&group["properties"]["defaultSecurityRules"]);
-            let rules = own.iter().chain(default).filter_map(|rule| security_rule(rule, &virtual_network)).collect();
-            let name = format!("{}-{}", text(&network["name"]), text(&subnet["name"]));
-            found.push(Subnet { name, range, rules });
+            let group = groups.get(&key(&subnet["properties"]["networkSecurityGroup"]["id"]));
+            let name = name_of(network, subnet);
+            let cut = cut.contains(&name);
+            let Some(range) = range_of(subnet).filter(|_| cut || group.is_some()) else { continue };
+            let rules = match group {
+                Some(group) => {
+                    let own = array(&group["properties"]["securityRules"]);
+                    let default = array(&group["properties"]["defaultSecurityRules"]);
+                    own.iter().chain(default).filter_map(|rule| security_rule(rule, &virtual_network)).collect()
+                }
+                None => [Direction::Inbound, Direction::Outbound].map(everything).to_vec(),
+            };
+            found.push(Subnet { name: format!("{}-{}", name.0, name.1), range, rules, cut });
         }
     }
     found
+}
+
+/// What a subnet without a security group lets through.
+fn everything(direction: Direction) -> SecurityRule {
+    SecurityRule {
+        name: "everything".to_owned(),
+        priority: 4096,
+        direction,
+        access: Access::Allow,
+        protocol: Protocol::Any,
+        sources: vec![Cidr::ALL],
+        source_ports: vec![PortRange::ALL],
+        destinations: vec![Cidr::ALL],
+        destination_ports: vec![PortRange::ALL],
+    }
 }
 
 /// What the tag VirtualNetwork stands for: the network's own address space and that of connected peers.
@@ -159,7 +210,11 @@ mod tests {
         let groups = [json!({"id": "/g/DB", "properties": {
             "securityRules": [rule("some", "10.224.2.0/24", json!(["5432", "6000-6010"]))],
             "defaultSecurityRules": [rule("network", "VirtualNetwork", json!(["*"])), rule("storage", "Storage", json!(["443"]))]}})];
-        let found = subnets(&networks, &groups);
+        let cut = BTreeSet::from([("db".to_owned(), "open".to_owned())]);
+        let with_cut = subnets(&networks, &groups, &cut);
+        let seen: Vec<_> = with_cut.iter().map(|subnet| (subnet.name.as_str(), subnet.cut)).collect();
+        assert_eq!(seen, [("db-postgres", false), ("db-open", true)]);
+        let found = subnets(&networks, &groups, &BTreeSet::new());
         assert_eq!(found.len(), 1);
         assert_eq!((found[0].name.as_str(), found[0].range), ("db-postgres", "10.225.0.0/28".parse().unwrap()));
         let cidrs = |texts: &[&str]| texts.iter().map(|text| text.parse().unwrap()).collect::<Vec<Cidr>>();

@@ -159,6 +159,10 @@ impl Cluster {
         self.proxies.changes()
     }
 
+    pub(crate) fn fill_disk(&self, full: bool) {
+        self.server.fill_disk(full);
+    }
+
     pub(crate) fn kubelet(&self) -> &Kubelet {
         &self.kubelet
     }

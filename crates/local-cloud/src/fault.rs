@@ -1,5 +1,7 @@
 //! Faults on demand: what `marea local fault` asks of a running cloud.
 
+mod services;
+
 use std::fmt;
 use std::str::FromStr;
 
@@ -20,6 +22,14 @@ pub enum Action {
     Kill,
     /// Lets it stand still.
     Pause,
+    /// Lets nothing in or out.
+    Cut,
+    /// Leaves no room on it.
+    Fill,
+    /// Lets every answer come so many milliseconds later.
+    Slow(u32),
+    /// Lets so many of a hundred requests fail.
+    Fail(u8),
     /// Ends the fault.
     Heal,
 }
@@ -36,6 +46,15 @@ pub enum Target {
         namespace: String,
         name: String,
     },
+    /// A virtual network's, in the sandbox.
+    Subnet {
+        network: String,
+        name: String,
+    },
+    /// Azure Resource Manager, for its clients.
+    Arm,
+    /// What Azure Resource Manager and the Kubernetes API write to.
+    Disk,
 }
 
 impl fmt::Display for Target {
@@ -46,6 +65,9 @@ impl fmt::Display for Target {
             Target::Database(name) => write!(formatter, "database/{name}"),
             Target::Node(name) => write!(formatter, "node/{name}"),
             Target::Pod { namespace, name } => write!(formatter, "pod/{namespace}/{name}"),
+            Target::Subnet { network, name } => write!(formatter, "subnet/{network}/{name}"),
+            Target::Arm => formatter.write_str("arm"),
+            Target::Disk => formatter.write_str("disk"),
         }
     }
 }
@@ -64,8 +86,13 @@ impl FromStr for Target {
             ["pod", namespace, name] if !namespace.is_empty() && !name.is_empty() => {
                 Ok(Target::Pod { namespace: (*namespace).to_owned(), name: (*name).to_owned() })
             }
+            ["subnet", network, name] if !network.is_empty() && !name.is_empty() => {
+                Ok(Target::Subnet { network: (*network).to_owned(), name: (*name).to_owned() })
+            }
+            ["arm"] => Ok(Target::Arm),
+            ["disk"] => Ok(Target::Disk),
             _ => Err(format!(
-                "`{text}` names nothing that can fail: write cloud, database, node/NAME or pod/NAMESPACE/NAME"
+                "`{text}` names nothing that can fail: write cloud, database, node/NAME, pod/NAMESPACE/NAME, subnet/NETWORK/NAME, arm or disk"
             )),
         }
     }
@@ -75,6 +102,28 @@ impl FromStr for Target {
 pub struct Fault {
     pub action: Action,
     pub target: Target,
+}
+
+impl Fault {
+    /// What is asked for in vain, in words.
+    fn problem(&self) -> Option<String> {
+        let verbs = match &self.target {
+            Target::Subnet { .. } => "cut off",
+            Target::Arm => "slow or failing",
+            Target::Disk => "full",
+            _ => "killed or paused",
+        };
+        let fits = match (&self.action, &self.target) {
+            (Action::Heal, _) => true,
+            (Action::Cut, target) => matches!(target, Target::Subnet { .. }),
+            (Action::Slow(_) | Action::Fail(_), target) => *target == Target::Arm,
+            (Action::Fill, target) => *target == Target::Disk,
+            (Action::Kill | Action::Pause, target) => {
+                !matches!(target, Target::Subnet { .. } | Target::Arm | Target::Disk)
+            }
+        };
+        (!fits).then(|| format!("{} can be {verbs}, and nothing else", self.target))
+    }
 }
 
 /// Something that can fail, and how it is.
@@ -103,6 +152,8 @@ pub enum FaultError {
     Paused,
     #[error("the local cloud does not answer")]
     NoAnswer,
+    #[error("{0}")]
+    Impossible(String),
     #[error("there is no {target}")]
     Unknown { target: Target, known: Vec<Described> },
     #[error("there are several databases")]
@@ -132,12 +183,15 @@ pub async fn list(folder: &Folder) -> Result<Vec<Described>, FaultError> {
 /// # Errors
 /// When no cloud runs, it does not answer, or there is no such target; nothing was changed then.
 pub async fn apply(folder: &Folder, fault: Fault) -> Result<Target, FaultError> {
+    if let Some(problem) = fault.problem() {
+        return Err(FaultError::Impossible(problem));
+    }
     let pid = process_of(folder)?;
     if fault.target == Target::Cloud {
         let signal = match fault.action {
             Action::Kill => Signal::KILL,
             Action::Pause => Signal::STOP,
-            Action::Heal => Signal::CONT,
+            _ => Signal::CONT,
         };
         signal_all([pid], signal);
         return Ok(Target::Cloud);
@@ -166,7 +220,7 @@ pub async fn heal_all(folder: &Folder) -> Result<Vec<Target>, FaultError> {
             let is_broken = match described.target {
                 // What merely does not run at the moment starts again by itself.
                 Target::Pod { .. } | Target::Database(_) => described.state == Condition::Paused,
-                Target::Cloud | Target::Node(_) => described.state != Condition::Running,
+                _ => described.state != Condition::Running,
             };
             if is_broken {
                 healed.push(apply(folder, Fault { action: Action::Heal, target: described.target }).await?);
@@ -208,6 +262,7 @@ impl World {
                 state: condition,
             }));
         }
+        found.extend(self.service_conditions().await);
         found.sort_by(|one, other| one.target.cmp(&other.target));
         found
     }
@@ -220,6 +275,9 @@ impl World {
             Target::Database(name) => return self.break_database(fault.action, name),
             Target::Node(name) => self.break_node(fault.action, name).await,
             Target::Pod { namespace, name } => self.break_pod(fault.action, namespace, name).await,
+            Target::Subnet { network, name } => self.break_subnet(fault.action, network, name).await,
+            Target::Arm => self.break_arm(fault.action),
+            Target::Disk => self.fill_disk(fault.action == Action::Fill).await,
         };
         if done { Answer::Done(fault.target.clone()) } else { Answer::Unknown }
     }
@@ -239,7 +297,7 @@ impl World {
             Action::Kill => signal_all([pid], Signal::KILL),
             // The postmaster first, so that it starts nothing new meanwhile.
             Action::Pause => signal_all(family(pid), Signal::STOP),
-            Action::Heal => signal_all(family(pid), Signal::CONT),
+            _ => signal_all(family(pid), Signal::CONT),
         }
         Answer::Done(Target::Database(name))
     }
@@ -250,7 +308,7 @@ impl World {
             let done = match action {
                 Action::Kill => kubelet.break_node(name, NodeFault::Off),
                 Action::Pause => kubelet.break_node(name, NodeFault::Paused),
-                Action::Heal => kubelet.heal_node(name).await,
+                _ => kubelet.heal_node(name).await,
             };
             if done.is_ok() {
                 return true;
@@ -265,7 +323,7 @@ impl World {
             let done = match action {
                 Action::Kill => kubelet.kill_pod(namespace, name),
                 Action::Pause => kubelet.pause_pod(namespace, name),
-                Action::Heal => kubelet.heal_pod(namespace, name),
+                _ => kubelet.heal_pod(namespace, name),
             };
             done.is_ok()
         })
@@ -292,8 +350,31 @@ mod tests {
         check("database/marea-db", Some(Target::Database(owned("marea-db"))));
         check("node/aks-backend-0", Some(Target::Node(owned("aks-backend-0"))));
         check("pod/platform/web", Some(Target::Pod { namespace: owned("platform"), name: owned("web") }));
-        for wrong in ["", "pod/web", "pod//web", "node/", "node/a/b", "Cloud", "cloud/x", "database/"] {
+        check("subnet/base/backend", Some(Target::Subnet { network: owned("base"), name: owned("backend") }));
+        check("arm", Some(Target::Arm));
+        check("disk", Some(Target::Disk));
+        for wrong in
+            ["", "subnet/base", "disk/x", "pod/web", "pod//web", "node/", "node/a/b", "Cloud", "cloud/x", "database/"]
+        {
             check(wrong, None);
         }
+    }
+
+    #[test]
+    fn each_target_fails_in_its_own_ways() {
+        let check = |action: Action, target: &str, expected: Option<&str>| {
+            let fault = Fault { action, target: target.parse().unwrap() };
+            assert_eq!(fault.problem().as_deref(), expected, "{fault:?}");
+        };
+        check(Action::Kill, "node/one", None);
+        check(Action::Pause, "cloud", None);
+        check(Action::Cut, "subnet/a/b", None);
+        check(Action::Slow(5), "arm", None);
+        check(Action::Fill, "disk", None);
+        check(Action::Heal, "disk", None);
+        check(Action::Kill, "disk", Some("disk can be full, and nothing else"));
+        check(Action::Cut, "node/one", Some("node/one can be killed or paused, and nothing else"));
+        check(Action::Fail(5), "subnet/a/b", Some("subnet/a/b can be cut off, and nothing else"));
+        check(Action::Fill, "arm", Some("arm can be slow or failing, and nothing else"));
     }
 }

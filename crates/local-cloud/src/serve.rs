@@ -109,12 +109,12 @@ pub async fn serve(config: ServeConfig) -> Result<(), ServeError> {
     };
     let preferred_port = identity.ports.arm;
     let shared_identity = Arc::new(Mutex::new(identity.clone()));
-    let world = Arc::new(World::new(folder.clone(), around, databases, shared_identity.clone()));
+    let world = Arc::new(World::new(folder.clone(), around, databases, shared_identity.clone(), engine.clone()));
     let throttle = matches!(config.boot, kubelet::Boot::Realistic);
     let arm = start_arm(&folder, &identity, &authority, preferred_port, throttle, world.clone()).await?;
     engine.set(arm.engine.clone());
     if ground.router().is_some() {
-        tokio::spawn(azure_network::follow(arm.engine.clone(), subnets));
+        tokio::spawn(azure_network::follow(arm.engine.clone(), subnets, world.cut.subscribe()));
     }
     {
         let mut identity = shared_identity.lock().await;

@@ -1,6 +1,7 @@
 //! What ARM asks for, done: clusters and databases of this machine.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::atomic::AtomicBool;
 use std::sync::{Arc, OnceLock};
 
 use arm_engine::effect::{Effect, Outcome, PoolView};
@@ -10,6 +11,7 @@ use async_trait::async_trait;
 use serde_json::{Value, json};
 use tokio::sync::{Mutex, watch};
 
+use crate::azure_network::Name;
 use crate::cluster::{Cluster, ClusterError, Surroundings};
 use crate::databases::{Databases, Server, failed};
 use crate::folder::{Folder, remove_all, write_private};
@@ -26,6 +28,10 @@ impl LateEngine {
     pub fn set(&self, engine: EngineHandle) {
         // There is one ARM in a cloud's life.
         let _ = self.engine.set(engine);
+    }
+
+    pub(crate) fn get(&self) -> Option<&EngineHandle> {
+        self.engine.get()
     }
 }
 
@@ -49,6 +55,10 @@ pub struct World {
     /// By resource id in lower case. One lock for all: effects on different clusters are rare, and starting one takes milliseconds.
     pub(crate) clusters: Mutex<BTreeMap<String, Cluster>>,
     identity: Arc<Mutex<Identity>>,
+    pub(crate) engine: Arc<LateEngine>,
+    /// Subnets that a fault cuts off.
+    pub(crate) cut: watch::Sender<BTreeSet<Name>>,
+    pub(crate) disk_is_full: AtomicBool,
     /// Grows whenever the addresses that clients are told may have changed.
     changed: watch::Sender<u64>,
 }
@@ -59,8 +69,23 @@ impl World {
         around: Surroundings,
         databases: Arc<Databases>,
         identity: Arc<Mutex<Identity>>,
+        engine: Arc<LateEngine>,
     ) -> World {
-        World { folder, around, databases, clusters: Mutex::default(), identity, changed: watch::Sender::new(0) }
+        World {
+            folder,
+            around,
+            databases,
+            clusters: Mutex::default(),
+            identity,
+            engine,
+            cut: watch::Sender::default(),
+            disk_is_full: AtomicBool::default(),
+            changed: watch::Sender::new(0),
+        }
+    }
+
+    pub(crate) fn is_sandboxed(&self) -> bool {
+        self.around.ground.router().is_some()
     }
 
     /// Resolves after each change of what [`World::status`] says.

@@ -87,10 +87,12 @@ async fn everything(router: Arc<Router>) {
         serve(&router, "api-two", API_TWO, 8080, "two"),
         serve(&router, "database", DATABASE, 5432, "rows"),
         serve(&router, "web", WEB, 80, "page"),
+        echo(&router, "database", DATABASE),
     ];
     without_rules(&router).await;
     services(&router).await;
     both_fences(&router).await;
+    cut_off(&router).await;
     edge(&router).await;
     names(&router).await;
 
@@ -116,6 +118,15 @@ impl Drop for Server {
 fn serve(router: &Router, id: &str, address: &str, port: u16, word: &str) -> Server {
     let script = format!(
         "import socket\ns=socket.create_server(('{address}',{port}),backlog=64)\nwhile True:\n c,p=s.accept()\n c.sendall(('{word} '+p[0]).encode())\n c.close()"
+    );
+    let mut command = std::process::Command::new("python3");
+    Server(router.spawn_inside(id, command.args(["-c", &script])).unwrap())
+}
+
+/// A program that sends back what it gets, at port 7.
+fn echo(router: &Router, id: &str, address: &str) -> Server {
+    let script = format!(
+        "import socket\ns=socket.create_server(('{address}',7))\nwhile True:\n c,p=s.accept()\n while d:=c.recv(9): c.sendall(d)"
     );
     let mut command = std::process::Command::new("python3");
     Server(router.spawn_inside(id, command.args(["-c", &script])).unwrap())
@@ -247,7 +258,39 @@ fn group() -> Subnet {
             rule("backend", 100, Access::Allow, "10.224.2.0/24"),
             rule("nobody-else", 4000, Access::Deny, "0.0.0.0/0"),
         ],
+        cut: false,
     }
+}
+
+/// A subnet that is cut off answers nobody outside, not even on a connection that was there before, and goes on inside.
+async fn cut_off(router: &Router) {
+    let nodes = |range: &str| Subnet { name: "base-nodes".into(), range: cidr(range), rules: Vec::new(), cut: true };
+    let mut open = view();
+    open.subnets = vec![Subnet { cut: false, ..group() }];
+    apply(router, &open);
+    let mut stream = router.connect_inside("api", at(DATABASE, 7)).await.unwrap();
+    let mut word = [0; 1];
+    stream.write_all(b"a").await.unwrap();
+    stream.read_exact(&mut word).await.unwrap();
+
+    let mut cut = open.clone();
+    cut.subnets = vec![Subnet { cut: true, ..group() }];
+    apply(router, &cut);
+    assert_eq!(hear(router, "api", at(DATABASE, 5432)).await, Err(ErrorKind::TimedOut));
+    stream.write_all(b"b").await.unwrap();
+    let answer = tokio::time::timeout(Duration::from_millis(300), stream.read_exact(&mut word)).await;
+    assert!(answer.is_err(), "what was connected is cut off too");
+    assert!(hear(router, "web", at(API, 8080)).await.is_ok(), "others go on");
+    // Healed, what was sent meanwhile arrives.
+    apply(router, &open);
+    stream.read_exact(&mut word).await.unwrap();
+    assert_eq!(&word, b"b");
+
+    // A node's pods are in its subnet.
+    cut.subnets = vec![nodes("10.224.2.0/24")];
+    apply(router, &cut);
+    assert_eq!(hear(router, "web", at(API, 8080)).await, Err(ErrorKind::TimedOut));
+    apply(router, &open);
 }
 
 /// Each fence alone keeps the frontend from the database; neither keeps the backend.

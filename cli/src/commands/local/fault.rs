@@ -14,6 +14,10 @@ pub async fn run(command: &Fault) -> Result<Exit> {
         Fault::List(args) => list(args.json).await,
         Fault::Kill(args) => apply(Action::Kill, args).await,
         Fault::Pause(args) => apply(Action::Pause, args).await,
+        Fault::Cut(args) => apply(Action::Cut, args).await,
+        Fault::Fill(args) => apply(Action::Fill, args).await,
+        Fault::Slow { target, seconds } => apply(Action::Slow(seconds * 1000), target).await,
+        Fault::Fail { target, percent } => apply(Action::Fail(*percent), target).await,
         Fault::Heal { target: Some(target), json } => heal(target, json.json).await,
         Fault::Heal { target: None, json } => heal_all(json.json).await,
     }
@@ -48,6 +52,10 @@ async fn apply(action: Action, args: &FaultTarget) -> Result<Exit> {
         (Action::Kill, Target::Node(_)) => ("without power", "`marea local fault heal` boots it again."),
         (Action::Kill, Target::Database(_)) => ("killed", "The cloud starts it again."),
         (Action::Kill, Target::Pod { .. }) => ("killed", "Its restart policy decides what follows."),
+        (Action::Cut, _) => ("cut off", "`marea local fault heal` connects it again."),
+        (Action::Fill, _) => ("full", "`marea local fault heal` makes room."),
+        (Action::Slow(_), _) => ("slow", "`marea local fault heal` ends it."),
+        (Action::Fail(_), _) => ("failing", "`marea local fault heal` ends it."),
         _ => ("paused", "`marea local fault heal` lets it go on."),
     };
     report(args.json.json, &[done], verb, next);
@@ -99,6 +107,9 @@ fn failed(error: FaultError) -> CliError {
         FaultError::NoAnswer => {
             CliError::failed(message).advice("`marea local logs` may say why; `marea local status` shows its process.")
         }
+        FaultError::Impossible(_) => {
+            CliError::bad_input(message).advice("`marea local fault --help` says what can be done to what.")
+        }
         FaultError::Unknown { target, known } => CliError::bad_input(message).advice(advice(&target, &known)),
         FaultError::Ambiguous { known } => {
             CliError::bad_input(message).advice(advice(&Target::Database(String::new()), &known))
@@ -114,6 +125,9 @@ fn advice(target: &Target, known: &[Described]) -> String {
         .filter(|described| std::mem::discriminant(&described.target) == kind)
         .map(|described| described.target.to_string())
         .collect();
+    if same.is_empty() && matches!(target, Target::Subnet { .. }) {
+        return "Subnets can be cut off in the sandbox alone, once a stack has made them.".to_owned();
+    }
     if same.is_empty() {
         return "There is none of that kind; `marea local fault list` names what can fail.".to_owned();
     }

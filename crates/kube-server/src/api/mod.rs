@@ -22,6 +22,7 @@ mod vault;
 mod watch;
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use parking_lot::{Mutex, RwLock};
 use tokio::sync::{broadcast, watch as signal};
@@ -89,6 +90,8 @@ pub struct Api {
     published: signal::Sender<u64>,
     node_agent: RwLock<Option<Arc<dyn NodeAgent>>>,
     decisions: RwLock<Option<Arc<dyn DecisionSource>>>,
+    /// None where nothing is kept on disk.
+    disk_full: Option<Arc<AtomicBool>>,
 }
 
 impl Api {
@@ -123,6 +126,7 @@ impl Api {
             published: signal::channel(revision).0,
             node_agent: RwLock::new(None),
             decisions: RwLock::new(None),
+            disk_full: disk.as_ref().map(persistence::Disk::full),
         });
         for definition in api.cache.list("customresourcedefinitions.apiextensions.k8s.io", None) {
             crate::registry::custom::register(&api.registry, &definition);
@@ -134,6 +138,13 @@ impl Api {
     /// Closes the file: what was acknowledged is in it, later writes are refused.
     pub async fn close(&self) {
         self.journal.close().await;
+    }
+
+    /// From now on, or no longer, writes fail as on a full disk.
+    pub fn fill_disk(&self, full: bool) {
+        if let Some(disk) = &self.disk_full {
+            disk.store(full, Ordering::Relaxed);
+        }
     }
 
     pub fn settings(&self) -> &Settings {

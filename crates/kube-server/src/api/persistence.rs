@@ -5,6 +5,7 @@ use std::io::ErrorKind;
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use redb::backends::FileBackend;
 use redb::{Database, DatabaseError, ReadableDatabase, ReadableTable, TableDefinition};
@@ -43,6 +44,8 @@ pub struct Disk {
     /// Absent after a failed commit, until the next one.
     database: Option<Database>,
     vault: Option<Vault>,
+    /// Nothing is written while it says so, as if the disk were full.
+    full: Arc<AtomicBool>,
     /// Rows of failed commits, of which nobody knows whether they reached the disk, and what they must hold.
     doubtful: BTreeMap<String, Option<Vec<u8>>>,
 }
@@ -105,7 +108,12 @@ impl Disk {
     pub fn over(open: Opener, place: PathBuf, vault: Option<Vault>) -> Result<Disk, ApiError> {
         let database =
             open().map_err(|error| ApiError::internal(format!("cannot open {}: {error}", place.display())))?;
-        Ok(Disk { open, place, database: Some(database), vault, doubtful: BTreeMap::new() })
+        Ok(Disk { open, place, database: Some(database), vault, full: Arc::default(), doubtful: BTreeMap::new() })
+    }
+
+    /// Set it, and commits fail as on a full disk; for faults on demand.
+    pub fn full(&self) -> Arc<AtomicBool> {
+        Arc::clone(&self.full)
     }
 
     /// Reads everything. Where there is no key for secrets yet, one is made.
@@ -210,6 +218,9 @@ impl Disk {
     }
 
     fn write(&mut self, rows: &[Row], revision: Option<u64>) -> Result<(), redb::Error> {
+        if self.full.load(Ordering::Relaxed) {
+            return Err(redb::Error::Io(ErrorKind::StorageFull.into()));
+        }
         let doubtful: Vec<_> = self.doubtful.iter().map(|(row, bytes)| (row.clone(), bytes.clone())).collect();
         let write = self.database()?.begin_write()?;
         {

@@ -119,6 +119,26 @@ fn a_failed_commit_leaves_nothing_behind_once_the_disk_works_again() {
     assert_eq!((names, &found[&key("kept")]["v"]), (vec!["kept", "later"], &json!(1)));
 }
 
+/// The same on demand: refused in the same words, and over as soon as somebody says so.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_disk_can_be_said_to_be_full() {
+    let dir = tempfile::tempdir().expect("a directory");
+    let api = Api::open(settings(Some(dir.path()))).expect("it starts");
+    let client = Client::new(api.clone());
+    client.create_raw("namespaces", None, json!({"metadata": {"name": "a"}})).await.expect("created");
+    api.fill_disk(true);
+    let error = client.create_raw("configmaps", Some("a"), map("refused", 10)).await.expect_err("full");
+    assert_eq!((error.code(), error.reason()), (507, "InsufficientStorage"), "{error}");
+    assert!(client.get_raw("configmaps", Some("a"), "refused").is_none());
+    api.fill_disk(false);
+    client.create_raw("configmaps", Some("a"), map("after", 10)).await.expect("there is room again");
+    api.close().await;
+    drop(client);
+    let found = rows(Disk::open(dir.path()).expect("it opens").load(0).expect("it loads"));
+    let maps: Vec<&str> = found.keys().filter(|key| &*key.resource == "configmaps").map(|key| &*key.name).collect();
+    assert_eq!(maps, ["after"]);
+}
+
 fn settings(dir: Option<&Path>) -> Settings {
     let key = rcgen::KeyPair::generate().expect("a key").serialize_pem();
     Settings {

@@ -36,6 +36,7 @@ fn ruleset(view: &View) -> Ruleset {
     refuse.rule(vec![nft::reject()]);
     rules.chains.push(refuse);
 
+    let cut = security::cut_off(view);
     // A pod that the rules do not know yet is let nowhere: it may be one that policies are to stop.
     let pods = Cidr::new(crate::plan::PODS.0, crate::plan::PODS.1);
     let mut known: Vec<Cidr> = view.pods.iter().filter_map(|pod| pod.address).map(Cidr::host).collect();
@@ -43,6 +44,10 @@ fn ruleset(view: &View) -> Ruleset {
     known.push(Cidr::host(pods.address()));
     for hook in [Hook::Forward, Hook::Input] {
         let mut chain = Chain::new(if hook == Hook::Forward { "forward" } else { "input" }, Some(hook));
+        for inside in &cut {
+            chain.rule(vec![nft::source(inside, false), nft::destination(inside, true), nft::drop()]);
+            chain.rule(vec![nft::source(inside, true), nft::destination(inside, false), nft::drop()]);
+        }
         chain.rule(vec![nft::is_established(), nft::accept()]);
         chain.rule(vec![nft::source(&[pods], false), nft::source(&known, true), nft::goto("refuse")]);
         chain.rule(vec![nft::destination(&[pods], false), nft::destination(&known, true), nft::goto("refuse")]);
@@ -53,8 +58,12 @@ fn ruleset(view: &View) -> Ruleset {
     }
     // The router's own connections are the kubelet's, which no policy stops, but for those of the load balancer's clients.
     let mut output = Chain::new("output", Some(Hook::Output));
+    let internet = || nft::source(&[Cidr::host(crate::plan::INTERNET)], false);
+    for inside in &cut {
+        output.rule(vec![internet(), nft::destination(inside, false), nft::drop()]);
+    }
     output.rule(vec![nft::is_established(), nft::accept()]);
-    output.rule(vec![nft::source(&[Cidr::host(crate::plan::INTERNET)], false), jump("from-the-internet")]);
+    output.rule(vec![internet(), jump("from-the-internet")]);
     rules.chains.push(output);
     let mut public = Chain::new("from-the-internet", None);
     public.rules.extend(policies.ingress);

@@ -156,6 +156,10 @@ pub(super) fn accept() -> Value {
     json!({"accept": null})
 }
 
+pub(super) fn drop() -> Value {
+    json!({"drop": null})
+}
+
 pub(super) fn returns() -> Value {
     json!({"return": null})
 }

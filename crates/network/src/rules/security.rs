@@ -60,6 +60,21 @@ pub struct Subnet {
     pub name: String,
     pub range: Cidr,
     pub rules: Vec<SecurityRule>,
+    /// Nothing comes in or goes out, not even on connections that exist; for faults on demand.
+    pub cut: bool,
+}
+
+/// What of a subnet that is cut off is inside: its own addresses and its nodes' pods.
+pub(super) fn cut_off(view: &View) -> Vec<Vec<Cidr>> {
+    let mut cut: Vec<&Subnet> = view.subnets.iter().filter(|subnet| subnet.cut).collect();
+    cut.sort_by_key(|subnet| subnet.range);
+    let inside = |subnet: &&Subnet| {
+        let own = view.nodes.iter().filter(|node| subnet.range.contains(Cidr::host(node.address)));
+        let mut inside: Vec<Cidr> = own.map(|node| node.pods).chain([subnet.range]).collect();
+        inside.sort();
+        inside
+    };
+    cut.iter().map(inside).collect()
 }
 
 pub(super) fn compile(view: &View, rules: &mut Ruleset) {

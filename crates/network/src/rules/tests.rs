@@ -88,6 +88,7 @@ fn shop() -> View {
                 rule("nobody", 4000, Access::Deny, &["0.0.0.0/0"], None),
                 rule("backend", 100, Access::Allow, &["10.224.2.0/24"], Some(5432)),
             ],
+            cut: false,
         }],
     }
 }
