@@ -19,6 +19,19 @@ pub fn mean_wait(servers: u32, load: f64) -> f64 {
     erlang_c(servers, load) / (f64::from(servers) * (1.0 - load))
 }
 
+/// M/M/c: mean and variance of the wait, in service times and their squares.
+pub(crate) fn wait(servers: u32, load: f64) -> (f64, f64) {
+    let waits = erlang_c(servers, load);
+    let rate = f64::from(servers) * (1.0 - load);
+    (waits / rate, waits * (2.0 - waits) / (rate * rate))
+}
+
+/// M/G/c with processor sharing: [`mean_sojourn`] and [`sojourn_scv`].
+pub(crate) fn sojourn(servers: u32, load: f64) -> (f64, f64) {
+    let sharing = erlang_c(servers, load);
+    (1.0 + sharing / (f64::from(servers) * (1.0 - load)), (2.0 + sharing) / (2.0 - sharing))
+}
+
 /// M/M/c with first come, first served: the share of arrivals that wait longer than `wait`, in service times.
 pub fn waits_longer(servers: u32, load: f64, wait: f64) -> f64 {
     erlang_c(servers, load) * libm::exp(-f64::from(servers) * (1.0 - load) * wait)

@@ -1,7 +1,7 @@
 //! One replica, and the database behind it, in a steady state.
 
 use super::latency::Response;
-use super::queueing::{erlang_c, mean_sojourn, mean_wait, sojourn_scv};
+use super::queueing::{mean_sojourn, sojourn, wait};
 use crate::scenario::Work;
 
 /// From here on a queue is not steady within a minute any more; what comes beyond is a backlog that grows.
@@ -78,21 +78,22 @@ pub(crate) fn serve(work: &Work, replica: &Replica, database: &Database, rate: f
     }
     let served = rate.min(STEADY * capacity);
     let load = (served * service / f64::from(servers)).min(STEADY);
-    let sojourn = service * mean_sojourn(servers, load);
+    let (stretch, sharing_scv) = sojourn(servers, load);
     // One server's mean holds for every distribution of the work; its variance grows with that of the work.
-    let scv = sojourn_scv(servers, load) - 1.0 + work.variation * work.variation;
-    let (mut mean, mut variance) = (sojourn, sojourn * sojourn * scv.max(0.0));
+    let scv = sharing_scv - 1.0 + work.variation * work.variation;
+    let mut mean = service * stretch;
+    let mut variance = mean * mean * scv.max(0.0);
     if let Some(query) = query {
         let busy = (served * query / f64::from(replica.connections)).min(STEADY);
-        let wait = query * mean_wait(replica.connections, busy);
-        mean += query + wait;
-        variance += query * query + wait_variance(replica.connections, busy) * query * query;
+        let (waited, wait_variance) = wait(replica.connections, busy);
+        mean += query + query * waited;
+        variance += query * query + wait_variance * query * query;
     }
     let occupied = (served * mean / f64::from(work.concurrency)).min(STEADY);
     if occupied > 0.3 {
-        let wait = mean * mean_wait(work.concurrency, occupied);
-        variance += wait_variance(work.concurrency, occupied) * mean * mean;
-        mean += wait;
+        let (waited, wait_variance) = wait(work.concurrency, occupied);
+        variance += wait_variance * mean * mean;
+        mean += mean * waited;
     }
     if backlog > 0.0 {
         // Whoever waits longer than the client's patience is not answered: the answers' times end there.
@@ -101,11 +102,4 @@ pub(crate) fn serve(work: &Work, replica: &Replica, database: &Database, rate: f
         variance = variance.min(room * room);
     }
     Served { capacity, response: Response::new(mean, variance) }
-}
-
-/// Variance of M/M/c's wait, in squared service times.
-fn wait_variance(servers: u32, load: f64) -> f64 {
-    let waits = erlang_c(servers, load);
-    let rate = f64::from(servers) * (1.0 - load);
-    waits * (2.0 - waits) / (rate * rate)
 }
