@@ -11,7 +11,8 @@ import time
 from .core import REPO, need, until
 from .platform import MAREA, Asker, Platform
 
-BROKEN = "registry.example/there-is-no-such-image:1"
+# Nobody listens there: what is tried is tried on this machine alone.
+BROKEN = "127.0.0.1:9/there-is-no-such-image:1"
 OWN = "marea.azurecr.io/backend:0.1.0"
 
 
