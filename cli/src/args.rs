@@ -282,7 +282,7 @@ pub enum Fault {
     /// Cut a subnet off: nothing comes in or goes out, not even on connections that exist. Its machines are lost to the
     /// control plane; what runs on them goes on among itself. In the sandbox only.
     #[command(
-        after_help = "Examples:\n  marea local fault list                       names the subnets\n  marea local fault cut subnet/marea-vnet/backend"
+        after_help = "Examples:\n  marea local fault list                       names the subnets\n  marea local fault cut subnet/marea/backend"
     )]
     Cut(FaultTarget),
     /// Leave no room on the disk that Azure Resource Manager and the Kubernetes API write to: changes are refused (507, 500)

@@ -22,13 +22,11 @@ pub(crate) struct Reach {
 /// Prepares a request from its action.
 ///
 /// # Errors
-/// When the port is unknown or the scheme is HTTPS.
+/// When the port is unknown.
 pub(crate) fn request(action: &HTTPGetAction, container: &Container, pod_ip: Ipv4Addr) -> Result<Get, String> {
-    if action.scheme.as_deref() == Some("HTTPS") {
-        return Err("HTTPS probes and hooks are not supported; use scheme HTTP, tcpSocket or exec".into());
-    }
     let path = action.path.as_deref().filter(|path| !path.is_empty()).unwrap_or("/");
     Ok(Get {
+        tls: action.scheme.as_deref() == Some("HTTPS"),
         host: action.host.clone().filter(|host| !host.is_empty()).unwrap_or_else(|| pod_ip.to_string()),
         port: port(&action.port, container)?,
         path: if path.starts_with('/') { path.to_owned() } else { format!("/{path}") },

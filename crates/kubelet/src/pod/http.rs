@@ -4,14 +4,17 @@ use std::net::SocketAddrV4;
 use std::time::Duration;
 
 use network::dial::Dialer;
-use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 use tokio::net::TcpStream;
+
+use super::tls;
 
 /// Upstream reads at most this much of an answer (pkg/probe/http).
 const LONGEST_ANSWER_BYTES: usize = 10 * 1024;
 
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Get {
+    pub tls: bool,
     pub host: String,
     pub port: u16,
     pub path: String,
@@ -20,7 +23,8 @@ pub(crate) struct Get {
 
 /// The status code. A redirect counts as an answer and is not followed.
 pub(crate) async fn get(request: &Get, dialer: &Dialer, timeout: Duration) -> Result<u16, String> {
-    let url = format!("http://{}:{}{}", request.host, request.port, request.path);
+    let scheme = if request.tls { "https" } else { "http" };
+    let url = format!("{scheme}://{}:{}{}", request.host, request.port, request.path);
     match tokio::time::timeout(timeout, exchange(request, dialer)).await {
         Ok(Ok(status)) => Ok(status),
         Ok(Err(error)) => Err(format!("Get {url:?}: {error}")),
@@ -40,6 +44,14 @@ pub(crate) async fn connect(host: &str, port: u16, dialer: &Dialer) -> std::io::
 
 async fn exchange(request: &Get, dialer: &Dialer) -> std::io::Result<u16> {
     let mut stream = connect(&request.host, request.port, dialer).await?;
+    if request.tls {
+        talk(request, &mut tls::connect(stream, &request.host).await?).await
+    } else {
+        talk(request, &mut stream).await
+    }
+}
+
+async fn talk(request: &Get, stream: &mut (impl AsyncRead + AsyncWrite + Unpin)) -> std::io::Result<u16> {
     let mut head = format!("GET {} HTTP/1.1\r\n", request.path);
     let has = |name: &str| request.headers.iter().any(|(own, _)| own.eq_ignore_ascii_case(name));
     if !has("host") {

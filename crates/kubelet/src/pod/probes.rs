@@ -5,11 +5,11 @@
 
 use std::time::Duration;
 
-use k8s_openapi::api::core::v1::{Container, Probe};
+use k8s_openapi::api::core::v1::{Container, GRPCAction, Probe};
 use tokio::time::Instant;
 
 use super::hooks::{self, Reach};
-use super::http;
+use super::{grpc, http};
 use crate::process::RunSpec;
 
 const EAGER_PERIOD: Duration = Duration::from_millis(100);
@@ -126,12 +126,29 @@ async fn once(probe: &Probe, target: &Target) -> Result<(), String> {
             Err(_) => Err(format!("dial tcp {host}:{port}: i/o timeout")),
         };
     }
+    if let Some(action) = &probe.grpc {
+        return grpc(action, target, timeout).await;
+    }
     if let (Some(action), Some(spec)) = (&probe.exec, &target.spec) {
         let (code, text) = hooks::exec(spec, action.command.as_deref().unwrap_or_default(), Some(timeout)).await?;
         return if code == 0 { Ok(()) } else { Err(format!("command exited with {code}: {text}")) };
     }
-    Err("the probe has no handler that is supported; use httpGet, tcpSocket or exec (gRPC probes are not supported)"
-        .into())
+    Err("the probe has no handler; give httpGet, tcpSocket, grpc or exec".into())
+}
+
+async fn grpc(action: &GRPCAction, target: &Target, timeout: Duration) -> Result<(), String> {
+    let host = target.reach.ip.to_string();
+    let port = u16::try_from(action.port).map_err(|_| format!("couldn't find port: {}", action.port))?;
+    let service = action.service.as_deref().unwrap_or_default();
+    let asking = async {
+        let mut stream = http::connect(&host, port, &target.reach.dialer)
+            .await
+            .map_err(|error| format!("error: failed to connect service \"{host}:{port}\": {error}"))?;
+        grpc::check(&mut stream, &format!("{host}:{port}"), service).await
+    };
+    tokio::time::timeout(timeout, asking)
+        .await
+        .unwrap_or_else(|_| Err(format!("timeout: health rpc did not complete within {timeout:?}")))
 }
 
 #[cfg(test)]
@@ -143,10 +160,9 @@ mod tests {
     async fn liveness_fails_after_its_threshold_and_reports_each_failure() {
         let container: Container =
             serde_json::from_value(json!({"name": "c", "ports": [{"name": "http", "containerPort": 1}]})).unwrap();
-        let probe: Probe = serde_json::from_value(
-            json!({"grpc": {"port": 1}, "periodSeconds": 2, "failureThreshold": 3, "initialDelaySeconds": 5}),
-        )
-        .unwrap();
+        let probe: Probe =
+            serde_json::from_value(json!({"periodSeconds": 2, "failureThreshold": 3, "initialDelaySeconds": 5}))
+                .unwrap();
         let target = Target {
             container,
             spec: None,
@@ -178,5 +194,42 @@ mod tests {
         let running = tokio::spawn(run(Kind::Readiness, probe, target, move |report| drop(sender.send(report))));
         assert_eq!(reports.recv().await, Some(Report::Verdict { healthy: true }));
         running.abort();
+    }
+
+    /// A certificate of nobody in particular will do.
+    #[tokio::test]
+    async fn an_https_probe_asks_whoever_answers() {
+        let key = rcgen::generate_simple_self_signed(vec!["elsewhere.example".to_owned()]).unwrap();
+        let provider = std::sync::Arc::new(tokio_rustls::rustls::crypto::aws_lc_rs::default_provider());
+        let config = tokio_rustls::rustls::ServerConfig::builder_with_provider(provider)
+            .with_safe_default_protocol_versions()
+            .unwrap()
+            .with_no_client_auth()
+            .with_single_cert(vec![key.cert.der().clone()], key.signing_key.into())
+            .unwrap();
+        let socket = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let port = socket.local_addr().unwrap().port();
+        let serving = tokio::spawn(async move {
+            let acceptor = tokio_rustls::TlsAcceptor::from(std::sync::Arc::new(config));
+            for status in ["204 No Content", "503 Service Unavailable"] {
+                let mut stream = acceptor.accept(socket.accept().await.unwrap().0).await.unwrap();
+                let mut request = [0; 1024];
+                assert!(tokio::io::AsyncReadExt::read(&mut stream, &mut request).await.unwrap() > 0);
+                let answer = format!("HTTP/1.1 {status}\r\n\r\n");
+                tokio::io::AsyncWriteExt::write_all(&mut stream, answer.as_bytes()).await.unwrap();
+                tokio::io::AsyncWriteExt::shutdown(&mut stream).await.unwrap();
+            }
+        });
+        let probe: Probe =
+            serde_json::from_value(json!({"httpGet": {"port": port, "scheme": "HTTPS"}, "timeoutSeconds": 20}))
+                .unwrap();
+        let target = Target {
+            container: serde_json::from_value(json!({"name": "c"})).unwrap(),
+            spec: None,
+            reach: Reach { ip: std::net::Ipv4Addr::LOCALHOST, dialer: network::dial::Dialer::Host },
+        };
+        assert_eq!(once(&probe, &target).await, Ok(()));
+        assert_eq!(once(&probe, &target).await, Err("HTTP probe failed with statuscode: 503".to_owned()));
+        serving.await.unwrap();
     }
 }
