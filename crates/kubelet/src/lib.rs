@@ -49,11 +49,11 @@ pub fn unenforced(sandbox: bool, limits: &Result<Cgroups, String>) -> Vec<String
         Err(reason) => vec![format!("CPU and memory limits: usage is reported up to the CPU limit, nothing is throttled or killed for memory, because {reason}")],
     };
     let others: &[&str] = if sandbox {
-        &["emptyDir sizeLimit, fsGroup: every file of a pod belongs to the one user that it runs as"]
+        &["fsGroup: every file of a pod belongs to the one user that it runs as"]
     } else {
         &[
             "runAsUser, runAsGroup, fsGroup, capabilities, seccomp: every pod runs as the user of the cloud",
-            "readOnlyRootFilesystem, mount paths, emptyDir sizeLimit: pods see the host's files; the image catalogue translates paths",
+            "readOnlyRootFilesystem, mount paths: pods see the host's files; the image catalogue translates paths",
             "network policies and security groups: every loopback address reaches every other",
         ]
     };

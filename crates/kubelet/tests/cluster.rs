@@ -213,3 +213,24 @@ async fn a_container_that_outgrows_its_memory_limit_is_killed() {
     assert_eq!(state(&pod, "small")["terminated"]["reason"], "Completed");
     cluster.stop().await;
 }
+
+/// A pod that writes more into a volume than it may is ended by its node, and not started again.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_pod_that_outgrows_a_volume_is_evicted() {
+    let cluster = Cluster::start(None, "").await;
+    cluster.add_nodes(1).await;
+    let write = "head -c 3000000 /dev/zero > /cache/file; sync /cache/file; sleep 600";
+    cluster
+        .create_pod(json!({
+            "terminationGracePeriodSeconds": 600,
+            "containers": [{"name": "main", "image": "shell", "args": [write], "volumeMounts": [{"name": "cache", "mountPath": "/cache"}]}],
+            "volumes": [{"name": "cache", "emptyDir": {"sizeLimit": "1Mi"}}],
+        }))
+        .await;
+    let pod = cluster.wait_for("web", |pod| pod["status"]["phase"] == "Failed").await;
+    assert_eq!(pod["status"]["reason"], "Evicted");
+    assert_eq!(pod["status"]["message"], "Usage of EmptyDir volume \"cache\" exceeds the limit \"1Mi\". ");
+    assert_eq!(condition(&pod, "DisruptionTarget"), "True");
+    assert_eq!(state(&pod, "main")["terminated"]["exitCode"], 137);
+    cluster.stop().await;
+}

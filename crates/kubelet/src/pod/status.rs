@@ -19,6 +19,8 @@ pub(crate) struct Inputs<'a> {
     pub now: Timestamp,
     /// Ended for good, by deletion or by its own end.
     pub finished: bool,
+    /// Why the node has ended it, once it has.
+    pub evicted: Option<&'a str>,
 }
 
 /// `status` as a merge patch has it.
@@ -44,6 +46,10 @@ pub(crate) fn build(inputs: &Inputs<'_>) -> Value {
         status["podIP"] = json!(ip);
         status["podIPs"] = json!([{"ip": ip}]);
     }
+    if let Some(message) = inputs.evicted {
+        status["reason"] = json!("Evicted");
+        status["message"] = json!(message);
+    }
     if let Some(generation) = inputs.pod.metadata.generation {
         status["observedGeneration"] = json!(generation);
     }
@@ -65,7 +71,7 @@ fn phase(inputs: &Inputs<'_>) -> &'static str {
             && policy == "Never"
             && state.terminated().is_some_and(|terminated| terminated.code != 0)
     });
-    if failed_init {
+    if failed_init || inputs.evicted.is_some() {
         return "Failed";
     }
     let mut mains = inputs.containers.iter().filter(|state| state.role == Role::Main).peekable();
@@ -121,8 +127,10 @@ fn conditions(inputs: &Inputs<'_>, phase: &str) -> Vec<Value> {
         },
         ("ContainersReady", containers_ready, ready_reason, ready_message),
     ];
+    let evicted = inputs.evicted.map(|message| ("DisruptionTarget", true, "TerminationByKubelet", message.to_owned()));
     let mut all: Vec<Value> = own
         .into_iter()
+        .chain(evicted)
         .map(|(kind, is_true, reason, message)| condition(&old, kind, is_true, reason, &message, inputs))
         .collect();
     let foreign = old.iter().filter(|condition| !all.iter().any(|own| own["type"] == condition.type_.as_str()));
@@ -272,6 +280,7 @@ mod tests {
             containers: &containers,
             now,
             finished: false,
+            evicted: None,
         })
     }
 

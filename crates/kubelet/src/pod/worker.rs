@@ -2,6 +2,7 @@
 
 mod adopt;
 mod ending;
+mod evict;
 mod image;
 mod report;
 mod start;
@@ -81,6 +82,10 @@ pub(crate) struct Worker {
     written: Option<serde_json::Value>,
     gone: bool,
     refresh_at: Instant,
+    /// When its volumes were last held against their limits.
+    looked_at: Instant,
+    /// Why it is ended for good although nobody deleted it.
+    evicted: Option<String>,
 }
 
 impl Worker {
@@ -108,6 +113,8 @@ impl Worker {
             written: None,
             gone: false,
             refresh_at: Instant::now() + REFRESH,
+            looked_at: Instant::now(),
+            evicted: None,
             shared,
             uid,
             sender,
@@ -144,12 +151,16 @@ impl Worker {
             }
             let until_wake =
                 wake_at.map_or(REFRESH, |at| Duration::from_millis(u64::try_from((at - now()).0).unwrap_or(0)));
+            let look_at = self.next_look();
             tokio::select! {
                 message = self.inbox.recv() => match message {
                     Some(message) => self.receive(message),
                     None => break,
                 },
                 () = tokio::time::sleep(until_wake) => {}
+                () = async { tokio::time::sleep_until(look_at.unwrap_or_else(Instant::now)).await }, if look_at.is_some() => {
+                    self.look_at_limits().await;
+                }
                 () = tokio::time::sleep_until(self.refresh_at) => {
                     self.volumes_ready = false;
                     self.refresh_at = Instant::now() + REFRESH;
@@ -182,6 +193,9 @@ impl Worker {
 
     /// True when no container will ever run again.
     fn has_ended(&self) -> bool {
+        if self.evicted.is_some() {
+            return true;
+        }
         let failed_init = self.containers.iter().any(|state| {
             state.role == Role::Init
                 && state.terminated().is_some_and(|end| end.code != 0 && !state.restarts_after(end.code, &self.pod))
@@ -223,6 +237,10 @@ impl Worker {
     async fn advance(&mut self) -> Option<Timestamp> {
         if self.is_terminating() {
             self.terminate();
+            return None;
+        }
+        if self.evicted.is_some() {
+            self.evict();
             return None;
         }
         if self.has_ended() {

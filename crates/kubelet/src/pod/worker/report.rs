@@ -46,7 +46,8 @@ impl Worker {
             started: self.started,
             containers: &self.containers,
             now: now(),
-            finished: self.is_terminating() && !self.any_running(),
+            finished: (self.is_terminating() || self.evicted.is_some()) && !self.any_running(),
+            evicted: self.evicted.as_deref().filter(|_| !self.any_running()),
         });
         if self.written.as_ref() == Some(&status) {
             return;
