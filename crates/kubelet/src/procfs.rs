@@ -91,6 +91,13 @@ pub fn is_stopped(pid: i32) -> bool {
     text.rsplit_once(')').is_some_and(|(_, rest)| rest.trim_start().starts_with('T'))
 }
 
+/// As [`is_stopped`], and for a process that waits for a child which was stopped before it became another program: the
+/// kernel lets nothing stop the waiting one (vfork).
+pub fn stands_still(pid: i32) -> bool {
+    let children = || fs::read_to_string(format!("/proc/{pid}/task/{pid}/children")).unwrap_or_default();
+    is_stopped(pid) || children().split_ascii_whitespace().filter_map(|child| child.parse().ok()).any(is_stopped)
+}
+
 /// Proportional set size in bytes: pages shared with other processes count by their share, so that ten replicas of one
 /// program are not charged ten times for its text. Falls back to the resident set.
 pub fn memory_bytes(pid: i32) -> u64 {

@@ -207,7 +207,7 @@ impl Process {
 
     /// Whether its first process stands still (SIGSTOP).
     pub(crate) fn is_paused(&self) -> bool {
-        self.started.main.is_alive() && procfs::is_stopped(self.started.main.pid)
+        self.started.main.is_alive() && procfs::stands_still(self.started.main.pid)
     }
 
     /// Every process of it that runs, given a view of all processes.
