@@ -41,6 +41,8 @@ def line(platform):
     works("explain", "deployment.spec.strategy", contains="rollingUpdate")
     works("auth", "can-i", "list", "pods", contains="yes")
     platform.until("metrics of the nodes", lambda: k("top", "nodes", check=False).returncode == 0, 60)
+    # A pod that started after the first reading has metrics one reading later.
+    platform.until("metrics of the backend", lambda: "backend" in k("top", "pods", "-n", "platform", check=False).stdout, 60)
     works("top", "nodes", contains="aks-backend")
     works("top", "pods", "-A", contains="backend")
     probe = platform.folder / "probe.yaml"
