@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use k8s_openapi::api::core::v1::Pod;
 use kube_server::{ChangeEvent, ChangeKind, Client, NodeAgent};
@@ -117,6 +118,9 @@ impl Drop for Kubelet {
 #[derive(Default)]
 pub(crate) struct Workers {
     running: Mutex<BTreeMap<String, (UnboundedSender<Message>, AbortHandle)>>,
+    /// No task starts any more. Set and read with `running` locked: a change that is just being looked at would otherwise give
+    /// a pod a new task after all were ended.
+    ended: AtomicBool,
 }
 
 impl Workers {
@@ -138,6 +142,9 @@ impl Workers {
             return;
         }
         let mut running = self.running.lock();
+        if self.ended.load(Ordering::Relaxed) {
+            return;
+        }
         if let Some((sender, _)) = running.get(uid)
             && sender.send(Message::Changed(Arc::clone(pod))).is_ok()
         {
@@ -189,7 +196,9 @@ impl Workers {
     }
 
     fn abort(&self) {
-        self.running.lock().values().for_each(|(_, task)| task.abort());
+        let running = self.running.lock();
+        self.ended.store(true, Ordering::Relaxed);
+        running.values().for_each(|(_, task)| task.abort());
     }
 }
 
