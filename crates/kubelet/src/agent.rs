@@ -96,7 +96,7 @@ impl NodeAgent for Agent {
 
     async fn exec(&self, request: ExecRequest) -> Result<ExecSession, NodeAgentError> {
         let process = self.process(&request.container)?;
-        exec::start(&self.shared.config.shim, &process, &request)
+        exec::start(&self.shared.config.shim, &process, &request).await
     }
 
     async fn dial(&self, namespace: &str, pod: &str, port: u16) -> Result<Box<dyn Duplex>, NodeAgentError> {

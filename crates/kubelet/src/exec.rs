@@ -1,5 +1,7 @@
 //! Runs a command beside a container: in its environment and working directory, with the host's programs.
 
+mod console;
+
 use std::fs::OpenOptions;
 use std::io;
 use std::os::fd::OwnedFd;
@@ -21,14 +23,24 @@ const PIPE_BYTES: usize = 64 * 1024;
 /// What a shell prints for a program that is not there, and what kubectl shows.
 const NOT_FOUND: &str = "executable file not found in $PATH";
 
-pub(crate) fn start(shim: &Shim, process: &Process, request: &ExecRequest) -> Result<ExecSession, NodeAgentError> {
+pub(crate) async fn start(
+    shim: &Shim,
+    process: &Process,
+    request: &ExecRequest,
+) -> Result<ExecSession, NodeAgentError> {
     let spec = process.spec().ok_or_else(|| NodeAgentError::NotFound(request.container.container.clone()))?;
     let program =
         request.command.first().ok_or_else(|| NodeAgentError::BadRequest("you must specify a command".into()))?;
     if !is_there(process, &spec, program) {
         return Err(NodeAgentError::BadRequest(format!("exec: {program:?}: {NOT_FOUND}")));
     }
-    let outcome = if request.tty { with_terminal(shim, &spec, request) } else { with_pipes(&spec, request) };
+    let outcome = match (request.tty, &spec.container) {
+        (false, _) => with_pipes(&spec, request),
+        (true, None) => with_terminal(shim, &spec, request),
+        (true, Some(contained)) => console::open(contained, &request.command)
+            .await
+            .and_then(|(child, terminal)| session(child, terminal, request.stdin)),
+    };
     outcome.map_err(|source| NodeAgentError::Io { context: format!("cannot run {program:?}"), source })
 }
 
@@ -48,7 +60,7 @@ fn is_there(process: &Process, spec: &RunSpec, program: &str) -> bool {
 }
 
 fn with_pipes(spec: &RunSpec, request: &ExecRequest) -> io::Result<ExecSession> {
-    let mut child = Command::from(spec.beside(&request.command, false)?)
+    let mut child = Command::from(spec.beside(&request.command)?)
         .stdin(if request.stdin { Stdio::piped() } else { Stdio::null() })
         .stdout(Stdio::piped())
         .stderr(Stdio::piped())
@@ -67,21 +79,24 @@ fn with_terminal(shim: &Shim, spec: &RunSpec, request: &ExecRequest) -> io::Resu
     rustix::pty::unlockpt(&terminal)?;
     let name = rustix::pty::ptsname(&terminal, Vec::new())?;
     let slave = OpenOptions::new().read(true).write(true).open(std::ffi::OsStr::from_bytes(name.to_bytes()))?;
-    let beside = spec.beside(&request.command, true)?;
+    let beside = spec.beside(&request.command)?;
     let mut command = shim.command("terminal");
     command.arg(beside.get_program()).args(beside.get_args());
-    if spec.container.is_none() {
-        command.env_clear().envs(spec.env.iter().map(|(name, value)| (name, value))).current_dir(&spec.workdir);
-    }
+    command.env_clear().envs(spec.env.iter().map(|(name, value)| (name, value))).current_dir(&spec.workdir);
     if !spec.env.iter().any(|(name, _)| name == "TERM") {
         command.env("TERM", "xterm");
     }
     let child = command.stdin(slave.try_clone()?).stdout(slave.try_clone()?).stderr(slave).spawn()?;
+    session(child, terminal, request.stdin)
+}
+
+/// Around the terminal's side that is not the command's.
+fn session(child: Child, terminal: OwnedFd, stdin: bool) -> io::Result<ExecSession> {
     rustix::io::ioctl_fionbio(&terminal, true)?;
     let resize = resizer(terminal.try_clone()?);
-    let stdin = pipe::Sender::from_owned_fd_unchecked(terminal.try_clone()?)?;
+    let input = pipe::Sender::from_owned_fd_unchecked(terminal.try_clone()?)?;
     let stdout = until_hangup(pipe::Receiver::from_owned_fd_unchecked(terminal)?);
-    let stdin: Option<kube_server::node_agent::Writer> = if request.stdin { Some(Box::new(stdin)) } else { None };
+    let stdin: Option<kube_server::node_agent::Writer> = if stdin { Some(Box::new(input)) } else { None };
     Ok(ExecSession { stdin, stdout: Box::new(stdout), stderr: None, resize: Some(resize), exit: watch(child) })
 }
 

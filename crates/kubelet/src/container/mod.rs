@@ -13,7 +13,7 @@ use std::fs;
 use std::io;
 use std::io::Read;
 use std::os::fd::OwnedFd;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
 use rustix::process::Pid;
@@ -118,11 +118,17 @@ impl Contained {
     }
 
     /// Another command in the container. What crun reads is kept in the bundle, under a name that follows from the content:
-    /// a probe writes it once.
-    pub(crate) fn exec(&self, command: &[String], terminal: bool) -> io::Result<Command> {
+    /// a probe writes it once. With a `console`, a socket's path, the command has a terminal, which is sent there.
+    pub(crate) fn exec(&self, command: &[String], console: Option<&Path>) -> io::Result<Command> {
         let mut process = self.configuration["process"].clone();
         process["args"] = serde_json::json!(command);
-        process["terminal"] = serde_json::json!(terminal);
+        process["terminal"] = serde_json::json!(console.is_some());
+        if console.is_some()
+            && let Some(env) = process["env"].as_array_mut()
+            && !env.iter().any(|variable| variable.as_str().is_some_and(|variable| variable.starts_with("TERM=")))
+        {
+            env.push("TERM=xterm".into());
+        }
         let text = process.to_string();
         let mut hasher = std::hash::DefaultHasher::new();
         std::hash::Hash::hash(&text, &mut hasher);
@@ -131,7 +137,11 @@ impl Contained {
             fs::write(&path, text)?;
         }
         let mut crun = self.crun();
-        crun.args(["exec", "--process"]).arg(path).arg(&self.id);
+        crun.arg("exec");
+        if let Some(console) = console {
+            crun.arg("--console-socket").arg(console);
+        }
+        crun.arg("--process").arg(path).arg(&self.id);
         Ok(crun)
     }
 }

@@ -59,7 +59,7 @@ pub(crate) async fn exec(
     timeout: Option<Duration>,
 ) -> Result<(i32, String), String> {
     let program = command.first().ok_or("the command is empty")?;
-    let prepared = spec.beside(command, false).map_err(|error| format!("cannot run `{program}`: {error}"))?;
+    let prepared = spec.beside(command).map_err(|error| format!("cannot run `{program}`: {error}"))?;
     let child = tokio::process::Command::from(prepared)
         .stdin(Stdio::null())
         .stdout(Stdio::piped())

@@ -31,10 +31,10 @@ pub struct RunSpec {
 
 impl RunSpec {
     /// Another command in the same surroundings, ready to be started.
-    pub(crate) fn beside(&self, command: &[String], terminal: bool) -> io::Result<std::process::Command> {
+    pub(crate) fn beside(&self, command: &[String]) -> io::Result<std::process::Command> {
         let (program, arguments) = command.split_first().ok_or_else(|| io::Error::other("the command is empty"))?;
         if let Some(contained) = &self.container {
-            return contained.exec(command, terminal);
+            return contained.exec(command, None);
         }
         let mut process = std::process::Command::new(program);
         process.args(arguments).env_clear().envs(self.env.iter().map(|(name, value)| (name, value)));
