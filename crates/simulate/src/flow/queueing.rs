@@ -16,7 +16,7 @@ pub fn erlang_c(servers: u32, load: f64) -> f64 {
 
 /// M/M/c: the mean wait, in service times.
 pub fn mean_wait(servers: u32, load: f64) -> f64 {
-    erlang_c(servers, load) / (f64::from(servers) * (1.0 - load))
+    wait(servers, load).0
 }
 
 /// M/M/c: mean and variance of the wait, in service times and their squares.
@@ -40,12 +40,11 @@ pub fn waits_longer(servers: u32, load: f64, wait: f64) -> f64 {
 /// M/G/c with processor sharing: the mean time in the system, in service times. With one server it is exact for every
 /// distribution of the service time, with more it is M/M/c's.
 pub fn mean_sojourn(servers: u32, load: f64) -> f64 {
-    1.0 + mean_wait(servers, load)
+    sojourn(servers, load).0
 }
 
 /// Squared coefficient of variation of the time in an M/M/c system with processor sharing: exact for one server
 /// (Coffman, Muntz and Trotter, 1970); with more, what makes others share counts in the place of the load.
 pub fn sojourn_scv(servers: u32, load: f64) -> f64 {
-    let sharing = erlang_c(servers, load);
-    (2.0 + sharing) / (2.0 - sharing)
+    sojourn(servers, load).1
 }
