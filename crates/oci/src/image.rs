@@ -10,6 +10,7 @@ use crate::elf::Architecture;
 use crate::error::OciError;
 use crate::layer::{LAYER_TYPE, Layer};
 use crate::layout::Layout;
+use crate::manifest::Manifest;
 use crate::reference::Reference;
 use crate::registry::{Found, Registry};
 
@@ -68,18 +69,12 @@ impl Base {
         architecture: Architecture,
         layout: &Layout,
     ) -> Result<Base, OciError> {
-        let Found { named: digest, value: manifest, .. } = registry.image_manifest(reference, architecture).await?;
+        let Found { named: digest, value, .. } = registry.image_manifest(reference, architecture).await?;
         let protocol =
             |reason: &str| OciError::Protocol { registry: reference.registry.clone(), reason: reason.to_owned() };
-        let config: Descriptor = serde_json::from_value(manifest["config"].clone())
-            .map_err(|_| protocol("the image's manifest has no configuration"))?;
-        let mut layers: Vec<Descriptor> = serde_json::from_value(manifest["layers"].clone())
-            .map_err(|_| protocol("the image's manifest has no layers"))?;
-        for blob in layers.iter().chain([&config]) {
-            if !layout.has(blob) {
-                registry.download(reference, blob, layout).await?;
-            }
-        }
+        let manifest = Manifest::parse(&value)?;
+        registry.download_missing(reference, &manifest, layout).await?;
+        let Manifest { config, mut layers } = manifest;
         for layer in &mut layers {
             // The same bytes by OCI's name.
             if layer.media_type == DOCKER_LAYER_TYPE {

@@ -10,6 +10,7 @@ use crate::digest::{Descriptor, Digest};
 use crate::elf::Architecture;
 use crate::error::OciError;
 use crate::image::{DOCKER_INDEX_TYPE, INDEX_TYPE, MANIFEST_TYPE};
+use crate::manifest::Manifest;
 use crate::reference::Reference;
 
 const VERSION_FILE: &str = "oci-layout";
@@ -129,7 +130,7 @@ impl Layout {
         let index = json!({"schemaVersion": 2, "mediaType": INDEX_TYPE, "manifests": [manifest]});
         self.write(&self.folder.join(INDEX_FILE), index.to_string().as_bytes())?;
         let mut needed: Vec<String> = vec![manifest.digest.hex().to_owned()];
-        needed.extend(self.blobs(&manifest)?.iter().map(|blob| blob.digest.hex().to_owned()));
+        needed.extend(self.image_manifest(&manifest)?.blobs().map(|blob| blob.digest.hex().to_owned()));
         let blobs = self.folder.join("blobs/sha256");
         for entry in std::fs::read_dir(&blobs).map_err(OciError::file(&blobs))?.flatten() {
             if entry.file_name().to_str().is_none_or(|name| !needed.iter().any(|needed| needed == name)) {
@@ -211,15 +212,13 @@ impl Layout {
     /// # Errors
     /// When the manifest is missing or cannot be read.
     pub fn blobs(&self, manifest: &Descriptor) -> Result<Vec<Descriptor>, OciError> {
-        let value: Value =
+        Ok(self.image_manifest(manifest)?.blobs().cloned().collect())
+    }
+
+    pub(crate) fn image_manifest(&self, manifest: &Descriptor) -> Result<Manifest, OciError> {
+        let value =
             serde_json::from_slice(&self.read(manifest)?).map_err(|_| self.broken("its manifest is not JSON"))?;
-        let mut blobs: Vec<Descriptor> = serde_json::from_value(value["layers"].clone())
-            .map_err(|error| self.broken(&format!("its manifest has no layers: {error}")))?;
-        blobs.push(
-            serde_json::from_value(value["config"].clone())
-                .map_err(|error| self.broken(&format!("its manifest has no configuration: {error}")))?,
-        );
-        Ok(blobs)
+        Manifest::parse(&value)
     }
 }
 

@@ -1,4 +1,4 @@
-//! A manifest and a configuration, read for running (OCI image-spec 1.1, manifest.md and config.md).
+//! A manifest and a configuration, read (OCI image-spec 1.1, manifest.md and config.md).
 
 use serde_json::Value;
 
@@ -31,9 +31,14 @@ impl Manifest {
         })
     }
 
+    /// Everything that must be in a registry before the manifest.
+    pub fn blobs(&self) -> impl Iterator<Item = &Descriptor> {
+        self.layers.iter().chain([&self.config])
+    }
+
     /// Bytes of configuration and layers, as a container runtime reports an image's size.
     pub fn size(&self) -> u64 {
-        self.layers.iter().fold(self.config.size, |sum, layer| sum.saturating_add(layer.size))
+        self.blobs().fold(0, |sum, blob| sum.saturating_add(blob.size))
     }
 }
 

@@ -15,7 +15,9 @@ use crate::elf::Architecture;
 use crate::error::OciError;
 use crate::image::{DOCKER_INDEX_TYPE, DOCKER_MANIFEST_TYPE, INDEX_TYPE, MANIFEST_TYPE};
 use crate::layout::Layout;
+use crate::manifest::Manifest;
 use crate::reference::Reference;
+use crate::store::blocking;
 
 /// How a blob came to be in the registry.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -274,12 +276,23 @@ impl Registry {
         Ok(Found { named, own, value })
     }
 
-    pub(crate) async fn download(
+    /// Downloads the parts of an image that the layout does not have yet.
+    pub(crate) async fn download_missing(
         &self,
         reference: &Reference,
-        blob: &Descriptor,
+        manifest: &Manifest,
         layout: &Layout,
     ) -> Result<(), OciError> {
+        for blob in manifest.blobs() {
+            let (kept, wanted) = (layout.clone(), blob.clone());
+            if !blocking(move || Ok(kept.has(&wanted))).await? {
+                self.download(reference, blob, layout).await?;
+            }
+        }
+        Ok(())
+    }
+
+    async fn download(&self, reference: &Reference, blob: &Descriptor, layout: &Layout) -> Result<(), OciError> {
         let url = self.url(&format!("/v2/{}/blobs/{}", reference.repository, blob.digest))?;
         let scope = pull_scope(&reference.repository);
         let mut answer = self.expect(&scope, Method::GET, &url, &[StatusCode::OK], |request| request).await?;

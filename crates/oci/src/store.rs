@@ -138,12 +138,7 @@ impl Store {
         }
         let manifest = Manifest::parse(&value)?;
         self.check_size(&manifest)?;
-        for blob in manifest.layers.iter().chain([&manifest.config]) {
-            let (store, wanted) = (Arc::clone(self), blob.clone());
-            if !blocking(move || Ok(store.blobs.has(&wanted))).await? {
-                registry.download(reference, blob, &self.blobs).await?;
-            }
-        }
+        registry.download_missing(reference, &manifest, &self.blobs).await?;
         let (store, reference) = (Arc::clone(self), reference.clone());
         blocking(move || store.keep(&store.blobs, &manifest, &reference, &named, &own)).await
     }
@@ -165,9 +160,7 @@ impl Store {
             if let Some(image) = store.unpacked(&own.digest, &reference, &named) {
                 return Ok(image);
             }
-            let value = serde_json::from_slice(&layout.read(&own)?)
-                .map_err(|_| OciError::Manifest { what: "manifest", reason: "it is not JSON".to_owned() })?;
-            let manifest = Manifest::parse(&value)?;
+            let manifest = layout.image_manifest(&own)?;
             store.check_size(&manifest)?;
             store.keep(&layout, &manifest, &reference, &named, &own.digest)
         })
@@ -240,7 +233,7 @@ impl Store {
     }
 }
 
-async fn blocking<T: Send + 'static>(
+pub(crate) async fn blocking<T: Send + 'static>(
     work: impl FnOnce() -> Result<T, OciError> + Send + 'static,
 ) -> Result<T, OciError> {
     match tokio::task::spawn_blocking(work).await {
