@@ -190,8 +190,8 @@ pub async fn start(realistic: bool, isolation: Option<Choice>) -> Result<Option<
         arguments.extend(["--isolation", isolation]);
     }
     let folder = folder()?;
-    daemon::start(&folder, &program, &arguments).await.map_err(|error| daemon_error(&error))?;
-    let status = daemon::status(&folder).await.unwrap_or_default();
+    let started = daemon::start(&folder, &program, &arguments).await;
+    let (_, status) = started.map_err(|error| daemon_error(&error))?;
     Ok(status["isolationReason"].as_str().map(str::to_owned))
 }
 

@@ -38,20 +38,20 @@ pub enum DaemonError {
 }
 
 /// Starts the cloud of a data directory with `program` and its `arguments`, which must come to [`crate::serve`], and
-/// returns when it answers. A cloud that already runs is left alone.
+/// returns when it answers, with what it says of itself. A cloud that already runs is left alone.
 ///
 /// # Errors
 /// When it cannot be started or does not get ready; the message has the end of its log.
-pub async fn start(folder: &Folder, program: &Path, arguments: &[&str]) -> Result<Connection, DaemonError> {
+pub async fn start(folder: &Folder, program: &Path, arguments: &[&str]) -> Result<(Connection, Value), DaemonError> {
     folder.create()?;
-    if let Some(connection) = ready(folder).await? {
-        return Ok(connection);
+    if let Some(ready) = ready(folder).await? {
+        return Ok(ready);
     }
     let mut child = None;
     let deadline = Instant::now() + START_DEADLINE;
     loop {
-        if let Some(connection) = ready(folder).await? {
-            return Ok(connection);
+        if let Some(ready) = ready(folder).await? {
+            return Ok(ready);
         }
         // Whoever holds the lock without answering is just starting, or was killed and has a thread that has not ended.
         let is_free = !folder.is_locked()?;
@@ -76,11 +76,9 @@ fn has_ended(child: &mut Child) -> bool {
     child.try_wait().is_ok_and(|ended| ended.is_some())
 }
 
-async fn ready(folder: &Folder) -> Result<Option<Connection>, FolderError> {
-    match control::call(&folder.control_socket(), Command::Status).await {
-        Some(_) => Connection::load(folder),
-        None => Ok(None),
-    }
+async fn ready(folder: &Folder) -> Result<Option<(Connection, Value)>, FolderError> {
+    let Some(status) = status(folder).await else { return Ok(None) };
+    Ok(Connection::load(folder)?.map(|connection| (connection, status)))
 }
 
 fn spawn(folder: &Folder, program: &Path, arguments: &[&str]) -> Result<Child, DaemonError> {

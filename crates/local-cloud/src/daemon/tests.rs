@@ -68,7 +68,7 @@ async fn a_killed_cloud_whose_last_thread_still_holds_the_directory_is_followed_
     wait_for(&spawned).await;
     answer(&folder);
     let reached = tokio::time::timeout(DEADLINE, started).await.unwrap().unwrap().unwrap();
-    assert_eq!(reached.arm_endpoint, connection().arm_endpoint);
+    assert_eq!(reached.0.arm_endpoint, connection().arm_endpoint);
 }
 
 #[tokio::test]
