@@ -72,7 +72,7 @@ impl Base {
         let Found { named: digest, value, .. } = registry.image_manifest(reference, architecture).await?;
         let protocol =
             |reason: &str| OciError::Protocol { registry: reference.registry.clone(), reason: reason.to_owned() };
-        let manifest = Manifest::parse(&value)?;
+        let manifest = Manifest::parse(&value).map_err(|error| protocol(&error.to_string()))?;
         registry.download_missing(reference, &manifest, layout).await?;
         let Manifest { config, mut layers } = manifest;
         for layer in &mut layers {

@@ -218,7 +218,7 @@ impl Layout {
     pub(crate) fn image_manifest(&self, manifest: &Descriptor) -> Result<Manifest, OciError> {
         let value =
             serde_json::from_slice(&self.read(manifest)?).map_err(|_| self.broken("its manifest is not JSON"))?;
-        Manifest::parse(&value)
+        Manifest::parse(&value).map_err(|error| self.broken(&error.to_string()))
     }
 }
 

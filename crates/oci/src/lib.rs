@@ -5,6 +5,7 @@
 //! is known to the command line, and so that it is tested against a registry without the rest of marea.
 
 mod auth;
+mod blocking;
 mod digest;
 mod elf;
 mod error;

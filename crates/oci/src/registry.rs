@@ -10,6 +10,7 @@ use tokio::sync::Mutex;
 use url::Url;
 
 use crate::auth::{Challenge, Credential};
+use crate::blocking::blocking;
 use crate::digest::{Descriptor, Digest};
 use crate::elf::Architecture;
 use crate::error::OciError;
@@ -17,7 +18,6 @@ use crate::image::{DOCKER_INDEX_TYPE, DOCKER_MANIFEST_TYPE, INDEX_TYPE, MANIFEST
 use crate::layout::Layout;
 use crate::manifest::Manifest;
 use crate::reference::Reference;
-use crate::store::blocking;
 
 /// How a blob came to be in the registry.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

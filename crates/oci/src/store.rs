@@ -13,6 +13,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use serde::{Deserialize, Serialize};
 
+use crate::blocking::blocking;
 use crate::digest::{Descriptor, Digest};
 use crate::elf::Architecture;
 use crate::error::OciError;
@@ -230,17 +231,5 @@ impl Store {
         let name = Name { reference: reference.canonical(), named: named.clone(), manifest: own.clone() };
         let text = serde_json::json!(name).to_string();
         self.blobs.write(&self.name(reference), text.as_bytes())
-    }
-}
-
-pub(crate) async fn blocking<T: Send + 'static>(
-    work: impl FnOnce() -> Result<T, OciError> + Send + 'static,
-) -> Result<T, OciError> {
-    match tokio::task::spawn_blocking(work).await {
-        Ok(outcome) => outcome,
-        Err(error) => match error.try_into_panic() {
-            Ok(panic) => std::panic::resume_unwind(panic),
-            Err(error) => Err(OciError::File { path: PathBuf::new(), source: std::io::Error::other(error) }),
-        },
     }
 }
