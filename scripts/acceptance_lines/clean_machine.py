@@ -154,8 +154,9 @@ class Machine:
             subprocess.run(["chown", "--recursive", f"{user_id}:{user_id}", CACHE / name], check=True)
 
     def processes(self):
-        out = self.run("root", "ps -e -o pid=,args=").stdout
-        return [line.strip() for line in out.splitlines()]
+        """Those that see the machine's own files: a pod in the sandbox has files of its own, maybe under a service's names."""
+        own, *rows = self.run("root", "stat --dereference --format=%i /proc/1/ns/mnt && ps -e -o mntns=,pid=,args=").stdout.splitlines()
+        return [rest for namespace, rest in (row.split(maxsplit=1) for row in rows) if namespace == own]
 
     def close(self):
         if self.holder:
