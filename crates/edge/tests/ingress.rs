@@ -379,15 +379,69 @@ async fn an_upgraded_connection_carries_bytes_both_ways() {
         .write_all(b"GET /ws HTTP/1.1\r\nhost: t\r\nconnection: Upgrade\r\nupgrade: websocket\r\n\r\n")
         .await
         .expect("sent");
-    let mut head = Vec::new();
-    while !head.ends_with(b"\r\n\r\n") {
-        head.push(stream.read_u8().await.expect("the head"));
-    }
-    assert!(head.starts_with(b"HTTP/1.1 101"), "{}", String::from_utf8_lossy(&head));
+    let head = read_head(&mut stream).await;
+    assert!(head.starts_with("HTTP/1.1 101"), "{head}");
     stream.write_all(b"edit").await.expect("sent");
     let mut answer = [0_u8; 4];
     tokio::time::timeout(DEADLINE, stream.read_exact(&mut answer)).await.expect("in time").expect("the answer");
     assert_eq!(&answer, b"tide");
+}
+
+async fn read_head(stream: &mut TcpStream) -> String {
+    let mut head = Vec::new();
+    while !head.ends_with(b"\r\n\r\n") {
+        head.push(stream.read_u8().await.expect("the head"));
+    }
+    String::from_utf8(head).expect("a head of ASCII")
+}
+
+/// A pod that answers before it has read the body, and then waits for the rest of it; it sends on the heads that it gets.
+async fn hasty_pod(heads: tokio::sync::mpsc::UnboundedSender<String>) -> SocketAddr {
+    let listener = TcpListener::bind("127.0.0.1:0").await.expect("a free port");
+    let address = listener.local_addr().expect("an address");
+    tokio::spawn(async move {
+        while let Ok((mut stream, _)) = listener.accept().await {
+            let heads = heads.clone();
+            tokio::spawn(async move {
+                heads.send(read_head(&mut stream).await).expect("the test listens");
+                stream.write_all(b"HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\nok").await.expect("sent");
+                let _ = tokio::io::copy(&mut stream, &mut tokio::io::sink()).await;
+            });
+        }
+    });
+    address
+}
+
+#[tokio::test]
+async fn a_connection_with_an_upload_on_it_takes_no_other_request() {
+    let (heads, mut seen) = tokio::sync::mpsc::unbounded_channel();
+    let ingress = Ingress::start(&[hasty_pod(heads).await], Duration::ZERO).await;
+    let mut upload = TcpStream::connect(ingress.address).await.expect("a connection");
+    upload.write_all(b"PUT /a HTTP/1.1\r\nhost: t\r\ncontent-length: 1000000\r\n\r\nabc").await.expect("sent");
+    let head = tokio::time::timeout(DEADLINE, read_head(&mut upload)).await.expect("the pod's early answer");
+    assert!(head.starts_with("HTTP/1.1 200"), "{head}");
+    // The upload goes on, or could: nobody has closed it.
+    assert_eq!(send(&client(), "GET", &ingress.url("/b"), "").await, (StatusCode::OK, "ok".into()));
+    let seen = (seen.recv().await.expect("the upload"), seen.recv().await.expect("the other"));
+    assert!(
+        seen.0.starts_with("PUT /a") && seen.1.starts_with("GET /b"),
+        "each over a connection of its own: {seen:?}"
+    );
+}
+
+#[tokio::test]
+async fn the_host_of_an_absolute_target_counts() {
+    let (heads, mut seen) = tokio::sync::mpsc::unbounded_channel();
+    let ingress = Ingress::start(&[hasty_pod(heads).await], Duration::ZERO).await;
+    let mut stream = TcpStream::connect(ingress.address).await.expect("a connection");
+    stream.write_all(b"GET http://me:secret@a.test:81/x?y HTTP/1.1\r\nhost: b.test\r\n\r\n").await.expect("sent");
+    assert!(
+        tokio::time::timeout(DEADLINE, read_head(&mut stream)).await.expect("an answer").starts_with("HTTP/1.1 200")
+    );
+    let head = seen.recv().await.expect("the request").to_ascii_lowercase();
+    assert!(head.starts_with("get /x?y http/1.1"), "{head}");
+    let lines: Vec<&str> = head.lines().filter(|line| line.contains("host") || line.contains("port")).collect();
+    assert_eq!(lines, ["host: a.test:81", "x-forwarded-host: a.test:81", "x-forwarded-port: 81"]);
 }
 
 #[tokio::test]

@@ -8,7 +8,9 @@ use std::pin::Pin;
 use std::task::{Context, Poll};
 
 /// What goes to a pod.
+#[derive(Default)]
 pub enum RequestBody {
+    #[default]
     Empty,
     /// Read completely before it was sent, so that it can be sent again.
     Buffered(Full<Bytes>),
@@ -49,7 +51,7 @@ impl Body for RequestBody {
 /// What goes back to the client.
 pub enum ResponseBody {
     Own(Full<Bytes>),
-    /// From a pod, with the connection that it comes over; the connection is free again when the body has ended.
+    /// From a pod, with the connection that carries it; the connection is free again when the body has ended.
     Passed {
         body: Incoming,
         connection: Option<Connection>,
@@ -61,12 +63,15 @@ impl ResponseBody {
         ResponseBody::Own(Full::new(text.into()))
     }
 
-    pub fn passed(body: Incoming, mut connection: Option<Connection>) -> ResponseBody {
-        if body.is_end_stream()
-            && let Some(connection) = connection.take()
-        {
-            connection.release();
-        }
+    /// The body of a pod's response. The connection of a response without one is free at once.
+    pub fn passed(body: Incoming, connection: Connection) -> ResponseBody {
+        let connection = match body.is_end_stream() {
+            true => {
+                connection.release();
+                None
+            }
+            false => Some(connection),
+        };
         ResponseBody::Passed { body, connection }
     }
 }
@@ -81,7 +86,13 @@ impl Body for ResponseBody {
                 Pin::new(body).poll_frame(cx).map(|frame| frame.map(|frame| frame.map_err(|never| match never {})))
             }
             ResponseBody::Passed { body, connection } => {
-                let polled = Pin::new(&mut *body).poll_frame(cx);
+                let mut polled = Pin::new(&mut *body).poll_frame(cx);
+                if polled.is_pending()
+                    && let Some(connection) = connection
+                {
+                    connection.carry(cx);
+                    polled = Pin::new(&mut *body).poll_frame(cx);
+                }
                 let ended = matches!(polled, Poll::Ready(None))
                     || (matches!(polled, Poll::Ready(Some(Ok(_)))) && body.is_end_stream());
                 if ended && let Some(connection) = connection.take() {

@@ -2,6 +2,7 @@
 
 use super::body::ResponseBody;
 use super::flags::EntryPoint;
+use super::headers::Client;
 use super::metrics::Metrics;
 use super::proxy::Proxy;
 use anyhow::Context as _;
@@ -84,9 +85,10 @@ impl Server {
         }
         let open = self.proxy.metrics.open_connections(&self.proxy.entry_point);
         open.inc();
+        let client = Client::new(client, self.proxy.local_port);
         let service = service_fn(move |request| {
-            let server = self.clone();
-            async move { Ok::<_, Infallible>(server.answer(request, client).await) }
+            let (server, client) = (self.clone(), client.clone());
+            async move { Ok::<_, Infallible>(server.answer(request, &client).await) }
         });
         let connection = http1::Builder::new()
             .timer(TokioTimer::new())
@@ -109,7 +111,7 @@ impl Server {
         });
     }
 
-    async fn answer(&self, request: Request<Incoming>, client: SocketAddr) -> Response<ResponseBody> {
+    async fn answer(&self, request: Request<Incoming>, client: &Client) -> Response<ResponseBody> {
         match request.uri().path() {
             "/ping" if self.own.ping.is_some() => self.ping(),
             "/metrics" if self.own.metrics.is_some() => self.metrics(),

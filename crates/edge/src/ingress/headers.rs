@@ -18,6 +18,8 @@ const FORWARDED_HOST: HeaderName = HeaderName::from_static("x-forwarded-host");
 const FORWARDED_PORT: HeaderName = HeaderName::from_static("x-forwarded-port");
 const FORWARDED_PROTO: HeaderName = HeaderName::from_static("x-forwarded-proto");
 const FORWARDED_SERVER: HeaderName = HeaderName::from_static("x-forwarded-server");
+/// So many are added, at most: room for them is made once.
+const FORWARDED_HEADERS: usize = 6;
 const REAL_IP: HeaderName = HeaderName::from_static("x-real-ip");
 
 pub fn is_upgrade(headers: &HeaderMap) -> bool {
@@ -30,14 +32,10 @@ pub fn is_upgrade(headers: &HeaderMap) -> bool {
 /// Takes out what belongs to one hop; an upgrade stays one.
 pub fn strip_hop_by_hop(headers: &mut HeaderMap) {
     let upgrade = if is_upgrade(headers) { headers.get(header::UPGRADE).cloned() } else { None };
-    let named: Vec<HeaderName> = headers
-        .get_all(header::CONNECTION)
-        .iter()
-        .filter_map(|value| value.to_str().ok())
-        .flat_map(|value| value.split(','))
-        .filter_map(|token| token.trim().parse().ok())
-        .collect();
-    for name in HOP_BY_HOP.iter().chain(&named) {
+    for name in named_by_connection(headers) {
+        headers.remove(name);
+    }
+    for name in &HOP_BY_HOP {
         headers.remove(name);
     }
     if let Some(protocol) = upgrade {
@@ -46,14 +44,34 @@ pub fn strip_hop_by_hop(headers: &mut HeaderMap) {
     }
 }
 
+/// The headers that `Connection` says are of one hop, beside those that always are.
+fn named_by_connection(headers: &HeaderMap) -> Vec<HeaderName> {
+    let is_option = |token: &&str| !["keep-alive", "close", "upgrade"].iter().any(|o| token.eq_ignore_ascii_case(o));
+    let values = headers.get_all(header::CONNECTION).iter().filter_map(|value| value.to_str().ok());
+    let tokens = values.flat_map(|value| value.split(',')).map(str::trim);
+    tokens.filter(is_option).filter_map(|token| token.parse().ok()).collect()
+}
+
+/// Who asks over a connection, and where; written once for all its requests.
+#[derive(Clone)]
+pub struct Client {
+    address: HeaderValue,
+    local_port: HeaderValue,
+}
+
+impl Client {
+    pub fn new(address: SocketAddr, local_port: u16) -> Client {
+        let address = HeaderValue::from_str(&address.ip().to_string()).expect("addresses are printable ASCII");
+        Client { address, local_port: HeaderValue::from(local_port) }
+    }
+}
+
 /// Says who asked. What the client claims about this itself is not trusted and replaced, as Traefik does unless told
 /// otherwise.
-pub fn add_forwarded(headers: &mut HeaderMap, client: SocketAddr, local_port: u16) {
-    let address = client.ip().to_string();
-    if let Ok(address) = HeaderValue::from_str(&address) {
-        headers.insert(FORWARDED_FOR, address.clone());
-        headers.insert(REAL_IP, address);
-    }
+pub fn add_forwarded(headers: &mut HeaderMap, client: &Client) {
+    headers.reserve(FORWARDED_HEADERS);
+    headers.insert(FORWARDED_FOR, client.address.clone());
+    headers.insert(REAL_IP, client.address.clone());
     headers.insert(FORWARDED_PROTO, HeaderValue::from_static("http"));
     headers.insert(FORWARDED_SERVER, HeaderValue::from_static("marea-ingress"));
     match headers.get(header::HOST).cloned() {
@@ -61,7 +79,7 @@ pub fn add_forwarded(headers: &mut HeaderMap, client: SocketAddr, local_port: u1
         None => drop(headers.remove(FORWARDED_HOST)),
     }
     let port = headers.get(header::HOST).and_then(|host| host.to_str().ok()?.rsplit_once(':')?.1.parse::<u16>().ok());
-    headers.insert(FORWARDED_PORT, HeaderValue::from(port.unwrap_or(local_port)));
+    headers.insert(FORWARDED_PORT, port.map_or_else(|| client.local_port.clone(), HeaderValue::from));
 }
 
 #[cfg(test)]
@@ -97,7 +115,7 @@ mod tests {
     fn what_a_client_claims_about_itself_is_replaced() {
         let mut map =
             headers(&[("x-forwarded-for", "1.2.3.4"), ("x-real-ip", "1.2.3.4"), ("host", "console.test:8080")]);
-        add_forwarded(&mut map, "127.0.0.7:4711".parse().expect("an address"), 8000);
+        add_forwarded(&mut map, &Client::new("127.0.0.7:4711".parse().expect("an address"), 8000));
         assert_eq!(
             (&map["x-forwarded-for"], &map["x-real-ip"]),
             (&HeaderValue::from_static("127.0.0.7"), &HeaderValue::from_static("127.0.0.7"))

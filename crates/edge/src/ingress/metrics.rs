@@ -99,6 +99,36 @@ impl Default for Metrics {
     }
 }
 
+/// What requests are counted by, beside where they came in and went.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Kind {
+    code: u16,
+    method: &'static str,
+    protocol: &'static str,
+}
+
+impl Kind {
+    pub fn new(method: &Method, is_upgrade: bool, code: u16) -> Kind {
+        Kind { code, method: method_label(method), protocol: if is_upgrade { "websocket" } else { "http" } }
+    }
+}
+
+/// The series of requests of one kind.
+#[derive(Clone)]
+pub struct Series {
+    entry_point_requests: Counter,
+    service_requests: Counter,
+    service_durations: Histogram,
+}
+
+impl Series {
+    pub fn count(&self, took: Duration) {
+        self.entry_point_requests.inc();
+        self.service_requests.inc();
+        self.service_durations.observe(took.as_secs_f64());
+    }
+}
+
 /// Methods of a client's invention must not become series.
 fn method_label(method: &Method) -> &'static str {
     match method.as_str() {
@@ -116,24 +146,25 @@ fn method_label(method: &Method) -> &'static str {
 }
 
 impl Metrics {
-    pub fn request(
-        &self,
-        entrypoint: &Arc<str>,
-        service: Option<&Arc<str>>,
-        method: &Method,
-        protocol: &'static str,
-        code: u16,
-        took: Duration,
-    ) {
-        let method = method_label(method);
-        self.entry_point_requests
-            .get_or_create(&EntryPointLabels { code, method, protocol, entrypoint: entrypoint.clone() })
-            .inc();
-        if let Some(service) = service {
-            let labels = ServiceLabels { code, method, protocol, service: service.clone() };
-            self.service_requests.get_or_create(&labels).inc();
-            self.service_durations.get_or_create(&labels).observe(took.as_secs_f64());
+    /// One request that no route took.
+    pub fn unrouted(&self, entry_point: &Arc<str>, kind: Kind) {
+        self.entry_point_counter(entry_point, kind).inc();
+    }
+
+    /// The series that a request of this kind to this service counts in. To be kept: finding them means hashing every label.
+    pub fn series(&self, entry_point: &Arc<str>, service: &Arc<str>, kind: Kind) -> Series {
+        let Kind { code, method, protocol } = kind;
+        let labels = ServiceLabels { code, method, protocol, service: service.clone() };
+        Series {
+            entry_point_requests: self.entry_point_counter(entry_point, kind),
+            service_requests: self.service_requests.get_or_create_owned(&labels),
+            service_durations: self.service_durations.get_or_create_owned(&labels),
         }
+    }
+
+    fn entry_point_counter(&self, entry_point: &Arc<str>, Kind { code, method, protocol }: Kind) -> Counter {
+        let labels = EntryPointLabels { code, method, protocol, entrypoint: entry_point.clone() };
+        self.entry_point_requests.get_or_create_owned(&labels)
     }
 
     pub fn retry(&self, service: &Arc<str>) {

@@ -6,8 +6,8 @@
 //! after it read the request.
 
 use super::body::{RequestBody, ResponseBody};
-use super::headers;
-use super::metrics::Metrics;
+use super::headers::{self, Client};
+use super::metrics::{Kind, Metrics};
 use super::service::{Routing, Service};
 use super::upstream::Connection;
 use bytes::Bytes;
@@ -51,25 +51,28 @@ enum Failure {
 }
 
 impl Proxy {
-    pub async fn handle(&self, request: Request<Incoming>, client: SocketAddr) -> Response<ResponseBody> {
+    pub async fn handle(&self, request: Request<Incoming>, client: &Client) -> Response<ResponseBody> {
         let started = Instant::now();
         let method = request.method().clone();
-        let protocol = if headers::is_upgrade(request.headers()) { "websocket" } else { "http" };
+        let is_upgrade = headers::is_upgrade(request.headers());
         let service = self.service(&request);
         let result = match &service {
-            Some(service) => self.forward(request, service.clone(), client).await,
+            Some(service) => self.forward(request, service.clone(), client, started).await,
             None => Err(Failure::NoRoute),
         };
         let mut response = result.unwrap_or_else(|failure| answer(failure, &self.entry_point));
         if self.draining.load(Ordering::Relaxed) && response.status() != StatusCode::SWITCHING_PROTOCOLS {
             response.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));
         }
-        let name = service.as_ref().map(|service| &service.name);
-        self.metrics.request(&self.entry_point, name, &method, protocol, response.status().as_u16(), started.elapsed());
+        let kind = Kind::new(&method, is_upgrade, response.status().as_u16());
+        match &service {
+            Some(service) => service.count(&self.metrics, &self.entry_point, kind, started.elapsed()),
+            None => self.metrics.unrouted(&self.entry_point, kind),
+        }
         response
     }
 
-    fn service(&self, request: &Request<Incoming>) -> Option<Arc<Service>> {
+    fn service<B>(&self, request: &Request<B>) -> Option<Arc<Service>> {
         self.routing.find(&self.entry_point, host(request.headers(), request.uri()), request.uri().path())
     }
 
@@ -77,14 +80,15 @@ impl Proxy {
         &self,
         mut request: Request<Incoming>,
         service: Arc<Service>,
-        client: SocketAddr,
+        client: &Client,
+        started: Instant,
     ) -> Result<Response<ResponseBody>, Failure> {
         let client_upgrade = headers::is_upgrade(request.headers()).then(|| hyper::upgrade::on(&mut request));
         let (mut head, body) = request.into_parts();
-        let route = (host(&head.headers, &head.uri).to_owned(), head.uri.path().to_owned());
         let body = read_body(&head, body).await?;
+        name_host(&mut head);
         headers::strip_hop_by_hop(&mut head.headers);
-        headers::add_forwarded(&mut head.headers, client, self.local_port);
+        headers::add_forwarded(&mut head.headers, client);
         head.uri = origin_form(&head.uri)?;
         head.version = Version::HTTP_11;
         // Connection-level extensions stay with the client's connection.
@@ -92,14 +96,14 @@ impl Proxy {
         let mut attempt = Attempt {
             idempotent: head.method.is_idempotent(),
             replay: Replay::of(&head, &body),
-            deadline: Instant::now() + RETRY_BUDGET,
+            request: Some(Request::from_parts(head, body)),
+            deadline: started + RETRY_BUDGET,
             tried: Vec::new(),
             broken: 0,
         };
-        let request = Request::from_parts(head, body);
-        let (mut response, connection) = self.find_pod(request, service, &route, &mut attempt).await?;
+        let (mut response, connection) = self.find_pod(service, &mut attempt).await?;
         if response.status() == StatusCode::SWITCHING_PROTOCOLS {
-            return Ok(self.switch_protocols(response, client_upgrade));
+            return Ok(self.switch_protocols(response, connection, client_upgrade));
         }
         headers::strip_hop_by_hop(response.headers_mut());
         Ok(response.map(|body| ResponseBody::passed(body, connection)))
@@ -107,11 +111,9 @@ impl Proxy {
 
     async fn find_pod(
         &self,
-        mut request: Request<RequestBody>,
         mut service: Arc<Service>,
-        route: &(String, String),
         attempt: &mut Attempt,
-    ) -> Result<(Response<Incoming>, Option<Connection>), Failure> {
+    ) -> Result<(Response<Incoming>, Connection), Failure> {
         loop {
             let Some(upstream) = service.pick(&attempt.tried) else {
                 if service.is_empty() {
@@ -122,18 +124,24 @@ impl Proxy {
                 }
                 tokio::time::sleep(ROUND_PAUSE).await;
                 attempt.tried.clear();
-                service = self.routing.find(&self.entry_point, &route.0, &route.1).ok_or(Failure::NoEndpoint)?;
+                service =
+                    attempt.request.as_ref().and_then(|request| self.service(request)).ok_or(Failure::NoEndpoint)?;
                 continue;
             };
-            let connected = if attempt.idempotent { upstream.connection().await } else { upstream.connect().await };
-            let Ok(connection) = connected else {
+            let idle = if attempt.idempotent { upstream.idle_connection() } else { None };
+            let connected = match idle {
+                Some(connection) => Ok(connection),
+                // In a box, because the common case should not carry the room for this along.
+                None => Box::pin(upstream.connect()).await,
+            };
+            let Ok(mut connection) = connected else {
                 attempt.tried.push(upstream.address);
                 self.metrics.retry(&service.name);
                 continue;
             };
             let is_fresh = connection.is_fresh;
-            let failed = match connection.send(request).await {
-                Ok(answered) => return Ok(answered),
+            let failed = match connection.send(&mut attempt.request).await {
+                Ok(response) => return Ok((response, connection)),
                 Err(failed) => failed,
             };
             // An idle connection that had died says nothing about the pod.
@@ -141,11 +149,9 @@ impl Proxy {
                 attempt.tried.push(upstream.address);
                 attempt.broken += u32::from(failed.unsent.is_none());
             }
-            let again = failed.unsent.or_else(|| attempt.replay.request());
-            request = again.ok_or_else(|| {
-                Failure::BadGateway(format!("{} broke off the request: {}", upstream.address, failed.error))
-            })?;
-            if attempt.broken >= BROKEN_AT_MOST || Instant::now() > attempt.deadline {
+            attempt.request = failed.unsent.map(|unsent| *unsent).or_else(|| attempt.replay.request());
+            let is_last = attempt.broken >= BROKEN_AT_MOST || Instant::now() > attempt.deadline;
+            if is_last || attempt.request.is_none() {
                 return Err(Failure::BadGateway(format!(
                     "{} broke off the request: {}",
                     upstream.address, failed.error
@@ -159,6 +165,7 @@ impl Proxy {
     fn switch_protocols(
         &self,
         mut response: Response<Incoming>,
+        connection: Connection,
         client_upgrade: Option<hyper::upgrade::OnUpgrade>,
     ) -> Response<ResponseBody> {
         let Some(client_upgrade) = client_upgrade else {
@@ -166,7 +173,8 @@ impl Proxy {
         };
         let pod_upgrade = hyper::upgrade::on(&mut response);
         tokio::spawn(async move {
-            if let (Ok(client), Ok(pod)) = tokio::join!(client_upgrade, pod_upgrade) {
+            let joined = tokio::join!(client_upgrade, pod_upgrade, connection.carry_to_the_end());
+            if let (Ok(client), Ok(pod), ()) = joined {
                 let _ = tokio::io::copy_bidirectional(&mut TokioIo::new(client), &mut TokioIo::new(pod)).await;
             }
         });
@@ -176,6 +184,8 @@ impl Proxy {
 }
 
 struct Attempt {
+    /// `None` while it is on its way.
+    request: Option<Request<RequestBody>>,
     idempotent: bool,
     replay: Replay,
     deadline: Instant,
@@ -237,6 +247,16 @@ fn host<'a>(headers: &'a http::HeaderMap, uri: &'a Uri) -> &'a str {
     match host.rsplit_once(':') {
         Some((name, port)) if port.bytes().all(|byte| byte.is_ascii_digit()) => name,
         _ => host,
+    }
+}
+
+/// The host of an absolute target takes the place of what `Host` says (RFC 9112, 3.2.2).
+fn name_host(head: &mut Parts) {
+    let Some(authority) = head.uri.authority() else { return };
+    let (_, host) = authority.as_str().rsplit_once('@').unwrap_or(("", authority.as_str()));
+    // An authority is made of characters that a header may have.
+    if let Ok(host) = HeaderValue::from_str(host) {
+        head.headers.insert(HOST, host);
     }
 }
 

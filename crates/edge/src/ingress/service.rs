@@ -1,24 +1,39 @@
 //! The routing table in force: routes, services and the pods behind them.
 
+use super::metrics::{Kind, Metrics, Series};
 use super::rules::Rule;
 use super::table::Table;
 use super::upstream::Upstream;
-use parking_lot::RwLock;
+use parking_lot::{Mutex, RwLock};
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::Duration;
 
 pub struct Service {
     /// As Traefik labels its metrics: `namespace-name-port@kubernetes`.
     pub name: Arc<str>,
     upstreams: Vec<Arc<Upstream>>,
     next: AtomicUsize,
+    /// By entry point and kind: there are few.
+    series: Mutex<Vec<(Arc<str>, Kind, Series)>>,
 }
 
 impl Service {
     pub fn is_empty(&self) -> bool {
         self.upstreams.is_empty()
+    }
+
+    pub fn count(&self, metrics: &Metrics, entry_point: &Arc<str>, kind: Kind, took: Duration) {
+        let mut known = self.series.lock();
+        let found = known.iter().find(|(of, known, _)| *known == kind && Arc::ptr_eq(of, entry_point));
+        if let Some((_, _, series)) = found {
+            return series.count(took);
+        }
+        let series = metrics.series(entry_point, &self.name, kind);
+        series.count(took);
+        known.push((entry_point.clone(), kind, series));
     }
 
     /// Round robin over those that are not in `tried`, and among these first those that were not refusing just now.
@@ -75,6 +90,7 @@ impl Routing {
                         name: format!("{name}@kubernetes").into(),
                         upstreams: of_service,
                         next: AtomicUsize::new(0),
+                        series: Mutex::default(),
                     }),
                 )
             })

@@ -7,12 +7,13 @@ use hyper::{Request, Response};
 use hyper_util::rt::TokioIo;
 use parking_lot::Mutex;
 use std::net::SocketAddr;
+use std::pin::Pin;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::task::{Context, Waker};
 use std::time::{Duration, Instant};
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::TcpStream;
-use tokio::sync::watch;
 
 /// A pod on the same network accepts at once or is gone.
 const CONNECT_LIMIT: Duration = Duration::from_secs(2);
@@ -46,25 +47,20 @@ impl Upstream {
         self.avoid_until.store(until.as_millis() as u64, Ordering::Relaxed);
     }
 
-    /// An idle connection that is still good, else a new one.
+    /// An idle connection that is still good.
+    pub fn idle_connection(self: &Arc<Upstream>) -> Option<Connection> {
+        self.take_idle().map(|line| Connection { line, upstream: self.clone(), is_fresh: false })
+    }
+
+    /// A connection that nobody has used before. Where there is none to be had, other pods are preferred for a while.
     ///
     /// # Errors
     /// When the pod does not accept one; nothing was sent then.
-    pub async fn connection(self: &Arc<Upstream>) -> std::io::Result<Connection> {
-        while let Some(mut line) = self.take_idle() {
-            // Ready at once, or closed, or about to become one of the two: its last response has ended.
-            if line.sender.ready().await.is_ok() {
-                return Ok(Connection { line, upstream: self.clone(), is_fresh: false });
-            }
-        }
-        self.connect().await.inspect_err(|_| self.avoid())
+    pub async fn connect(self: &Arc<Upstream>) -> std::io::Result<Connection> {
+        self.open().await.inspect_err(|_| self.avoid())
     }
 
-    /// A connection that nobody has used before.
-    ///
-    /// # Errors
-    /// When the pod does not accept one.
-    pub async fn connect(self: &Arc<Upstream>) -> std::io::Result<Connection> {
+    async fn open(self: &Arc<Upstream>) -> std::io::Result<Connection> {
         let stream = tokio::time::timeout(CONNECT_LIMIT, TcpStream::connect(self.address))
             .await
             .map_err(|_| std::io::ErrorKind::TimedOut)??;
@@ -77,66 +73,68 @@ impl Upstream {
     /// The one that was used last: the others may then age and be closed.
     fn take_idle(&self) -> Option<Line> {
         let mut idle = self.idle.lock();
-        while let Some((line, since)) = idle.pop() {
+        while let Some((mut line, since)) = idle.pop() {
             if since.elapsed() > IDLE_LIMIT {
                 idle.clear();
                 return None;
             }
-            if !line.sender.is_closed() {
+            if line.is_free() {
                 return Some(line);
             }
         }
         None
     }
 
-    /// Closes connections that nobody has used for long.
+    /// Closes connections that nobody has used for long, and those that pods have closed: nobody looks at them while they idle.
     pub fn close_stale(&self) {
-        self.idle.lock().retain(|(line, since)| !line.sender.is_closed() && since.elapsed() <= IDLE_LIMIT);
+        self.idle.lock().retain_mut(|(line, since)| since.elapsed() <= IDLE_LIMIT && line.is_free());
     }
 }
 
-/// What sends requests, and the news of when the task that carries them has ended.
+/// A connection as hyper has it: what takes requests, and the future that carries them. Whoever waits for an answer polls both,
+/// in one task: no wake-up from task to task on the way, a response's head and body leave in one write, and no request can be
+/// put into the queue of a connection that ends in another thread at the same moment.
 struct Line {
     sender: SendRequest<RequestBody>,
-    /// Its other end is dropped with the task.
-    carried: watch::Receiver<()>,
+    /// `None` once it has ended.
+    carrier: Option<Carrier>,
 }
+
+/// hyper's type for it has no name.
+type Carrier = Pin<Box<dyn Future<Output = hyper::Result<()>> + Send>>;
 
 impl Line {
     async fn over<S: AsyncRead + AsyncWrite + Unpin + Send + 'static>(stream: S) -> std::io::Result<Line> {
         let (sender, connection) = http1::handshake(TokioIo::new(stream)).await.map_err(std::io::Error::other)?;
-        let (carrying, carried) = watch::channel(());
-        tokio::spawn(async move {
-            // What went wrong is told to the request that it happened to.
-            let _ = connection.with_upgrades().await;
-            drop(carrying);
-        });
-        Ok(Line { sender, carried })
+        Ok(Line { sender, carrier: Some(Box::pin(connection.with_upgrades())) })
     }
 
-    /// One request. Afterwards the line is there again, unless it ended meanwhile.
-    async fn send(self, request: Request<RequestBody>) -> (Result<Response<Incoming>, SendError>, Option<Line>) {
-        let Line { mut sender, mut carried } = self;
-        let mut answer = std::pin::pin!(sender.try_send_request(request));
-        let answered = tokio::select! {
-            biased;
-            answered = answer.as_mut() => Some(answered),
-            // Nothing is ever sent over it: the other end is gone, and with it the connection.
-            _ = carried.changed() => None,
-        };
-        let (answered, line) = match answered {
-            Some(answered) => (answered, Some(Line { sender, carried })),
-            // The request may have been queued in the very moment in which the task emptied its queue for the last time
-            // (tokio's `mpsc` counts a message before it links it in, and only looks for linked ones when the receiver is
-            // dropped). It then lies in a queue that ends with the sender, so waiting while holding that would be for ever.
-            None => {
-                drop(sender);
-                (answer.await, None)
-            }
-        };
-        let answered =
-            answered.map_err(|mut error| SendError { unsent: error.take_message(), error: error.into_error() });
-        (answered, line)
+    /// Moves bytes. What goes wrong is told to the request that it happens to; dropping the carrier is what tells it.
+    fn carry(carrier: &mut Option<Carrier>, cx: &mut Context<'_>) {
+        if carrier.as_mut().is_some_and(|carrier| carrier.as_mut().poll(cx).is_ready()) {
+            *carrier = None;
+        }
+    }
+
+    /// Whether the next request can be sent at once: the last exchange has ended on both sides, and so has not the connection.
+    ///
+    /// Nobody is woken for what is seen here: an idle line is looked at again before it is used.
+    fn is_free(&mut self) -> bool {
+        Line::carry(&mut self.carrier, &mut Context::from_waker(Waker::noop()));
+        self.carrier.is_some() && self.sender.is_ready()
+    }
+
+    /// One request, taken out of its place only now: a request is large to hand from call to call.
+    async fn send(&mut self, request: &mut Option<Request<RequestBody>>) -> Result<Response<Incoming>, SendError> {
+        let Line { sender, carrier } = self;
+        let mut answer = std::pin::pin!(sender.try_send_request(request.take().unwrap_or_default()));
+        let answered = std::future::poll_fn(|cx| {
+            Line::carry(carrier, cx);
+            answer.as_mut().poll(cx)
+        });
+        answered
+            .await
+            .map_err(|mut error| SendError { unsent: error.take_message().map(Box::new), error: error.into_error() })
     }
 }
 
@@ -151,26 +149,35 @@ pub struct Connection {
 pub struct SendError {
     pub error: hyper::Error,
     /// The request, when nothing of it was sent.
-    pub unsent: Option<Request<RequestBody>>,
+    pub unsent: Option<Box<Request<RequestBody>>>,
 }
 
 impl Connection {
-    /// The response, and the connection to release when its body has ended.
+    /// The response's head. The connection is to be carried on while the body comes, then to be released.
     ///
     /// # Errors
-    /// When the connection breaks before the response's head.
-    pub async fn send(
-        self,
-        request: Request<RequestBody>,
-    ) -> Result<(Response<Incoming>, Option<Connection>), SendError> {
-        let (answered, line) = self.line.send(request).await;
-        let (upstream, is_fresh) = (self.upstream, self.is_fresh);
-        answered.map(|response| (response, line.map(|line| Connection { line, upstream, is_fresh })))
+    /// When the connection breaks before.
+    pub async fn send(&mut self, request: &mut Option<Request<RequestBody>>) -> Result<Response<Incoming>, SendError> {
+        self.line.send(request).await
     }
 
-    /// Gives the connection back once the response has ended.
-    pub fn release(self) {
-        if self.line.sender.is_closed() {
+    /// Moves bytes between the pod and the bodies of the exchange.
+    pub fn carry(&mut self, cx: &mut Context<'_>) {
+        Line::carry(&mut self.line.carrier, cx);
+    }
+
+    /// Carries until the connection ends or is handed over to whoever asked for an upgrade.
+    pub async fn carry_to_the_end(self) {
+        if let Some(carrier) = self.line.carrier {
+            // Whoever waits for the upgrade is told what went wrong.
+            let _ = carrier.await;
+        }
+    }
+
+    /// Gives the connection back once the response has ended. One on which the request has not ended yet is closed: nobody
+    /// would carry the rest of it.
+    pub fn release(mut self) {
+        if !self.line.is_free() {
             return;
         }
         let mut idle = self.upstream.idle.lock();
