@@ -2,8 +2,8 @@
 
 Both backends answer the same request with the same query of the same PostgreSQL; both proxies carry the same request to the same
 pod. The load is open (`marea load`), on loopback. A figure is of one core: requests answered by second of CPU time of the
-server's own processes, at six tenths of the highest rate that it keeps up with, so that a busy machine spoils it less. Memory
-is proportional (PSS), after a load that both carry.
+server's own processes, so that a busy machine spoils it less: of the backends each at six tenths of the highest rate that it keeps
+up with, of the proxies both at six tenths of the lower one. Memory is proportional (PSS), after a load that both carry.
 """
 
 import json
@@ -33,6 +33,8 @@ BACKEND_MEMORY = ("backend, memory after the same load", "MiB", "less", 5.0)
 INGRESS_RATE = ("ingress, requests a second of one core", "/s", "more", 0.7)
 TOO_SLOW_MS = 250
 WARM_SECONDS, PROBE_SECONDS, MEASURE_SECONDS = 1, 2, 6
+# Of the two proxies, each after the other.
+TURNS = 5
 HIGHEST_RATE = 12_800
 
 FLASK = '''
@@ -207,15 +209,33 @@ def highest_rate(server, path):
     return kept
 
 
-def measure(server, path):
-    """Requests by second of CPU time, MiB, and the rate that it kept up with."""
-    kept = highest_rate(server, path)
+def cost_at(server, path, rate):
+    """Requests by second of CPU time, and the p99."""
     before, _ = usage(server.pids())
-    summary = load(server, path, 0.6 * kept, MEASURE_SECONDS)
+    summary = load(server, path, rate, MEASURE_SECONDS)
     after, _ = usage(server.pids())
     if summary["failed"]:
         raise SystemExit(f"{server.url}: {summary['failed']} of {summary['requests']} requests failed: {summary['failures']} {summary['statuses']}")
-    return {"rate": summary["requests"] / (after - before), "memory": proportional(server.pids()), "kept": kept, "p99": summary["latency_ms"]["p99"]}
+    return summary["requests"] / (after - before), summary["latency_ms"]["p99"]
+
+
+def measure(server, path):
+    """Requests by second of CPU time, MiB, and the rate that it kept up with."""
+    kept = highest_rate(server, path)
+    rate, p99 = cost_at(server, path, 0.6 * kept)
+    return {"rate": rate, "memory": proportional(server.pids()), "kept": kept, "p99": p99}
+
+
+def measure_alike(servers, path):
+    """The same of each, at one rate that all carry, in turns: a request costs less CPU the more of them come at once, and a busy
+    machine spoils neighbouring seconds alike."""
+    kept = [highest_rate(server, path) for server in servers]
+    costs = [[cost_at(server, path, 0.6 * min(kept)) for server in servers] for _ in range(TURNS)]
+    middle = lambda server, figure: statistics.median(turn[server][figure] for turn in costs)
+    return [
+        {"rate": middle(index, 0), "memory": proportional(server.pids()), "kept": kept[index], "p99": middle(index, 1)}
+        for index, server in enumerate(servers)
+    ]
 
 
 def flask_python():
@@ -310,7 +330,7 @@ def ingresses(folder):
         (work / "nginx.conf").write_text(NGINX.format(folder=work, user=user, upstream=f"{upstream}:8080", port=port))
         program = shutil.which("nginx") or "/usr/sbin/nginx"
         nginx = Server([program, "-e", "stderr", "-c", work / "nginx.conf", "-p", work], f"http://127.0.0.1:{port}", {}, work).wait("/favicon.svg")
-        return measure(ours, "/favicon.svg"), measure(nginx, "/favicon.svg")
+        return measure_alike([ours, nginx], "/favicon.svg")
     finally:
         if nginx:
             nginx.close()
