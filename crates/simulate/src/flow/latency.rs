@@ -26,6 +26,9 @@ pub(crate) struct Response {
 }
 
 impl Response {
+    /// Before anybody has worked it out.
+    pub(crate) const UNKNOWN: Response = Response { mean: 0.0, level: 0, position: 0.0 };
+
     /// From mean and variance in seconds.
     pub(crate) fn new(mean: f64, variance: f64) -> Response {
         let mean = mean.max(1e-4);
@@ -143,11 +146,13 @@ pub(crate) struct Histogram {
     /// By edge: requests whose distribution ends before it, to be added to it and all after.
     ended: [f64; EDGES + 1],
     total: f64,
+    /// Room to work in.
+    shares: [f64; EDGES],
 }
 
 impl Histogram {
     pub(crate) fn new() -> Histogram {
-        Histogram { within: [0.0; EDGES], ended: [0.0; EDGES + 1], total: 0.0 }
+        Histogram { within: [0.0; EDGES], ended: [0.0; EDGES + 1], total: 0.0, shares: [0.0; EDGES] }
     }
 
     /// Requests that take as long as the slowest of their parts; parts are independent of each other.
@@ -164,24 +169,23 @@ impl Histogram {
         }
         let (from, to) = (from.min(EDGES), to.min(EDGES));
         self.ended[to] += weight;
-        let mut shares = [0.0; EDGES];
-        shares[from.min(to)..to].fill(weight);
+        let from = from.min(to);
+        let shares = &mut self.shares[from..to];
+        shares.fill(weight);
         for part in parts {
             let row = &tables.rows[usize::from(part.level)];
             // All edges lie at the same distance behind an entry of the table.
             let place = BELOW as f64 - part.position;
-            let (whole, rest) = (place.floor(), place - place.floor());
-            let offset = whole as isize;
-            for (edge, share) in shares.iter_mut().enumerate().take(to).skip(from) {
-                let index = edge as isize + offset;
-                *share *= match usize::try_from(index) {
-                    Err(_) => 0.0,
-                    Ok(index) if index + 1 >= ROW => 1.0,
-                    Ok(index) => row[index] + (row[index + 1] - row[index]) * rest,
-                };
+            let (offset, rest) = (place.floor() as isize + from as isize, place - place.floor());
+            // Before the table nothing has ended, behind it everything has.
+            let before = offset.min(0).unsigned_abs().min(shares.len());
+            shares[..before].fill(0.0);
+            let first = offset.max(0).unsigned_abs().min(ROW - 1);
+            for (share, (low, high)) in shares[before..].iter_mut().zip(row[first..].iter().zip(&row[first + 1..])) {
+                *share *= low + (high - low) * rest;
             }
         }
-        for (within, share) in self.within.iter_mut().zip(&shares).take(to).skip(from) {
+        for (within, share) in self.within[from..to].iter_mut().zip(shares.iter()) {
             *within += share;
         }
     }

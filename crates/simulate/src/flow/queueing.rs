@@ -6,11 +6,13 @@ pub fn erlang_c(servers: u32, load: f64) -> f64 {
         return load;
     }
     let offered = load * f64::from(servers);
-    // Erlang's B by its recursion, which neither overflows nor needs factorials.
-    let mut blocked = 1.0;
+    // The reciprocal of Erlang's B by its recursion, which needs neither factorials nor a division a step. Where it is too
+    // large for a number, nobody is blocked.
+    let (each, mut reciprocal) = (1.0 / offered, 1.0);
     for server in 1..=servers {
-        blocked = offered * blocked / (f64::from(server) + offered * blocked);
+        reciprocal = 1.0 + reciprocal * (f64::from(server) * each);
     }
+    let blocked = 1.0 / reciprocal;
     blocked / (1.0 - load * (1.0 - blocked))
 }
 

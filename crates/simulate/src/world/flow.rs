@@ -1,6 +1,6 @@
 //! Requests through the replicas that are there, between two changes of anything.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 
 use units::Bytes;
 
@@ -35,10 +35,12 @@ pub(super) struct Flow<'a> {
     database: Option<DatabaseFlow>,
     overhead: f64,
     objectives: [f64; 3],
-    /// By workload, kept for their room: requests a second, cores that a pod would use, cores that it uses.
+    /// By workload, kept for their room: requests a second, cores that a pod would use, cores that it uses, whether some of its
+    /// pods get less than they want.
     rates: Vec<f64>,
     wanted: Vec<f64>,
     uses: Vec<Option<f64>>,
+    touched: Vec<bool>,
 }
 
 /// A route of the load.
@@ -54,6 +56,7 @@ struct Stream<'a> {
 
 struct WorkFlow<'a> {
     work: &'a Work,
+    log2_timeout: f64,
     groups: Vec<Group>,
     /// The share of single attempts that fail.
     failing: f64,
@@ -89,7 +92,8 @@ impl<'a> Flow<'a> {
             let work = scenario.work.get(&workload.name)?;
             let named = work.database.as_ref().and_then(|database| database.connections);
             let connections = named.unwrap_or(workload.connections);
-            Some(WorkFlow { work, groups: Vec::new(), failing: 0.0, memory: work.memory, connections })
+            let log2_timeout = libm::log2(work.timeout);
+            Some(WorkFlow { work, log2_timeout, groups: Vec::new(), failing: 0.0, memory: work.memory, connections })
         });
         let stream = |route: &'a crate::load::Route| {
             let asks = match &route.workload {
@@ -126,6 +130,7 @@ impl<'a> Flow<'a> {
             rates: Vec::new(),
             wanted: Vec::new(),
             uses: Vec::new(),
+            touched: Vec::new(),
         }
     }
 
@@ -278,24 +283,31 @@ impl World<'_> {
         for (rate, work) in rates.iter_mut().zip(&self.flow.works) {
             *rate *= work.as_ref().map_or(0.0, |work| work.with_retries().1);
         }
-        let tight = self.load_nodes(&rates);
+        let starting = self.starting();
+        let tight = self.load_nodes(&rates, &starting);
         let database = self.load_database(&rates);
-        let touched: BTreeSet<usize> = tight.iter().flat_map(|(_, list)| list).map(|entry| entry.0).collect();
+        let mut touched = std::mem::take(&mut self.flow.touched);
+        touched.clear();
+        touched.resize(self.workloads.len(), false);
+        tight.iter().flat_map(|(_, list)| list).for_each(|entry| touched[entry.0] = true);
         for (workload, rate) in rates.iter().enumerate() {
-            self.group(workload, *rate, &tight, touched.contains(&workload));
+            self.group(workload, *rate, &tight, touched[workload]);
             self.serve(workload, &database);
         }
-        self.flow.rates = rates;
-        self.spread_use();
+        (self.flow.rates, self.flow.touched) = (rates, touched);
+        self.spread_use(&starting);
         self.note_passages();
     }
 
     /// What each node is asked for; the nodes that cannot give it, with what is left for a pod of each workload.
-    fn load_nodes(&mut self, rates: &[f64]) -> Vec<(InstanceId, Vec<(usize, f64)>)> {
+    fn load_nodes(
+        &mut self,
+        rates: &[f64],
+        starting: &BTreeMap<InstanceId, f64>,
+    ) -> Vec<(InstanceId, Vec<(usize, f64)>)> {
         let mut wanted = std::mem::take(&mut self.flow.wanted);
         wanted.clear();
         wanted.extend((0..self.workloads.len()).map(|workload| self.wanted(workload, rates[workload])));
-        let starting = self.starting();
         let (overhead, mut tight) = (self.flow.overhead, Vec::new());
         for (index, instance) in self.instances.iter_mut().enumerate() {
             let Some(instance) = instance.as_mut().filter(|instance| instance.node.is_some()) else { continue };
@@ -389,7 +401,7 @@ impl World<'_> {
             alive,
             rate,
             backlog: 0.0,
-            served: Served { capacity: 0.0, response: Response::new(0.001, 0.0) },
+            served: Served { capacity: 0.0, response: Response::UNKNOWN },
             used: 0.0,
             failing: 0.0,
         };
@@ -449,7 +461,7 @@ impl World<'_> {
             } else if growth > 0.0 && group.backlog >= most * 0.999 {
                 group.failing = growth / group.rate;
             } else {
-                group.failing = flow_longer(&self.flow.tables, &group.served.response, work.timeout);
+                group.failing = self.flow.tables.longer(&group.served.response, flow.log2_timeout);
                 if growth > 1e-12 || group.backlog > 0.0 {
                     let bound = if growth > 0.0 {
                         (most - group.backlog) / growth
@@ -479,10 +491,9 @@ impl World<'_> {
     }
 
     /// What every node really uses, and how long its credits last so.
-    fn spread_use(&mut self) {
+    fn spread_use(&mut self, starting: &BTreeMap<InstanceId, f64>) {
         let now = self.now;
         let overhead = self.flow.overhead;
-        let starting = self.starting();
         let mut uses = std::mem::take(&mut self.flow.uses);
         let even = |work: &WorkFlow<'_>| (work.groups.len() == 1).then(|| work.groups[0].used);
         uses.clear();
@@ -504,7 +515,7 @@ impl World<'_> {
             let of = |sums: &BTreeMap<InstanceId, f64>| sums.get(&id).copied().unwrap_or(0.0);
             let plain: f64 =
                 instance.serving.iter().filter_map(|(workload, pods)| Some(uses[*workload]? * f64::from(*pods))).sum();
-            let used = if instance.alive { overhead + plain + of(&mixed) + of(&starting) } else { 0.0 };
+            let used = if instance.alive { overhead + plain + of(&mixed) + of(starting) } else { 0.0 };
             instance.used = used.min(instance.cpu.available());
             if let Some(lasts) = instance.cpu.lasts(instance.used) {
                 due = due.min(now + lasts);
@@ -540,10 +551,6 @@ impl World<'_> {
 fn average_backlog(groups: &[Group]) -> f64 {
     let pods: usize = groups.iter().map(|group| group.pods).sum();
     groups.iter().map(|group| group.backlog * group.pods as f64).sum::<f64>() / pods.max(1) as f64
-}
-
-fn flow_longer(tables: &Tables, response: &Response, seconds: f64) -> f64 {
-    tables.longer(response, libm::log2(seconds))
 }
 
 /// Cores for a pod of each workload where all of them want more than is left: none gets more than it wants, and those who

@@ -41,33 +41,35 @@ impl World<'_> {
         let now = self.timestamp();
         let mut all = [Counts::default(); MOST_METRICS];
         for (counts, resource) in all.iter_mut().zip(quick.resources()) {
-            *counts = self.counts(workload, resource, now)?;
+            self.count(workload, resource, now, counts)?;
         }
         Some(all)
     }
 
-    fn counts(&self, workload: usize, resource: &str, now: Timestamp) -> Option<Counts> {
+    /// Into numbers that are zero so far; `None` where a metric has no source.
+    fn count(&self, workload: usize, resource: &str, now: Timestamp, counts: &mut Counts) -> Option<()> {
         let running = &self.workloads[workload];
-        let common = running.sample?;
-        let used_milli = match resource {
-            "cpu" => running.steady_cpu_milli_at(&common),
+        let common = running.sample.as_ref()?;
+        let is_cpu = resource == "cpu";
+        counts.used_milli = match resource {
+            _ if is_cpu => running.steady_cpu_milli_at(common),
             "memory" => running.steady * common.memory_milli,
             _ => return None,
         };
-        let mut counts = Counts { ready: running.steady, used_milli, ..Counts::default() };
+        counts.ready = running.steady;
         for id in &running.young {
             let pod = self.pod(*id)?;
-            match (pod.state, pod.sample) {
+            match (pod.state, &pod.sample) {
                 (State::Waiting | State::Bound, _) => counts.unready += 1,
                 (_, None) => counts.missing += 1,
-                (_, Some(sample)) if resource == "cpu" && self.is_unusable(pod, &sample, now) => counts.unready += 1,
+                (_, Some(sample)) if is_cpu && self.is_unusable(pod, sample, now) => counts.unready += 1,
                 (_, Some(sample)) => {
                     counts.ready += 1;
-                    counts.used_milli += if resource == "cpu" { sample.cpu_milli } else { sample.memory_milli };
+                    counts.used_milli += if is_cpu { sample.cpu_milli } else { sample.memory_milli };
                 }
             }
         }
-        Some(counts)
+        Some(())
     }
 
     /// As upstream's `groupPods`: CPU of a pod that is still starting says nothing about the load.

@@ -43,11 +43,17 @@ impl World<'_> {
         running.sample = Some(common);
         let uniform = self.flow.is_uniform(workload);
         let mixed = running.mixed || !uniform;
-        let ids = if mixed { running.members.clone() } else { std::mem::take(&mut running.young) };
+        let members = mixed.then(|| std::mem::take(&mut running.members));
+        let was_young = std::mem::take(&mut running.young);
+        if members.is_none() && was_young.is_empty() {
+            running.mixed = false;
+            running.steady_cpu_milli = running.steady * common.cpu_milli;
+            return;
+        }
         let mut young = Vec::new();
         let mut steady = if mixed { 0 } else { running.steady };
         let mut steady_cpu = if mixed { 0 } else { running.steady * common.cpu_milli };
-        for id in ids {
+        for id in members.as_ref().unwrap_or(&was_young).iter().copied() {
             let startup_cpu = self.workloads[workload].startup_cpu;
             let idle = self.flow.idle_of(workload);
             let Some(pod) = self.pod_mut(id) else { continue };
@@ -91,6 +97,9 @@ impl World<'_> {
             }
         }
         let running = &mut self.workloads[workload];
+        if let Some(members) = members {
+            running.members = members;
+        }
         running.young = young;
         running.steady = steady;
         running.steady_cpu_milli = steady_cpu;
