@@ -1,13 +1,13 @@
 """scripts/acceptance decide: decisions, simulation, price and checks. No line needs a cloud.
 
-  scripts/acceptance decide            every line
+  scripts/acceptance decide            every line but that of the mutants, which takes more than an hour
   scripts/acceptance decide --only 5   one line
 """
 
 import argparse
 import sys
 
-from . import check, cost, readme, tune, vectors, worlds
+from . import check, cost, mutants, readme, tune, vectors, worlds
 from .platform import MAREA
 
 # In the order in which they run; a line takes one argument, which is None here.
@@ -19,13 +19,16 @@ LINES = {
     "5": cost.line,
     "6": check.line,
     "7": readme.line,
+    "mutants": mutants.line,
 }
+# Only when it is asked for.
+LONG = {"mutants"}
 
 
 def main(argv, attempt, show, finish):
     parser = argparse.ArgumentParser(prog="acceptance decide", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--only", action="append", choices=list(LINES), help="this line; may be repeated")
-    chosen = parser.parse_args(argv).only or LINES
+    chosen = parser.parse_args(argv).only or LINES.keys() - LONG
     if not MAREA.exists():
         sys.exit(f"{MAREA} is missing: run scripts/up once, or set MAREA_BIN to where the programs are")
     return finish([show(name, line, *attempt(line, None)) for name, line in LINES.items() if name in chosen])
