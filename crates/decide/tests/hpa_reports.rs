@@ -3,7 +3,7 @@
 
 use decide::hpa::view::{
     ConditionStatus, ContainerRequests, ContainerUsage, MetricIdentifier, MetricSpec, Metrics, ObjectReference, Phase,
-    Pod, PodMetrics, ReadyCondition, Scale, Settings, Snapshot, Spec, Target,
+    Pod, PodMetrics, PodSample, ReadyCondition, Scale, Settings, Snapshot, Spec, Target,
 };
 use decide::hpa::{Decision, Memory, decide, status::Status};
 use serde_json::json;
@@ -174,5 +174,41 @@ fn a_workload_that_was_scaled_to_zero_comes_back_and_one_that_somebody_stopped_d
     assert_eq!(
         (to(&stopped), condition(&stopped, "ScalingActive")),
         (None, Some((ConditionStatus::False, "ScalingDisabled")))
+    );
+}
+
+/// What an autoscaler of this metric says when the metrics that it asks for have failed, and when its selector finds no pod.
+fn check_words(metric: MetricSpec, metrics: Metrics, failed: Metrics, error: &str) {
+    let told = |metrics: Metrics, without_pods: bool| {
+        let mut snapshot = snapshot(metric.clone(), [Some(350); 2], 0);
+        snapshot.metrics = metrics;
+        if without_pods {
+            snapshot.pods.clear();
+        }
+        decide(&Settings::default(), &snapshot, &mut Memory::default()).error.unwrap_or_default()
+    };
+    let words = told(failed, false);
+    assert!(words.ends_with(error), "{words}");
+    let words = told(metrics, true);
+    assert!(words.ends_with("no pods returned by selector while calculating replica count"), "{words}");
+}
+
+#[test]
+fn failed_requests_and_selectors_without_pods_are_told_apart() {
+    let both = || ["web-0", "web-1"].map(|name| usage(name, Some(350), START)).into();
+    let resource = |answer| Metrics { resource: Some(answer), ..Metrics::default() };
+    let error = "unable to fetch metrics from resource metrics API: not today";
+    check_words(cpu(), resource(Ok(both())), resource(Err("not today".into())), error);
+    let target = Target { kind: "AverageValue".into(), average_value: Some(Quantity::from_millis(10_000)), ..Target::default() };
+    let average = MetricSpec::Resource { resource: "cpu".into(), target: target.clone() };
+    check_words(average, resource(Ok(both())), resource(Err("not today".into())), error);
+    let identifier = MetricIdentifier { name: "rate".into(), selector: None };
+    let samples = ["web-0", "web-1"].map(|name| PodSample { pod: name.into(), at: START, window: Millis::from_secs(15), value_milli: 5_000 });
+    let pods = |answer| Metrics { pods: [("rate".to_owned(), answer)].into(), ..Metrics::default() };
+    check_words(
+        MetricSpec::Pods { metric: identifier, target },
+        pods(Ok(samples.into())),
+        pods(Err("not today".into())),
+        "unable to fetch metrics from custom metrics API: not today",
     );
 }

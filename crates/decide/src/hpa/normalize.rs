@@ -170,7 +170,7 @@ fn windows(behavior: &Behavior, settings: &Settings) -> (Millis, Millis) {
 }
 
 /// From this length on, wishes that count for nothing any more are dropped.
-const MANY: usize = 24;
+const MANY: usize = 44;
 
 pub(super) fn remember(
     memory: &mut Memory,

@@ -175,6 +175,18 @@ mod tests {
         assert_eq!(hints.get(&web), Some(("n2", 0)));
     }
 
+    #[test]
+    fn pods_that_share_a_number_are_told_apart() {
+        let mut hints = Hints::default();
+        let one = PodView { namespace: "1d".into(), ..pod("web", 1) };
+        let other = pod("web1", 1);
+        assert_eq!(number(&one.namespace, &one.name, one.created), number(&other.namespace, &other.name, other.created));
+        hints.set(&one, "n1", 0);
+        assert_eq!(hints.get(&other), None);
+        hints.set(&other, "n2", 0);
+        assert_eq!((hints.get(&one), hints.get(&other)), (Some(("n1", 0)), Some(("n2", 0))));
+    }
+
     /// Sets the hints of a loop and ends it; whether all is as the loop before left it.
     fn settles(hints: &mut Hints, placed: &[(&str, &str)]) -> bool {
         for (name, node) in placed {

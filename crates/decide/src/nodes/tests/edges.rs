@@ -3,6 +3,7 @@
 use super::super::health::{self, STARTUP};
 use super::super::{Backoff, Expander, ScaleUpRequest, scale_up, unneeded, world};
 use super::*;
+use crate::scheduling::view::{InclusionPolicy, Selector, SpreadConstraint};
 
 /// Runs `look` on the autoscaler's view of the world.
 fn with<T>(world: &mut World, look: impl FnOnce(&mut world::World<'_>, &Profile, &mut Memory) -> T) -> T {
@@ -205,4 +206,33 @@ fn a_node_on_its_way_out_takes_no_pods_of_others() {
     pods(&mut leaving);
     leaving.snapshot.groups[0].instances[1].state = InstanceState::Deleting;
     assert_eq!(leaving.at(0).unneeded.len(), 0);
+}
+
+#[test]
+fn a_pod_that_spreads_over_zones_finds_no_place_beside_the_new_nodes() {
+    let zone = "topology.kubernetes.io/zone";
+    let web = |name: &str, cpu: i64, on: Option<&str>| {
+        let labels = [("app".to_owned(), "web".to_owned())].into();
+        let spread = SpreadConstraint {
+            max_skew: 1,
+            topology_key: zone.into(),
+            hard: true,
+            selector: Selector::from_labels(&labels),
+            min_domains: 1,
+            node_affinity_policy: InclusionPolicy::Honor,
+            node_taints_policy: InclusionPolicy::Ignore,
+        };
+        PodView { labels, spread: vec![spread], ..pod(name, cpu, on) }
+    };
+    // One replica fills zone a, two leave room in zone b, which may not have a third before zone a has another one.
+    let mut pods = vec![web("a", 2000, Some("na")), web("b0", 100, Some("nb")), web("b1", 100, Some("nb"))];
+    pods.extend(["p0", "p1", "p2"].map(|name| web(name, 100, None)));
+    let mut world = World::new(vec![group("g", &["na"]), group("b", &["nb"])], &["na", "nb"], pods);
+    world.group(1).max = 1;
+    Arc::make_mut(&mut world.group(0).template).labels.insert(zone.into(), "a".into());
+    for (index, name) in ["a", "b"].into_iter().enumerate() {
+        Arc::make_mut(&mut world.snapshot.nodes[index]).labels.insert(zone.into(), name.into());
+    }
+    // Two of the three on one node more. The third then fits into zone b, which the scheduler will find by itself.
+    world.check(0, &[("g", 2)], &[]);
 }
