@@ -175,7 +175,7 @@ impl Alike {
     }
 }
 
-fn are_equivalent(a: &PodView, b: &PodView) -> bool {
+pub(super) fn are_equivalent(a: &PodView, b: &PodView) -> bool {
     a.owner.is_some()
         && a.owner == b.owner
         && a.namespace == b.namespace

@@ -1,9 +1,11 @@
 //! Rules at their edges: ties, boundaries of spans, what counts and what does not.
 
 use super::super::health::{self, STARTUP};
-use super::super::{Backoff, Expander, ScaleUpRequest, scale_up, unneeded, world};
+use super::super::{Backoff, Expander, ScaleUpRequest, scale_up, template, unneeded, world};
 use super::*;
-use crate::scheduling::view::{InclusionPolicy, Selector, SpreadConstraint};
+use crate::scheduling::view::{
+    AffinityTerm, HostPort, InclusionPolicy, Selector, SpreadConstraint, Toleration, VolumeSource, VolumeView,
+};
 
 /// Runs `look` on the autoscaler's view of the world.
 fn with<T>(world: &mut World, look: impl FnOnce(&mut world::World<'_>, &Profile, &mut Memory) -> T) -> T {
@@ -235,4 +237,61 @@ fn a_pod_that_spreads_over_zones_finds_no_place_beside_the_new_nodes() {
     }
     // Two of the three on one node more. The third then fits into zone b, which the scheduler will find by itself.
     world.check(0, &[("g", 2)], &[]);
+}
+
+#[test]
+fn pods_of_one_controller_are_alike_unless_something_that_a_place_depends_on_differs() {
+    let like = |change: fn(&mut PodView)| {
+        let (one, mut other) = (pod("a", 100, None), pod("b", 100, None));
+        change(&mut other);
+        scale_up::are_equivalent(&one, &other)
+    };
+    assert!(like(|_| ()));
+    assert!(like(|pod| pod.created = Timestamp(7)));
+    let term = || AffinityTerm {
+        topology_key: "zone".into(),
+        selector: Selector::everything(),
+        namespaces: Vec::new(),
+        namespace_selector: Selector::Nothing,
+    };
+    let changes: [fn(&mut PodView); 9] = [
+        |pod| pod.owner.as_mut().expect("an owner").uid = "other".into(),
+        |pod| pod.namespace = "other".into(),
+        |pod| drop(pod.labels.insert("app".into(), "other".into())),
+        |pod| pod.requests.cpu = Millicores(200),
+        |pod| drop(pod.node_selector.insert("disk".into(), "ssd".into())),
+        |pod| pod.node_affinity = Some(Vec::new()),
+        |pod| pod.tolerations.push(Toleration { key: "spot".into(), ..Toleration::default() }),
+        |pod| pod.host_ports.push(HostPort { address: String::new(), protocol: "TCP".into(), port: 80 }),
+        |pod| pod.priority = Some(7),
+    ];
+    for (index, change) in changes.into_iter().enumerate() {
+        assert!(!like(change), "change {index}");
+    }
+    let (one, mut other) = (pod("a", 100, None), pod("b", 100, None));
+    other.affinity.push(term());
+    assert!(!scale_up::are_equivalent(&one, &other));
+    other = PodView { anti_affinity: vec![term()], ..pod("b", 100, None) };
+    assert!(!scale_up::are_equivalent(&one, &other));
+    let claim = VolumeView { name: "data".into(), source: VolumeSource::Claim { name: "data".into() } };
+    other = PodView { volumes: vec![claim], ..pod("b", 100, None) };
+    assert!(!scale_up::are_equivalent(&one, &other));
+    let (alone, other) = (PodView { owner: None, ..one }, PodView { owner: None, ..pod("b", 100, None) });
+    assert!(!scale_up::are_equivalent(&alone, &other), "without a controller each is its own kind");
+}
+
+#[test]
+fn a_node_that_is_thought_of_has_daemon_and_static_pods_of_its_own() {
+    let mut mirror = daemon("proxy", 100, 0, "n0");
+    mirror.annotations.insert("kubernetes.io/config.mirror".into(), "1".into());
+    let mut world = World::new(vec![group("g", &["n0"])], &["n0"], vec![mirror]);
+    world.snapshot.daemon_sets.push(Arc::new(PodView { node: None, ..daemon("logs", 50, 0, "n0") }));
+    let names = with(&mut world, |seen, _, _| {
+        template::add(seen, 0, "new");
+        let of = |seen: &world::World<'_>, node: &str| -> Vec<String> {
+            seen.cluster.pods_on(node).map(|pod| pod.name.clone()).collect()
+        };
+        (of(seen, "n0"), of(seen, "new"))
+    });
+    assert_eq!(names, (vec!["proxy".to_owned()], vec!["logs-new".to_owned(), "proxy-new".to_owned()]));
 }
