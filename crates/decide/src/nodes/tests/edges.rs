@@ -291,7 +291,32 @@ fn a_node_that_is_thought_of_has_daemon_and_static_pods_of_its_own() {
         let of = |seen: &world::World<'_>, node: &str| -> Vec<String> {
             seen.cluster.pods_on(node).map(|pod| pod.name.clone()).collect()
         };
+        assert!(seen.cluster.pods_on("new").all(|pod| pod.node.is_none()), "nobody has bound them");
         (of(seen, "n0"), of(seen, "new"))
     });
     assert_eq!(names, (vec!["proxy".to_owned()], vec!["logs-new".to_owned(), "proxy-new".to_owned()]));
+}
+
+#[test]
+fn a_pod_that_is_moved_in_thought_is_bound_and_promised_nowhere() {
+    let bound = PodView { nominated_node: Some("n1".into()), ..pod("web", 100, Some("n0")) };
+    let free = template::unbound(&Arc::new(bound));
+    assert_eq!((&free.node, &free.nominated_node, free.name.as_str()), (&None, &None, "web"));
+}
+
+#[test]
+fn the_report_says_why_a_node_is_not_looked_at() {
+    let check = |change: fn(&mut NodeView), cpu: i64, expected: &str| {
+        let mut world = World::new(vec![group("g", &["n0"])], &["n0"], vec![pod("web", cpu, Some("n0"))]);
+        change(Arc::make_mut(&mut world.snapshot.nodes[0]));
+        let decision = world.check(0, &[], &[]);
+        let texts: Vec<&str> = decision.report.reasons.iter().map(|reason| reason.text.as_str()).collect();
+        assert!(texts.iter().any(|text| text.ends_with(expected)), "{expected:?} in {texts:?}");
+    };
+    check(|_| (), 1600, "cpu is requested to 80.0 %, above 50 %");
+    check(|node| node.allocatable.memory = Bytes(0), 0, "memory is 0 at n0");
+    let disabled = |node: &mut NodeView| {
+        node.annotations.insert("cluster-autoscaler.kubernetes.io/scale-down-disabled".into(), "true".into());
+    };
+    check(disabled, 0, "annotation cluster-autoscaler.kubernetes.io/scale-down-disabled");
 }
