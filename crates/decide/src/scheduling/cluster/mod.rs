@@ -369,6 +369,7 @@ impl Cluster {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::scheduling::view::{ImageView, TaintEffect, VolumeSource, VolumeView};
     use units::Millicores;
 
     fn pod(name: &str, node: Option<&str>, cpu: i64) -> PodView {
@@ -382,6 +383,41 @@ mod tests {
         let state = &cluster.nodes[cluster.find(node).expect("the node is known")];
         assert_eq!((state.requested.cpu, state.pods.len()), (cpu, pods));
         assert_eq!(state.classes.iter().map(|c| c.all as usize).sum::<usize>(), pods);
+    }
+
+    #[test]
+    fn images_and_taints_are_counted_by_node_and_forgotten_with_the_last() {
+        let mut cluster = Cluster::new();
+        let image = || ImageView { names: vec!["web:1".into(), "web@sha256:1".into()], bytes: 10 };
+        let taint = || Taint { key: "spot".into(), value: String::new(), effect: TaintEffect::NoSchedule };
+        let nodes = |cluster: &Cluster| -> Vec<u32> { cluster.images.values().map(|state| state.nodes as u32).collect() };
+        for (name, counts) in [("a", [1, 1]), ("b", [2, 2]), ("c", [3, 3]), ("b", [3, 3])] {
+            cluster.upsert_node(NodeView { images: vec![image()], taints: vec![taint()], ..NodeView::new(name) });
+            assert_eq!(nodes(&cluster), counts, "with {name}");
+        }
+        assert_eq!(cluster.taint_ids.len(), 1);
+        for (name, counts) in [("a", &[2, 2][..]), ("c", &[1, 1]), ("b", &[])] {
+            assert_eq!(cluster.taint_ids.len(), 1, "before {name} goes");
+            cluster.remove_node(name);
+            assert_eq!(nodes(&cluster), counts, "without {name}");
+        }
+        assert!(cluster.taint_ids.is_empty());
+    }
+
+    #[test]
+    fn a_claim_is_in_use_until_the_last_of_its_pods_is_gone() {
+        let mut cluster = Cluster::new();
+        cluster.upsert_node(NodeView::new("n0"));
+        let source = VolumeSource::Claim { name: "data".into() };
+        for name in ["a", "b", "c"] {
+            let volumes = vec![VolumeView { name: "v".into(), source: source.clone() }];
+            cluster.upsert_pod(PodView { volumes, ..pod(name, Some("n0"), 1) });
+        }
+        let claim = ("d".to_owned(), "data".to_owned());
+        for (name, left) in [("a", Some(2)), ("b", Some(1)), ("c", None)] {
+            cluster.remove_pod("d", name);
+            assert_eq!(cluster.claims_in_use.get(&claim).copied(), left, "without {name}");
+        }
     }
 
     #[test]
