@@ -211,3 +211,47 @@ fn pick<'a>(cluster: &Cluster, mut candidates: Vec<Candidate<'a>>) -> Candidate<
     candidates.sort_by(|a, b| rank(a).cmp(&rank(b)).then_with(|| a.node.cmp(b.node)));
     candidates.swap_remove(0)
 }
+
+#[cfg(test)]
+mod tests {
+    use units::Millicores;
+
+    use super::*;
+    use crate::scheduling::view::NodeView;
+    use crate::scheduling::{Placement, Profile, schedule};
+
+    fn pod(name: &str, priority: i32, node: Option<&str>) -> PodView {
+        let (namespace, node) = ("d".to_owned(), node.map(Into::into));
+        let mut view = PodView { namespace, name: name.into(), priority: Some(priority), node, ..PodView::default() };
+        view.requests.cpu = Millicores(100);
+        view
+    }
+
+    /// A pod of priority 5 that was promised a node which another one fills: whose place it takes, or why nobody's.
+    fn check(other: PodView, expected: Result<&str, &str>) {
+        let mut cluster = Cluster::new();
+        let mut node = NodeView::new("n0");
+        node.allocatable.cpu = Millicores(100);
+        cluster.upsert_node(node);
+        cluster.upsert_pod(other);
+        let wanting = PodView { nominated_node: Some("n0".into()), ..pod("wanting", 5, None) };
+        let placement = schedule(&cluster, &wanting, &Profile::default(), &mut TieBreak::new(1)).placement;
+        let Placement::Unschedulable { message, preemption, .. } = placement else { panic!("{placement:?}") };
+        match expected {
+            Ok(victim) => assert_eq!(preemption.expect(&message).victims[0].name, victim),
+            Err(words) => {
+                assert!(preemption.is_none() && message.contains(words), "{message}");
+            }
+        }
+    }
+
+    #[test]
+    fn a_pod_waits_for_those_that_leave_for_it_and_for_nobody_else() {
+        let waits = Err("not eligible due to a terminating pod on the nominated node.");
+        let preempted = |priority| PodView { preempted: true, ..pod("other", priority, Some("n0")) };
+        check(preempted(4), waits);
+        check(pod("other", 4, Some("n0")), Ok("other"));
+        check(preempted(5), Err("No preemption victims found for incoming pod"));
+        check(preempted(6), Err("No preemption victims found for incoming pod"));
+    }
+}
