@@ -1,13 +1,13 @@
-"""scripts/acceptance decide: decisions, simulation, price and checks. No line needs a cloud.
+"""scripts/acceptance decide: decisions, simulation, price and checks. Only parity needs a cloud, which it starts.
 
-  scripts/acceptance decide            every line but that of the mutants, which takes more than an hour
+  scripts/acceptance decide            every line but two: mutants, which takes more than an hour, and parity, a quarter of one
   scripts/acceptance decide --only 5   one line
 """
 
 import argparse
 import sys
 
-from . import check, cost, mutants, readme, tune, vectors, worlds
+from . import check, cost, mutants, parity, readme, tune, vectors, worlds
 from .platform import MAREA
 
 # In the order in which they run; a line takes one argument, which is None here.
@@ -19,10 +19,11 @@ LINES = {
     "5": cost.line,
     "6": check.line,
     "7": readme.line,
+    "parity": parity.line,
     "mutants": mutants.line,
 }
-# Only when it is asked for.
-LONG = {"mutants"}
+# Only when they are asked for.
+LONG = {"parity", "mutants"}
 
 
 def main(argv, attempt, show, finish):
