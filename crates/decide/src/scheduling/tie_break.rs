@@ -62,4 +62,20 @@ mod tests {
         }
         assert!(seen.iter().all(|count| (900..1100).contains(count)), "{seen:?}");
     }
+
+    #[test]
+    fn the_next_attempt_starts_behind_the_last_one_also_where_nodes_came_or_went() {
+        let check = |advances: &[(usize, usize)], nodes: usize, expected: usize| {
+            let mut tie = TieBreak::new(0);
+            advances.iter().for_each(|(processed, nodes)| tie.advance(*processed, *nodes));
+            assert_eq!(tie.start(nodes), expected, "{advances:?}, then {nodes} nodes");
+        };
+        check(&[], 5, 0);
+        check(&[(3, 5)], 5, 3);
+        check(&[(3, 5), (4, 5)], 5, 2);
+        check(&[(7, 5)], 3, 2);
+        check(&[(4, 5), (1, 3)], 3, 2);
+        check(&[(4, 5), (9, 0)], 5, 4);
+        check(&[(4, 5)], 0, 0);
+    }
 }

@@ -109,3 +109,31 @@ impl Cluster {
         code
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeSet;
+
+    use super::*;
+
+    #[test]
+    fn forgotten_kinds_give_their_numbers_to_nobody() {
+        let mut verdicts = Verdicts::default();
+        let pod = |number: usize| {
+            let uid = number.to_string();
+            let owner = OwnerView { api_version: "apps/v1".into(), kind: "ReplicaSet".into(), name: "web".into(), uid };
+            Arc::new(PodView { owner: Some(owner), ..PodView::default() })
+        };
+        let count = 2 * Verdicts::MOST + 1;
+        let ids: Vec<ShapeId> = (0..count).filter_map(|number| verdicts.shape(&pod(number))).collect();
+        assert_eq!(ids.iter().collect::<BTreeSet<_>>().len(), count);
+        assert!(verdicts.shapes.len() < Verdicts::MOST, "old ones are forgotten");
+        let mark = Mark { slot: 3, version: 1 };
+        let (old, last) = (ids[0], ids[count - 1]);
+        for shape in [old, last] {
+            verdicts.set(shape, mark, Code::rejected(2, true));
+        }
+        assert_eq!((verdicts.get(old, mark), verdicts.get(last, mark)), (None, Some(Code::rejected(2, true))));
+        assert_eq!(verdicts.shape(&pod(count - 1)), Some(last));
+    }
+}
