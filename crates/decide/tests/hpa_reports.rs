@@ -199,11 +199,17 @@ fn failed_requests_and_selectors_without_pods_are_told_apart() {
     let resource = |answer| Metrics { resource: Some(answer), ..Metrics::default() };
     let error = "unable to fetch metrics from resource metrics API: not today";
     check_words(cpu(), resource(Ok(both())), resource(Err("not today".into())), error);
-    let target = Target { kind: "AverageValue".into(), average_value: Some(Quantity::from_millis(10_000)), ..Target::default() };
+    let target =
+        Target { kind: "AverageValue".into(), average_value: Some(Quantity::from_millis(10_000)), ..Target::default() };
     let average = MetricSpec::Resource { resource: "cpu".into(), target: target.clone() };
     check_words(average, resource(Ok(both())), resource(Err("not today".into())), error);
     let identifier = MetricIdentifier { name: "rate".into(), selector: None };
-    let samples = ["web-0", "web-1"].map(|name| PodSample { pod: name.into(), at: START, window: Millis::from_secs(15), value_milli: 5_000 });
+    let samples = ["web-0", "web-1"].map(|name| PodSample {
+        pod: name.into(),
+        at: START,
+        window: Millis::from_secs(15),
+        value_milli: 5_000,
+    });
     let pods = |answer| Metrics { pods: [("rate".to_owned(), answer)].into(), ..Metrics::default() };
     check_words(
         MetricSpec::Pods { metric: identifier, target },

@@ -180,7 +180,10 @@ mod tests {
         let mut hints = Hints::default();
         let one = PodView { namespace: "1d".into(), ..pod("web", 1) };
         let other = pod("web1", 1);
-        assert_eq!(number(&one.namespace, &one.name, one.created), number(&other.namespace, &other.name, other.created));
+        assert_eq!(
+            number(&one.namespace, &one.name, one.created),
+            number(&other.namespace, &other.name, other.created)
+        );
         hints.set(&one, "n1", 0);
         assert_eq!(hints.get(&other), None);
         hints.set(&other, "n2", 0);

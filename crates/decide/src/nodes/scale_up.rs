@@ -2,7 +2,7 @@
 //!
 //! After `core/scaleup/orchestrator` and `core/podlistprocessor` of cluster-autoscaler 1.36.1.
 
-use std::cmp::Reverse;
+use std::cmp::{Ordering, Reverse};
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
@@ -48,10 +48,8 @@ pub(super) fn pods_to_help(profile: &Profile, world: &mut World<'_>, memory: &mu
     }
     // Among pods of one priority upstream has no order. Where many compete for few places that mostly leaves a pod over
     // which counts already, so those that do not yet come first; the rest is as good as drawn.
-    let order = |pod: &Arc<PodView>| {
-        Reverse((world.cluster.priority(pod), pod.created + delay(profile, pod), scattered(pod), pod.key()))
-    };
-    pods.sort_by_cached_key(order);
+    let rank = |pod: &PodView| (world.cluster.priority(pod), pod.created + delay(profile, pod), scattered(pod));
+    pods = sorted(pods, rank, |(a, one), (b, other)| b.cmp(a).then_with(|| name(other).cmp(&name(one))));
     let mut hints = std::mem::take(&mut memory.pending_hints);
     let mut hopeless = Alike::default();
     world.filling = Some(BTreeMap::new());
@@ -73,9 +71,23 @@ pub(super) fn pods_to_help(profile: &Profile, world: &mut World<'_>, memory: &mu
     hints.drop_old();
     memory.pending_hints = hints;
     // Those that are left are helped from the oldest on.
-    let order = |pod: &Arc<PodView>| (Reverse(world.cluster.priority(pod)), pod.created, pod.key());
-    pods.sort_by_cached_key(order);
-    pods
+    let rank = |pod: &PodView| (Reverse(world.cluster.priority(pod)), pod.created);
+    sorted(pods, rank, |(a, one), (b, other)| a.cmp(b).then_with(|| name(one).cmp(&name(other))))
+}
+
+/// Each pod's rank is worked out once, and names, which are long to compare, only matter between equal ones.
+fn sorted<K>(
+    pods: Vec<Arc<PodView>>,
+    rank: impl Fn(&PodView) -> K,
+    order: impl Fn(&(K, Arc<PodView>), &(K, Arc<PodView>)) -> Ordering,
+) -> Vec<Arc<PodView>> {
+    let mut ranked: Vec<(K, Arc<PodView>)> = pods.into_iter().map(|pod| (rank(&pod), pod)).collect();
+    ranked.sort_by(order);
+    ranked.into_iter().map(|(_, pod)| pod).collect()
+}
+
+fn name(pod: &PodView) -> (&str, &str) {
+    (&pod.namespace, &pod.name)
 }
 
 /// A number that has nothing to do with anything else about the pod (FNV-1a of its name).
@@ -176,6 +188,10 @@ impl Alike {
 }
 
 pub(super) fn are_equivalent(a: &PodView, b: &PodView) -> bool {
+    (a.owner.is_some() && a.is_of_template(b)) || are_alike(a, b)
+}
+
+fn are_alike(a: &PodView, b: &PodView) -> bool {
     a.owner.is_some()
         && a.owner == b.owner
         && a.namespace == b.namespace

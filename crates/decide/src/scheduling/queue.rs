@@ -73,7 +73,7 @@ struct Entry {
     queued: Timestamp,
     order: u64,
     failures: u32,
-    filters: Vec<String>,
+    filters: Arc<[String]>,
     state: State,
 }
 
@@ -90,7 +90,7 @@ pub struct Queue {
     /// Since when, and the order.
     unschedulable: BTreeSet<(Timestamp, u64)>,
     /// What rejected them, and how many of them.
-    rejected_by: BTreeMap<Vec<String>, usize>,
+    rejected_by: BTreeMap<Arc<[String]>, usize>,
     orders: u64,
     events: u64,
     /// By event: the number of the last of its kind.
@@ -129,7 +129,7 @@ impl Queue {
                 queued: now,
                 order: self.orders,
                 failures: 0,
-                filters: Vec::new(),
+                filters: Arc::default(),
                 state: State::Gated,
             };
             self.entries.insert(self.orders, entry);
@@ -184,13 +184,14 @@ impl Queue {
 
     /// No node fits; `filters` are those of [`super::Placement::Unschedulable`]. The pod waits for an event that concerns
     /// one of them, or, where one happened since it was taken, only for its back-off.
-    pub fn failed(&mut self, key: &PodKey, filters: Vec<String>, now: Timestamp) {
+    pub fn failed(&mut self, key: &PodKey, filters: impl Into<Arc<[String]>>, now: Timestamp) {
+        let filters = filters.into();
         let Some(order) = self.orders_of.get(key).copied() else { return };
         let Some(entry) = self.entries.get_mut(&order) else { return };
         let State::InFlight(seen) = entry.state else { return };
         entry.failures += 1;
         entry.queued = now;
-        entry.filters = if filters.is_empty() { vec!["DefaultPreemption".to_owned()] } else { filters };
+        entry.filters = if filters.is_empty() { ["DefaultPreemption".to_owned()].into() } else { filters };
         let missed = ALL.iter().any(|event| self.last[*event as usize] > seen && concerns(*event, &entry.filters));
         let next = if missed { self.after_backoff(order, now) } else { State::Unschedulable(now) };
         self.enter(order, next);
@@ -203,7 +204,7 @@ impl Queue {
         let Some(entry) = self.entries.get_mut(&order) else { return };
         entry.failures += 1;
         entry.queued = now;
-        entry.filters.clear();
+        entry.filters = Arc::default();
         let next = self.after_backoff(order, now);
         self.enter(order, next);
     }
@@ -281,7 +282,7 @@ impl Queue {
             State::Unschedulable(since) => {
                 match self.rejected_by.get_mut(&entry.filters) {
                     Some(count) => *count += 1,
-                    None => drop(self.rejected_by.insert(entry.filters.clone(), 1)),
+                    None => drop(self.rejected_by.insert(Arc::clone(&entry.filters), 1)),
                 }
                 self.unschedulable.insert((since, order));
             }
@@ -408,6 +409,36 @@ mod tests {
         queue.failed(&key("a"), cpu(), Timestamp(0));
         check(&mut queue, 299_999, &[]);
         check(&mut queue, 300_000, &["a"]);
+    }
+
+    #[test]
+    fn a_change_of_the_pod_itself_is_worth_another_try() {
+        use crate::scheduling::view::Toleration;
+        let deadline = |change: fn(&mut PodView)| {
+            let mut queue = Queue::new();
+            queue.upsert(pod("a"), 0, Timestamp(0));
+            check(&mut queue, 0, &["a"]);
+            queue.failed(&key("a"), cpu(), Timestamp(0));
+            let mut changed = pod("a");
+            change(&mut changed);
+            queue.upsert(changed, 0, Timestamp(0));
+            queue.next_deadline()
+        };
+        let changes: [fn(&mut PodView); 6] = [
+            |pod| drop(pod.labels.insert("a".into(), "b".into())),
+            |pod| pod.requests.cpu = units::Millicores(1),
+            |pod| pod.tolerations.push(Toleration::default()),
+            |pod| drop(pod.node_selector.insert("a".into(), "b".into())),
+            |pod| pod.node_affinity = Some(Vec::new()),
+            |pod| pod.priority = Some(1),
+        ];
+        for (index, change) in changes.into_iter().enumerate() {
+            assert_eq!(deadline(change), Some(Timestamp(1000)), "change {index}");
+        }
+        // What the scheduler itself writes, and annotations.
+        assert_eq!(deadline(|pod| pod.nominated_node = Some("n".into())), Some(Timestamp(300_000)));
+        assert_eq!(deadline(|pod| pod.unschedulable_since = Some(Timestamp(0))), Some(Timestamp(300_000)));
+        assert_eq!(deadline(|pod| drop(pod.annotations.insert("a".into(), "b".into()))), Some(Timestamp(300_000)));
     }
 
     #[test]

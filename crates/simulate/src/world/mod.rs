@@ -105,7 +105,7 @@ pub(crate) struct World<'a> {
     /// Goes up with every change that may make room for a pod.
     room: u64,
     /// By workload: the filters that kept its last pod off every node, and the room that there was then.
-    hopeless: BTreeMap<usize, (u64, Vec<String>)>,
+    hopeless: BTreeMap<usize, (u64, Arc<[String]>)>,
     /// Nodes with the soft taint of the autoscaler.
     candidates: BTreeSet<String>,
     /// Workloads whose controller must look again.

@@ -66,6 +66,7 @@ impl World<'_> {
         view.uid = format!("{:016x}", self.random.next());
         view.created = Timestamp(created).truncated();
         view.phase = PodPhase::Pending;
+        view.template = workload as u64 + 1;
         running.numbers += 1;
         running.members.push(id);
         running.young.push(id);

@@ -64,12 +64,12 @@ impl World<'_> {
     }
 
     /// Pods of a workload are alike: where one fits nowhere, the next one does neither, as long as nothing makes room.
-    fn known_hopeless(&self, id: PodId) -> Option<Vec<String>> {
+    fn known_hopeless(&self, id: PodId) -> Option<Arc<[String]>> {
         let (room, filters) = self.hopeless.get(&self.pod(id)?.workload?)?;
-        (*room == self.room).then(|| filters.clone())
+        (*room == self.room).then(|| Arc::clone(filters))
     }
 
-    fn has_no_node(&mut self, id: PodId, pod: &PodView, filters: Vec<String>) {
+    fn has_no_node(&mut self, id: PodId, pod: &PodView, filters: Arc<[String]>) {
         let now = self.timestamp();
         self.queue.failed(&pod.key(), filters, now);
         if pod.unschedulable_since.is_none() {
@@ -86,8 +86,9 @@ impl World<'_> {
         filters: Vec<String>,
         preemption: Option<Preemption>,
     ) -> bool {
+        let filters: Arc<[String]> = filters.into();
         if let Some(workload) = self.pod(id).and_then(|pod| pod.workload).filter(|_| preemption.is_none()) {
-            self.hopeless.insert(workload, (self.room, filters.clone()));
+            self.hopeless.insert(workload, (self.room, Arc::clone(&filters)));
         }
         self.has_no_node(id, pod, filters);
         let Some(preemption) = preemption else { return false };

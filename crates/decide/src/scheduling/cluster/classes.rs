@@ -69,6 +69,8 @@ pub(crate) struct Classes {
     /// Those that are taken, in the order of [`PodClass::cmp_pod`].
     sorted: Vec<ClassId>,
     free: Vec<ClassId>,
+    /// By [`PodView::template`], for those that have one.
+    by_template: BTreeMap<u64, ClassId>,
     /// Pods on nodes whose required anti-affinity others must respect.
     with_anti_affinity: usize,
     with_scored_terms: usize,
@@ -82,6 +84,15 @@ impl Classes {
     }
 
     pub(crate) fn acquire(&mut self, pod: &PodView) -> ClassId {
+        let id = self.by_template.get(&pod.template).copied().unwrap_or_else(|| self.find_or_insert(pod));
+        let entry = self.entries[id.0 as usize].as_mut().expect("sorted names taken entries");
+        entry.pods += 1;
+        self.with_anti_affinity += usize::from(!entry.class.anti_affinity.is_empty());
+        self.with_scored_terms += usize::from(entry.class.has_scored_terms());
+        id
+    }
+
+    fn find_or_insert(&mut self, pod: &PodView) -> ClassId {
         let id = match self.find(pod) {
             Ok(at) => self.sorted[at],
             Err(at) => {
@@ -98,10 +109,9 @@ impl Classes {
                 id
             }
         };
-        let entry = self.entries[id.0 as usize].as_mut().expect("sorted names taken entries");
-        entry.pods += 1;
-        self.with_anti_affinity += usize::from(!entry.class.anti_affinity.is_empty());
-        self.with_scored_terms += usize::from(entry.class.has_scored_terms());
+        if pod.template != 0 {
+            self.by_template.insert(pod.template, id);
+        }
         id
     }
 
@@ -117,6 +127,7 @@ impl Classes {
             }
             self.repelling_generation += u64::from(!pod.anti_affinity.is_empty());
             self.entries[id.0 as usize] = None;
+            self.by_template.retain(|_, known| *known != id);
             self.free.push(id);
         }
     }
@@ -145,5 +156,32 @@ impl Classes {
 
     pub(crate) fn any_scored_terms(&self) -> bool {
         self.with_scored_terms > 0
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn pod(app: &str, template: u64) -> PodView {
+        PodView { labels: [("app".to_owned(), app.to_owned())].into(), template, ..PodView::default() }
+    }
+
+    #[test]
+    fn a_template_names_the_class_of_its_pods_only_while_there_are_some() {
+        let mut classes = Classes::default();
+        let web = classes.acquire(&pod("web", 1));
+        assert_eq!((classes.acquire(&pod("web", 1)), classes.acquire(&pod("web", 0))), (web, web));
+        let other = classes.acquire(&pod("other", 2));
+        assert_ne!(other, web);
+        for _ in 0..3 {
+            classes.release(web, &pod("web", 1));
+        }
+        // The place is used again, and not for the template that had it.
+        let third = classes.acquire(&pod("third", 3));
+        assert_eq!(third, web);
+        let again = classes.acquire(&pod("web", 1));
+        assert_ne!(again, third);
+        assert_eq!(classes.get(again).labels["app"], "web");
     }
 }
