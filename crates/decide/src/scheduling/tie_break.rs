@@ -64,6 +64,14 @@ mod tests {
     }
 
     #[test]
+    fn draws_as_splitmix64_does() {
+        let mut tie = TieBreak::new(0);
+        let drawn = [(); 3].map(|()| tie.next_u64());
+        // The first numbers of the reference implementation (prng.di.unimi.it/splitmix64.c) for the seed 0.
+        assert_eq!(drawn, [0xE220_A839_7B1D_CDAF, 0x6E78_9E6A_A1B9_65F4, 0x06C4_5D18_8009_454F]);
+    }
+
+    #[test]
     fn the_next_attempt_starts_behind_the_last_one_also_where_nodes_came_or_went() {
         let check = |advances: &[(usize, usize)], nodes: usize, expected: usize| {
             let mut tie = TieBreak::new(0);
