@@ -390,8 +390,7 @@ mod tests {
         let mut cluster = Cluster::new();
         let image = || ImageView { names: vec!["web:1".into(), "web@sha256:1".into()], bytes: 10 };
         let taint = || Taint { key: "spot".into(), value: String::new(), effect: TaintEffect::NoSchedule };
-        let nodes =
-            |cluster: &Cluster| -> Vec<u32> { cluster.images.values().map(|state| state.nodes as u32).collect() };
+        let nodes = |cluster: &Cluster| -> Vec<u32> { cluster.images.values().map(|state| state.nodes).collect() };
         for (name, counts) in [("a", [1, 1]), ("b", [2, 2]), ("c", [3, 3]), ("b", [3, 3])] {
             cluster.upsert_node(NodeView { images: vec![image()], taints: vec![taint()], ..NodeView::new(name) });
             assert_eq!(nodes(&cluster), counts, "with {name}");
