@@ -50,8 +50,9 @@ pub fn node_decision(snapshot: &Snapshot, decision: &Decision) -> Vec<Finding> {
             findings.note("scale-up.group", format!("there is no group {name}"));
             continue;
         };
-        findings.unless(up.from == group.target_size && up.to > up.from, "scale-up.size", || {
-            format!("{name} is said to grow from {} to {} and has {}", up.from, up.to, group.target_size)
+        let size = group.target_size - given_up_before(decision, name);
+        findings.unless(up.from == size && up.to > up.from, "scale-up.size", || {
+            format!("{name} is said to grow from {} to {} and has {size}", up.from, up.to)
         });
         findings.unless(up.to <= group.max, "scale-up.max", || format!("{name} grows to {} of {}", up.to, group.max));
         for key in &up.pods {
@@ -66,6 +67,13 @@ pub fn node_decision(snapshot: &Snapshot, decision: &Decision) -> Vec<Finding> {
     }
     findings.unless(decision.next >= snapshot.now, "next", || "the next loop lies in the past".to_owned());
     findings.0
+}
+
+/// Instances that never became nodes are deleted before anything grows.
+fn given_up_before(decision: &Decision, group: &str) -> i32 {
+    let never_there = [ScaleDownReason::Unregistered, ScaleDownReason::CreationFailed];
+    let downs = decision.scale_downs.iter().filter(|down| down.group == group && never_there.contains(&down.reason));
+    downs.count() as i32
 }
 
 fn scale_downs(findings: &mut Findings, snapshot: &Snapshot, decision: &Decision) {

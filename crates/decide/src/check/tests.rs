@@ -192,6 +192,12 @@ fn each_fault_in_a_decision_is_one_finding() {
     check_decision(&[], |_, _| {});
     check_decision(&["scale-up.group"], |_, d| d.scale_ups[0].group = "h".into());
     check_decision(&["scale-up.size"], |_, d| d.scale_ups[0].from = 1);
+    // What never became a node is deleted first, and the group grows from what is left.
+    let given_up = |d: &mut Decision, from| {
+        (d.scale_downs[0].reason, d.scale_ups[0].from) = (ScaleDownReason::Unregistered, from);
+    };
+    check_decision(&[], |_, d| given_up(d, 1));
+    check_decision(&["scale-up.size"], |_, d| given_up(d, 2));
     check_decision(&["scale-up.max"], |_, d| d.scale_ups[0].to = 4);
     check_decision(&["scale-up.pod"], |_, d| d.scale_ups[0].pods.push(PodKey::new("d", "z")));
     check_decision(&["scale-up.once"], |_, d| d.scale_ups.push(d.scale_ups[0].clone()));

@@ -91,6 +91,7 @@ impl World<'_> {
             // An upgrade's node takes the place of the one that it drained, whatever the quota is: it was counted before.
             let to = self.sizes[pool] + 1;
             if self.grow(pool, to).is_err() {
+                self.short.insert(pool);
                 self.record.note(
                     self.now,
                     format!("{}: the cloud refused the node that replaces a drained one", self.plan.pools[pool].name),

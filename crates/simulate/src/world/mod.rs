@@ -115,6 +115,8 @@ pub(crate) struct World<'a> {
     last_sample: i64,
     next_sync: i64,
     trouble: Trouble,
+    /// Pools that the cloud left below their minimum, by refusing a machine that was to replace one, until they have grown again.
+    short: BTreeSet<usize>,
     record: Record<'a>,
 }
 
@@ -161,6 +163,7 @@ impl<'a> World<'a> {
             last_sample: 0,
             next_sync: plan.hpa.sync_period.0,
             trouble: Trouble { boot: 1.0, ..Trouble::default() },
+            short: BTreeSet::new(),
             plan,
         };
         world.populate();
@@ -326,11 +329,13 @@ impl<'a> World<'a> {
     }
 
     fn check(&mut self) {
-        let state = decide::check::State {
-            nodes: self.node_views().collect(),
-            pods: self.pod_views().collect(),
-            groups: self.group_views(false),
-        };
+        self.short.retain(|pool| self.sizes[*pool] < self.plan.pools[*pool].min);
+        let mut groups = self.group_views(false);
+        for pool in &self.short {
+            groups[*pool].min = self.sizes[*pool];
+        }
+        let state =
+            decide::check::State { nodes: self.node_views().collect(), pods: self.pod_views().collect(), groups };
         let findings = decide::check::state(&state);
         self.record.findings(self.now, findings.iter().map(|finding| format!("{finding:?}")));
     }
