@@ -2,7 +2,7 @@
 //!
 //! After `core/scaleup/orchestrator` and `core/podlistprocessor` of cluster-autoscaler 1.36.1.
 
-use std::cmp::{Ordering, Reverse};
+use std::cmp::Reverse;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
@@ -49,7 +49,8 @@ pub(super) fn pods_to_help(profile: &Profile, world: &mut World<'_>, memory: &mu
     // Among pods of one priority upstream has no order. Where many compete for few places that mostly leaves a pod over
     // which counts already, so those that do not yet come first; the rest is as good as drawn.
     let rank = |pod: &PodView| (world.cluster.priority(pod), pod.created + delay(profile, pod), scattered(pod));
-    pods = sorted(pods, rank, |(a, one), (b, other)| b.cmp(a).then_with(|| name(other).cmp(&name(one))));
+    pods = sorted(pods, rank);
+    pods.reverse();
     let mut hints = std::mem::take(&mut memory.pending_hints);
     let mut hopeless = Alike::default();
     world.filling = Some(BTreeMap::new());
@@ -72,22 +73,16 @@ pub(super) fn pods_to_help(profile: &Profile, world: &mut World<'_>, memory: &mu
     memory.pending_hints = hints;
     // Those that are left are helped from the oldest on.
     let rank = |pod: &PodView| (Reverse(world.cluster.priority(pod)), pod.created);
-    sorted(pods, rank, |(a, one), (b, other)| a.cmp(b).then_with(|| name(one).cmp(&name(other))))
+    sorted(pods, rank)
 }
 
 /// Each pod's rank is worked out once, and names, which are long to compare, only matter between equal ones.
-fn sorted<K>(
-    pods: Vec<Arc<PodView>>,
-    rank: impl Fn(&PodView) -> K,
-    order: impl Fn(&(K, Arc<PodView>), &(K, Arc<PodView>)) -> Ordering,
-) -> Vec<Arc<PodView>> {
+fn sorted<K: Ord>(pods: Vec<Arc<PodView>>, rank: impl Fn(&PodView) -> K) -> Vec<Arc<PodView>> {
     let mut ranked: Vec<(K, Arc<PodView>)> = pods.into_iter().map(|pod| (rank(&pod), pod)).collect();
-    ranked.sort_by(order);
+    ranked.sort_by(|(a, one), (b, other)| {
+        a.cmp(b).then_with(|| (&one.namespace, &one.name).cmp(&(&other.namespace, &other.name)))
+    });
     ranked.into_iter().map(|(_, pod)| pod).collect()
-}
-
-fn name(pod: &PodView) -> (&str, &str) {
-    (&pod.namespace, &pod.name)
 }
 
 /// A number that has nothing to do with anything else about the pod (FNV-1a of its name).
@@ -188,24 +183,7 @@ impl Alike {
 }
 
 pub(super) fn are_equivalent(a: &PodView, b: &PodView) -> bool {
-    (a.owner.is_some() && a.is_of_template(b)) || are_alike(a, b)
-}
-
-fn are_alike(a: &PodView, b: &PodView) -> bool {
-    a.owner.is_some()
-        && a.owner == b.owner
-        && a.namespace == b.namespace
-        && a.labels == b.labels
-        && a.requests == b.requests
-        && a.node_selector == b.node_selector
-        && a.node_affinity == b.node_affinity
-        && a.affinity == b.affinity
-        && a.anti_affinity == b.anti_affinity
-        && a.spread == b.spread
-        && a.tolerations == b.tolerations
-        && a.host_ports == b.host_ports
-        && a.volumes == b.volumes
-        && a.priority == b.priority
+    a.owner.is_some() && a.owner == b.owner && a.priority == b.priority && a.is_filtered_like(b)
 }
 
 struct Plan<'p> {

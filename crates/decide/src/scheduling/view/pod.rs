@@ -315,26 +315,19 @@ impl PodView {
 
     /// Whether another pod is the same to all filters, wherever either of them is bound.
     pub fn is_filtered_like(&self, other: &PodView) -> bool {
-        self.is_of_template(other) || self.is_filtered_alike(other)
-    }
-
-    /// Whether both are known to be made from one template.
-    pub fn is_of_template(&self, other: &PodView) -> bool {
-        self.template != 0 && self.template == other.template
-    }
-
-    fn is_filtered_alike(&self, other: &PodView) -> bool {
-        self.namespace == other.namespace
-            && self.requests == other.requests
-            && self.labels == other.labels
-            && self.node_selector == other.node_selector
-            && self.node_affinity == other.node_affinity
-            && self.affinity == other.affinity
-            && self.anti_affinity == other.anti_affinity
-            && self.spread == other.spread
-            && self.tolerations == other.tolerations
-            && self.host_ports == other.host_ports
-            && self.volumes == other.volumes
+        let of_one_template = self.template != 0 && self.template == other.template;
+        of_one_template
+            || self.namespace == other.namespace
+                && self.requests == other.requests
+                && self.labels == other.labels
+                && self.node_selector == other.node_selector
+                && self.node_affinity == other.node_affinity
+                && self.affinity == other.affinity
+                && self.anti_affinity == other.anti_affinity
+                && self.spread == other.spread
+                && self.tolerations == other.tolerations
+                && self.host_ports == other.host_ports
+                && self.volumes == other.volumes
     }
 
     /// A static pod's image in the API, which nobody but its kubelet can remove.
