@@ -44,7 +44,7 @@ pub struct Quick {
 pub const MOST_METRICS: usize = 2;
 
 /// A sync that left the number as it was, kept by the caller: the next one like it costs a comparison.
-#[derive(Clone, Copy, Debug, Default)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Streak {
     counts: [Counts; MOST_METRICS],
     current: i32,
@@ -129,11 +129,9 @@ impl Quick {
         let mut desired = 0;
         for ((_, goal), counts) in self.metrics.iter().zip(counts) {
             let Some(wish) = self.wish(*goal, counts, current) else { return Verdict::AskDecide };
-            if desired == 0 || wish > desired {
-                desired = wish;
-            }
+            desired = desired.max(wish);
         }
-        let wish = Wish { current, desired: desired.max(0), min: self.min, max: self.max };
+        let wish = Wish { current, desired, min: self.min, max: self.max };
         let (normalized, until) = assess(&wish, self.behavior.as_ref(), memory, settings, now);
         if normalized.replicas != current {
             return Verdict::AskDecide;

@@ -215,6 +215,25 @@ mod tests {
     }
 
     #[test]
+    fn hints_that_nobody_uses_are_dropped_when_they_outnumber_the_others() {
+        let mut hints = Hints::default();
+        let held = |hints: &Hints| hints.known.values().map(Vec::len).sum::<usize>();
+        let names: Vec<String> = (0..5).map(|number| format!("p{number}")).collect();
+        let placed: Vec<(&str, &str)> = names.iter().map(|name| (name.as_str(), "n")).collect();
+        settles(&mut hints, &placed);
+        assert_eq!((hints.count, held(&hints)), (5, 5));
+        settles(&mut hints, &placed[..3]);
+        assert_eq!((hints.count, held(&hints)), (5, 5), "two of five are no reason to look at all");
+        settles(&mut hints, &placed[..2]);
+        assert_eq!((hints.count, held(&hints)), (2, 2), "those of this loop stay");
+        settles(&mut hints, &placed[..1]);
+        assert_eq!((hints.count, held(&hints)), (2, 2), "one of two may be on its way back");
+        settles(&mut hints, &[]);
+        assert_eq!((hints.count, held(&hints)), (0, 0));
+        assert!(hints.known.is_empty());
+    }
+
+    #[test]
     fn what_is_written_down_is_read_back() {
         let mut hints = Hints::default();
         hints.set(&pod("old", 1), "n1", 0);

@@ -4,7 +4,7 @@ use super::super::health::{self, STARTUP};
 use super::super::{Backoff, Expander, ScaleUpRequest, scale_up, template, unneeded, world};
 use super::*;
 use crate::scheduling::view::{
-    AffinityTerm, HostPort, InclusionPolicy, Selector, SpreadConstraint, Toleration, VolumeSource, VolumeView,
+    AffinityTerm, HostPort, InclusionPolicy, Selector, SpreadConstraint, Taint, TaintEffect, Toleration, VolumeSource, VolumeView,
 };
 
 /// Runs `look` on the autoscaler's view of the world.
@@ -319,4 +319,48 @@ fn the_report_says_why_a_node_is_not_looked_at() {
         node.annotations.insert("cluster-autoscaler.kubernetes.io/scale-down-disabled".into(), "true".into());
     };
     check(disabled, 0, "annotation cluster-autoscaler.kubernetes.io/scale-down-disabled");
+}
+
+#[test]
+fn a_new_node_has_none_of_the_taints_that_pass() {
+    let stays = ["dedicated", "ToBeDeleted", "startup-taint.cluster-autoscaler.kubernetes.io"];
+    let passes = [
+        "node.kubernetes.io/not-ready",
+        "node.cloudprovider.kubernetes.io/shutdown",
+        "ignore-taint.cluster-autoscaler.kubernetes.io/gpu",
+        "startup-taint.cluster-autoscaler.kubernetes.io/",
+        "status-taint.cluster-autoscaler.kubernetes.io/x",
+        "ToBeDeletedByClusterAutoscaler",
+        "DeletionCandidateOfClusterAutoscaler",
+    ];
+    let mut of = group("g", &[]);
+    let template = Arc::make_mut(&mut of.template);
+    template.taints = stays.iter().chain(&passes).map(|key| Taint::new(*key, "", TaintEffect::NoSchedule)).collect();
+    let new = template::node(&of, "new");
+    assert_eq!(new.taints.iter().map(|taint| taint.key.as_str()).collect::<Vec<_>>(), stays);
+}
+
+#[test]
+fn the_minimum_is_judged_by_the_size_after_the_growth_of_another_group() {
+    let nodes = ["n0", "n1", "n2", "n3"];
+    let grown = |waiting: usize| {
+        let mut world = World::new(vec![group("b", &[]), group("g", &nodes)], &nodes, pending(waiting, 1900));
+        world.snapshot.nodes.iter_mut().for_each(|node| Arc::make_mut(node).unschedulable = true);
+        (world.group(1).min, world.group(1).max, world.group(1).target_size) = (10, 20, 12);
+        // One instance never became a node, three could not be made, and of four nothing is known: 8 are left of 12, and one
+        // of those is not counted again.
+        let error = InstanceError { out_of_resources: true, code: "Quota".into(), message: String::new() };
+        let lost = InstanceView { name: "g-4".into(), state: InstanceState::Running, error: None };
+        let failed = (5..8).map(|number| InstanceView {
+            name: format!("g-{number}"),
+            state: InstanceState::Creating,
+            error: Some(error.clone()),
+        });
+        world.group(1).instances.extend([lost].into_iter().chain(failed));
+        world.memory.unregistered_since.insert("g-4".into(), Timestamp(0));
+        let decision = world.at(0);
+        decision.scale_ups.iter().map(|up| (up.group.clone(), up.from, up.to)).collect::<Vec<_>>()
+    };
+    assert_eq!(grown(0), [], "four of eight are missing: the group is not in good standing");
+    assert_eq!(grown(1), [("b".to_owned(), 0, 1), ("g".to_owned(), 8, 10)], "three are missing of seven");
 }
