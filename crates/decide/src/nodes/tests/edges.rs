@@ -4,7 +4,8 @@ use super::super::health::{self, STARTUP};
 use super::super::{Backoff, Expander, ScaleUpRequest, scale_up, template, unneeded, world};
 use super::*;
 use crate::scheduling::view::{
-    AffinityTerm, HostPort, InclusionPolicy, Selector, SpreadConstraint, Taint, TaintEffect, Toleration, VolumeSource, VolumeView,
+    AffinityTerm, HostPort, InclusionPolicy, Selector, SpreadConstraint, Taint, TaintEffect, Toleration, VolumeSource,
+    VolumeView,
 };
 
 /// Runs `look` on the autoscaler's view of the world.
