@@ -1,6 +1,7 @@
 //! One entry point: a listener, its connections, and how both end.
 
 use super::body::ResponseBody;
+use super::connection::{self, Signal};
 use super::flags::EntryPoint;
 use super::headers::Client;
 use super::metrics::Metrics;
@@ -9,9 +10,7 @@ use anyhow::Context as _;
 use http::header::CONTENT_TYPE;
 use http::{HeaderValue, Request, Response, StatusCode};
 use hyper::body::Incoming;
-use hyper::server::conn::http1;
 use hyper::service::service_fn;
-use hyper_util::rt::{TokioIo, TokioTimer};
 use std::convert::Infallible;
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -19,9 +18,12 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::watch;
+use tokio::time::MissedTickBehavior;
 
 /// Traefik's `respondingTimeouts.idleTimeout`.
 const IDLE_LIMIT: Duration = Duration::from_secs(180);
+/// How often connections look whether it has passed: so much later may one be closed.
+const LOOK_EVERY: Duration = Duration::from_secs(20);
 
 /// Paths that this program answers itself, before any route.
 pub struct Own {
@@ -50,7 +52,9 @@ impl Server {
         let draining = self.proxy.draining.clone();
         let server = Arc::new(self);
         // Every connection holds a receiver; when all are gone, all connections are.
-        let (closing, _) = watch::channel(false);
+        let (signals, _) = watch::channel(Signal::Look);
+        let mut looks = tokio::time::interval(LOOK_EVERY);
+        looks.set_missed_tick_behavior(MissedTickBehavior::Delay);
         let stopped = async {
             // The sender lives as long as the program.
             let _ = stop.wait_for(|stop| *stop).await;
@@ -61,25 +65,26 @@ impl Server {
         loop {
             tokio::select! {
                 accepted = listener.accept() => match accepted {
-                    Ok((stream, client)) => server.clone().serve(stream, client, closing.subscribe()),
+                    Ok((stream, client)) => server.clone().serve(stream, client, signals.subscribe()),
                     Err(error) => {
                         // Out of file descriptors, most likely: others must close first.
                         tracing::warn!(%error, "cannot accept");
                         tokio::time::sleep(Duration::from_millis(20)).await;
                     }
                 },
+                _ = looks.tick() => drop(signals.send_replace(Signal::Look)),
                 () = &mut stopped => break,
             }
         }
         drop(listener);
-        closing.send_replace(true);
-        if tokio::time::timeout(grace, closing.closed()).await.is_err() {
+        signals.send_replace(Signal::Close);
+        if tokio::time::timeout(grace, signals.closed()).await.is_err() {
             tracing::warn!(entry_point = &*server.proxy.entry_point, "requests still in flight are given up");
         }
         Ok(())
     }
 
-    fn serve(self: Arc<Server>, stream: TcpStream, client: SocketAddr, mut closing: watch::Receiver<bool>) {
+    fn serve(self: Arc<Server>, stream: TcpStream, client: SocketAddr, signals: watch::Receiver<Signal>) {
         if let Err(error) = stream.set_nodelay(true) {
             tracing::debug!(%error, "TCP_NODELAY cannot be set");
         }
@@ -90,24 +95,9 @@ impl Server {
             let (server, client) = (self.clone(), client.clone());
             async move { Ok::<_, Infallible>(server.answer(request, &client).await) }
         });
-        let connection = http1::Builder::new()
-            .timer(TokioTimer::new())
-            .header_read_timeout(IDLE_LIMIT)
-            .serve_connection(TokioIo::new(stream), service)
-            .with_upgrades();
         tokio::spawn(async move {
-            let mut connection = std::pin::pin!(connection);
-            let ended = tokio::select! {
-                _ = connection.as_mut() => true,
-                _ = closing.wait_for(|closing| *closing) => false,
-            };
-            if !ended {
-                connection.as_mut().graceful_shutdown();
-                // A client that breaks off is its own business.
-                let _ = connection.await;
-            }
+            connection::carry(stream, service, IDLE_LIMIT, signals).await;
             open.dec();
-            drop(closing);
         });
     }
 

@@ -31,12 +31,20 @@ pub fn is_upgrade(headers: &HeaderMap) -> bool {
 
 /// Takes out what belongs to one hop; an upgrade stays one.
 pub fn strip_hop_by_hop(headers: &mut HeaderMap) {
+    // Most messages have one of them or none: looking at the names that are there costs less than looking each of these up.
+    let index = |name: &HeaderName| HOP_BY_HOP.iter().position(|hop| hop == name);
+    let present = headers.keys().filter_map(index).fold(0_u8, |present, index| present | 1 << index);
+    if present == 0 {
+        return;
+    }
     let upgrade = if is_upgrade(headers) { headers.get(header::UPGRADE).cloned() } else { None };
     for name in named_by_connection(headers) {
         headers.remove(name);
     }
-    for name in &HOP_BY_HOP {
-        headers.remove(name);
+    for (index, name) in HOP_BY_HOP.iter().enumerate() {
+        if present & 1 << index != 0 {
+            headers.remove(name);
+        }
     }
     if let Some(protocol) = upgrade {
         headers.insert(header::CONNECTION, HeaderValue::from_static("upgrade"));
@@ -46,10 +54,11 @@ pub fn strip_hop_by_hop(headers: &mut HeaderMap) {
 
 /// The headers that `Connection` says are of one hop, beside those that always are.
 fn named_by_connection(headers: &HeaderMap) -> Vec<HeaderName> {
-    let is_option = |token: &&str| !["keep-alive", "close", "upgrade"].iter().any(|o| token.eq_ignore_ascii_case(o));
+    let is_option = |token: &str| ["keep-alive", "close", "upgrade"].iter().any(|o| token.eq_ignore_ascii_case(o));
     let values = headers.get_all(header::CONNECTION).iter().filter_map(|value| value.to_str().ok());
+    let values = values.filter(|value| !is_option(value));
     let tokens = values.flat_map(|value| value.split(',')).map(str::trim);
-    tokens.filter(is_option).filter_map(|token| token.parse().ok()).collect()
+    tokens.filter(|token| !is_option(token)).filter_map(|token| token.parse().ok()).collect()
 }
 
 /// Who asks over a connection, and where; written once for all its requests.
@@ -74,11 +83,12 @@ pub fn add_forwarded(headers: &mut HeaderMap, client: &Client) {
     headers.insert(REAL_IP, client.address.clone());
     headers.insert(FORWARDED_PROTO, HeaderValue::from_static("http"));
     headers.insert(FORWARDED_SERVER, HeaderValue::from_static("marea-ingress"));
-    match headers.get(header::HOST).cloned() {
+    let host = headers.get(header::HOST).cloned();
+    let port = host.as_ref().and_then(|host| host.to_str().ok()?.rsplit_once(':')?.1.parse::<u16>().ok());
+    match host {
         Some(host) => drop(headers.insert(FORWARDED_HOST, host)),
         None => drop(headers.remove(FORWARDED_HOST)),
     }
-    let port = headers.get(header::HOST).and_then(|host| host.to_str().ok()?.rsplit_once(':')?.1.parse::<u16>().ok());
     headers.insert(FORWARDED_PORT, port.map_or_else(|| client.local_port.clone(), HeaderValue::from));
 }
 

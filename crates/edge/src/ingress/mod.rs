@@ -2,8 +2,10 @@
 //! metrics' names and its behaviour on SIGTERM.
 //!
 //! What it adds is a promise: no request fails while pods scale, roll and drain. `rules` and `table` are pure; `upstream`
-//! keeps connections to pods; `proxy` carries requests and tries again where that is safe; `entrypoint` listens.
+//! keeps connections to pods; `proxy` carries requests and tries again where that is safe; `connection` carries a client's
+//! requests one after the other; `entrypoint` listens.
 pub mod body;
+pub mod connection;
 pub mod entrypoint;
 pub mod flags;
 pub mod headers;

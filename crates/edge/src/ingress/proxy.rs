@@ -57,7 +57,7 @@ impl Proxy {
         let is_upgrade = headers::is_upgrade(request.headers());
         let service = self.service(&request);
         let result = match &service {
-            Some(service) => self.forward(request, service.clone(), client, started).await,
+            Some(service) => self.forward(request, is_upgrade, service.clone(), client, started).await,
             None => Err(Failure::NoRoute),
         };
         let mut response = result.unwrap_or_else(|failure| answer(failure, &self.entry_point));
@@ -79,11 +79,12 @@ impl Proxy {
     async fn forward(
         &self,
         mut request: Request<Incoming>,
+        is_upgrade: bool,
         service: Arc<Service>,
         client: &Client,
         started: Instant,
     ) -> Result<Response<ResponseBody>, Failure> {
-        let client_upgrade = headers::is_upgrade(request.headers()).then(|| hyper::upgrade::on(&mut request));
+        let client_upgrade = is_upgrade.then(|| hyper::upgrade::on(&mut request));
         let (mut head, body) = request.into_parts();
         let body = read_body(&head, body).await?;
         name_host(&mut head);
@@ -97,7 +98,7 @@ impl Proxy {
             idempotent: head.method.is_idempotent(),
             replay: Replay::of(&head, &body),
             request: Some(Request::from_parts(head, body)),
-            deadline: started + RETRY_BUDGET,
+            started,
             tried: Vec::new(),
             broken: 0,
         };
@@ -119,7 +120,7 @@ impl Proxy {
                 if service.is_empty() {
                     return Err(Failure::NoEndpoint);
                 }
-                if Instant::now() > attempt.deadline {
+                if attempt.started.elapsed() > RETRY_BUDGET {
                     return Err(Failure::BadGateway("no endpoint accepts a connection".to_owned()));
                 }
                 tokio::time::sleep(ROUND_PAUSE).await;
@@ -128,7 +129,7 @@ impl Proxy {
                     attempt.request.as_ref().and_then(|request| self.service(request)).ok_or(Failure::NoEndpoint)?;
                 continue;
             };
-            let idle = if attempt.idempotent { upstream.idle_connection() } else { None };
+            let idle = if attempt.idempotent { upstream.idle_connection(attempt.started) } else { None };
             let connected = match idle {
                 Some(connection) => Ok(connection),
                 // In a box, because the common case should not carry the room for this along.
@@ -150,7 +151,7 @@ impl Proxy {
                 attempt.broken += u32::from(failed.unsent.is_none());
             }
             attempt.request = failed.unsent.map(|unsent| *unsent).or_else(|| attempt.replay.request());
-            let is_last = attempt.broken >= BROKEN_AT_MOST || Instant::now() > attempt.deadline;
+            let is_last = attempt.broken >= BROKEN_AT_MOST || attempt.started.elapsed() > RETRY_BUDGET;
             if is_last || attempt.request.is_none() {
                 return Err(Failure::BadGateway(format!(
                     "{} broke off the request: {}",
@@ -188,7 +189,7 @@ struct Attempt {
     request: Option<Request<RequestBody>>,
     idempotent: bool,
     replay: Replay,
-    deadline: Instant,
+    started: Instant,
     /// Endpoints that refused in this round.
     tried: Vec<SocketAddr>,
     /// Fresh connections that broke after something was sent.

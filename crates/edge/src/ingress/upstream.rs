@@ -48,8 +48,8 @@ impl Upstream {
     }
 
     /// An idle connection that is still good.
-    pub fn idle_connection(self: &Arc<Upstream>) -> Option<Connection> {
-        self.take_idle().map(|line| Connection { line, upstream: self.clone(), is_fresh: false })
+    pub fn idle_connection(self: &Arc<Upstream>, now: Instant) -> Option<Connection> {
+        self.take_idle(now).map(|line| Connection { line, upstream: self.clone(), is_fresh: false })
     }
 
     /// A connection that nobody has used before. Where there is none to be had, other pods are preferred for a while.
@@ -71,10 +71,10 @@ impl Upstream {
     }
 
     /// The one that was used last: the others may then age and be closed.
-    fn take_idle(&self) -> Option<Line> {
+    fn take_idle(&self, now: Instant) -> Option<Line> {
         let mut idle = self.idle.lock();
         while let Some((mut line, since)) = idle.pop() {
-            if since.elapsed() > IDLE_LIMIT {
+            if now.saturating_duration_since(since) > IDLE_LIMIT {
                 idle.clear();
                 return None;
             }
@@ -105,7 +105,7 @@ type Carrier = Pin<Box<dyn Future<Output = hyper::Result<()>> + Send>>;
 
 impl Line {
     async fn over<S: AsyncRead + AsyncWrite + Unpin + Send + 'static>(stream: S) -> std::io::Result<Line> {
-        let (sender, connection) = http1::handshake(TokioIo::new(stream)).await.map_err(std::io::Error::other)?;
+        let (sender, connection) = http1::Builder::new().writev(false).handshake(TokioIo::new(stream)).await.map_err(std::io::Error::other)?;
         Ok(Line { sender, carrier: Some(Box::pin(connection.with_upgrades())) })
     }
 
