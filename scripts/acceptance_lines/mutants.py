@@ -20,13 +20,15 @@ MODULES = ("hpa", "scheduling", "nodes")
 WANTED_SHARE = 0.9
 # Of one mutant's tests, which take a few seconds: a mutant that loops for ever is caught by it.
 TIMEOUT_SECONDS = 120
+# Tests of optimised code take a quarter of the time, and compiling it again after a change takes no longer.
+FAST = {"CARGO_PROFILE_DEV_OPT_LEVEL": "1", "CARGO_PROFILE_DEV_DEBUG": "0"}
 # What became of a mutant → whether the tests noticed it. Those that do not compile say nothing about the tests.
 NOTICED = {"CaughtMutant": True, "Timeout": True, "MissedMutant": False}
 
 
 def mutants(*arguments):
     files = [option for module in MODULES for option in ("--file", f"crates/decide/src/{module}/**", "--exclude", f"crates/decide/src/{module}/**/tests*")]
-    return subprocess.run(["cargo", "mutants", "--package", "decide", *files, *arguments], cwd=REPO, capture_output=True, text=True)
+    return subprocess.run(["cargo", "mutants", "--package", "decide", *files, *arguments], cwd=REPO, env={**os.environ, **FAST}, capture_output=True, text=True)
 
 
 def listed():
