@@ -280,3 +280,41 @@ fn what_it_does_not_cover_is_refused() {
     assert!(!with(Vec::new(), &requests()), "no metric");
     assert!(!with(vec![cpu(utilization(70)); MOST_METRICS + 1], &requests()), "more metrics than it keeps counts of");
 }
+
+#[test]
+fn a_wish_that_is_held_back_repeats_until_its_window_ends() {
+    let now = Timestamp::from_secs(1000);
+    let policies = vec![Policy { kind: PolicyKind::Pods, value: 4, period: Millis::from_secs(60) }];
+    let window = Some(Millis::from_secs(60));
+    let rules = Rules { stabilization_window: window, select_policy: SelectPolicy::Max, policies, tolerance: None };
+    let spec = spec(70, false, None, Some(Behavior { scale_up: rules.clone(), scale_down: rules }));
+    let settings = Settings::default();
+    let quick = Quick::new(&settings, &spec, &requests()).unwrap();
+    for used in [480, 100] {
+        let (mut memory, mut streak) = (Memory::default(), Streak::default());
+        let as_wanted = Sync { pods: vec![(Kind::Ready, 350, 0); 3], current: 3 };
+        decide(&settings, &snapshot(&spec, &as_wanted, now), &mut memory);
+        let other = Sync { pods: vec![(Kind::Ready, used, 0); 3], current: 3 };
+        let counts = asked(&quick, &other);
+        let verdict = quick.sync(&settings, 3, &counts, (&mut memory, &mut streak), now + SYNC_PERIOD);
+        assert_eq!(verdict, Verdict::Stays, "at {used}");
+        // The wish at 1000 s counts until 1060 s: the syncs at 1030 and 1045 s are like this one.
+        let span = (now + Millis::from_secs(30), SYNC_PERIOD, now + Millis::from_secs(3600));
+        assert_eq!(quick.repeats(3, &counts, (&memory, &streak), span), 2, "at {used}");
+    }
+}
+
+#[test]
+fn wishes_outside_every_window_are_dropped() {
+    let now = Timestamp::from_secs(1000);
+    let (quick, settings, sync, mut memory, mut streak) = settled(now);
+    let counts = asked(&quick, &sync);
+    for number in 1..1000 {
+        let now = Timestamp(now.0 + number * SYNC_PERIOD.0);
+        quick.sync(&settings, 3, &counts, (&mut memory, &mut streak), now);
+        assert!(memory.recommendations.len() <= 44, "{} after {number} syncs", memory.recommendations.len());
+        let oldest = memory.recommendations[0].at;
+        let cutoff = now - settings.downscale_stabilization;
+        assert!(number < 20 || oldest <= cutoff, "those within the window are all there after {number} syncs");
+    }
+}

@@ -218,3 +218,12 @@ fn failed_requests_and_selectors_without_pods_are_told_apart() {
         "unable to fetch metrics from custom metrics API: not today",
     );
 }
+
+#[test]
+fn a_total_is_told_with_its_share_of_the_target() {
+    let mut busy = snapshot(queue(), [None; 2], 0);
+    busy.metrics.external = [("queue".to_owned(), Ok(vec![25_000]))].into();
+    let decision = decide(&Settings::default(), &busy, &mut Memory::default());
+    let told = decision.report.reasons.iter().find(|reason| reason.rule == "hpa.metric").unwrap();
+    assert_eq!((&told.inputs["ratio"], &told.inputs["proposal"]), (&json!(1.25), &json!(3)));
+}

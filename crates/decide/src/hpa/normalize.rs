@@ -1,6 +1,8 @@
 //! From the metrics' wish to the allowed number: stabilisation, rates and bounds
 //! (`pkg/controller/podautoscaler/horizontal.go`, Kubernetes 1.36).
 
+use std::cmp::Ordering;
+
 use serde::{Deserialize, Serialize};
 use units::{Millis, Timestamp};
 
@@ -211,20 +213,19 @@ fn limit_with(
     memory: &Memory,
     now: Timestamp,
 ) -> (i32, (&'static str, &'static str)) {
-    if wish.desired > wish.current {
-        let limit = scale_up_limit(wish.current, &behavior.scale_up, memory, now).max(wish.current);
-        let (most, reason) = if wish.max > limit { (limit, SCALE_UP_LIMIT) } else { (wish.max, TOO_MANY) };
-        if wish.desired > most {
-            return (most, reason);
+    match wish.desired.cmp(&wish.current) {
+        Ordering::Greater => {
+            let limit = scale_up_limit(wish.current, &behavior.scale_up, memory, now).max(wish.current);
+            let (most, reason) = if wish.max > limit { (limit, SCALE_UP_LIMIT) } else { (wish.max, TOO_MANY) };
+            if wish.desired > most { (most, reason) } else { (wish.desired, WITHIN_RANGE) }
         }
-    } else if wish.desired < wish.current {
-        let limit = scale_down_limit(wish.current, &behavior.scale_down, memory, now).min(wish.current);
-        let (least, reason) = if wish.min < limit { (limit, SCALE_DOWN_LIMIT) } else { (wish.min, TOO_FEW) };
-        if wish.desired < least {
-            return (least, reason);
+        Ordering::Less => {
+            let limit = scale_down_limit(wish.current, &behavior.scale_down, memory, now).min(wish.current);
+            let (least, reason) = if wish.min < limit { (limit, SCALE_DOWN_LIMIT) } else { (wish.min, TOO_FEW) };
+            if wish.desired < least { (least, reason) } else { (wish.desired, WITHIN_RANGE) }
         }
+        Ordering::Equal => (wish.desired, WITHIN_RANGE),
     }
-    (wish.desired, WITHIN_RANGE)
 }
 
 /// The replicas at the start of a policy's period: today's number with what happened since undone.

@@ -10,7 +10,7 @@ use units::{Millis, Timestamp};
 
 use super::Memory;
 use super::normalize::{Recommendation, Wish, assess, remember};
-use super::replicas::{Tolerances, ceil_to_i32};
+use super::replicas::{Tolerances, ceil_to_i32, has_turned, is_reversed};
 use super::view::{Behavior, MetricSpec, Settings, Spec};
 
 /// The pods of the target as one metric sees them; pods that are ignored count nowhere.
@@ -191,13 +191,11 @@ impl Quick {
             count += counts.unready;
         }
         let assumed = goal.ratio(used, count);
-        let turned = (usage < 1.0 && assumed > 1.0) || (usage > 1.0 && assumed < 1.0);
-        if self.tolerances.is_within(assumed) || turned {
+        if self.tolerances.is_within(assumed) || has_turned(usage, assumed) {
             return Some(current);
         }
         let replicas = ceil_to_i32(assumed * count as f64);
-        let reversed = (assumed < 1.0 && replicas > current) || (assumed > 1.0 && replicas < current);
-        Some(if reversed { current } else { replicas })
+        Some(if is_reversed(assumed, replicas, current) { current } else { replicas })
     }
 }
 

@@ -168,14 +168,22 @@ pub(super) fn per_pod<'a>(
     }
     let (assumed_ratio, _, _) = goal.ratio(&samples)?;
     let count = samples.len();
-    let turned = (usage_ratio < 1.0 && assumed_ratio > 1.0) || (usage_ratio > 1.0 && assumed_ratio < 1.0);
-    if tolerances.is_within(assumed_ratio) || turned {
+    if tolerances.is_within(assumed_ratio) || has_turned(usage_ratio, assumed_ratio) {
         return Ok(proposal(current_replicas, assumed_ratio, groups));
     }
     let replicas = ceil_to_i32(assumed_ratio * count as f64);
-    let reversed =
-        (assumed_ratio < 1.0 && replicas > current_replicas) || (assumed_ratio > 1.0 && replicas < current_replicas);
+    let reversed = is_reversed(assumed_ratio, replicas, current_replicas);
     Ok(proposal(if reversed { current_replicas } else { replicas }, assumed_ratio, groups))
+}
+
+/// Whether what is assumed of pods without a sample makes too much of too little, or the other way round.
+pub(super) fn has_turned(usage_ratio: f64, assumed_ratio: f64) -> bool {
+    usage_ratio.partial_cmp(&1.0).is_some_and(|side| assumed_ratio.partial_cmp(&1.0) == Some(side.reverse()))
+}
+
+/// Whether more pods are proposed although too little is used, or fewer although too much is.
+pub(super) fn is_reversed(ratio: f64, replicas: i32, current: i32) -> bool {
+    ratio.partial_cmp(&1.0) == Some(replicas.cmp(&current).reverse())
 }
 
 /// The replica count for a metric with one value for the whole target.

@@ -11,9 +11,8 @@ const DEADLINE: Duration = Duration::from_secs(20);
 fn open(idle_limit: Duration) -> (DuplexStream, watch::Sender<Signal>, JoinHandle<()>) {
     let (client, server) = tokio::io::duplex(4096);
     let (sender, signals) = watch::channel(Signal::Look);
-    let service = service_fn(|_: Request<Incoming>| async {
-        Ok::<_, Infallible>(Response::new(ResponseBody::text("answered")))
-    });
+    let service =
+        service_fn(|_: Request<Incoming>| async { Ok::<_, Infallible>(Response::new(ResponseBody::text("answered"))) });
     (client, sender, tokio::spawn(carry(server, service, idle_limit, signals)))
 }
 

@@ -105,7 +105,8 @@ type Carrier = Pin<Box<dyn Future<Output = hyper::Result<()>> + Send>>;
 
 impl Line {
     async fn over<S: AsyncRead + AsyncWrite + Unpin + Send + 'static>(stream: S) -> std::io::Result<Line> {
-        let (sender, connection) = http1::Builder::new().writev(false).handshake(TokioIo::new(stream)).await.map_err(std::io::Error::other)?;
+        let (sender, connection) =
+            http1::Builder::new().writev(false).handshake(TokioIo::new(stream)).await.map_err(std::io::Error::other)?;
         Ok(Line { sender, carrier: Some(Box::pin(connection.with_upgrades())) })
     }
 
