@@ -8,6 +8,7 @@ use edge::ingress::proxy::Proxy;
 use edge::ingress::rules::{HostMatch, PathKind, Rule};
 use edge::ingress::service::Routing;
 use edge::ingress::table::{Route, Table};
+use edge::ingress::timers::Timers;
 use http::{Request, Response, StatusCode};
 use http_body_util::{BodyExt as _, Full};
 use hyper::body::Incoming;
@@ -33,6 +34,10 @@ struct Ingress {
     task: tokio::task::JoinHandle<anyhow::Result<()>>,
 }
 
+fn timers() -> Timers {
+    Timers::of(tokio::runtime::Handle::current())
+}
+
 async fn free_address() -> SocketAddr {
     TcpListener::bind("127.0.0.1:0").await.expect("a free port").local_addr().expect("an address")
 }
@@ -51,13 +56,14 @@ fn table(endpoints: &[SocketAddr]) -> Table {
 impl Ingress {
     async fn start(endpoints: &[SocketAddr], accept_grace: Duration) -> Ingress {
         let address = free_address().await;
-        let (routing, metrics) = (Arc::new(Routing::default()), Arc::new(Metrics::default()));
+        let (routing, metrics) = (Arc::new(Routing::new(timers())), Arc::new(Metrics::default()));
         routing.apply(&table(endpoints));
         let proxy = Proxy {
             routing: routing.clone(),
             metrics: metrics.clone(),
             entry_point: "web".into(),
             local_port: address.port(),
+            timers: timers(),
             draining: not_draining(),
         };
         let own = Own { metrics: Some(metrics.clone()), ping: Some(watch::channel(true).1) };

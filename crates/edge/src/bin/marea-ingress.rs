@@ -2,6 +2,7 @@
 
 use edge::ingress::{flags::Flags, run};
 use std::process::ExitCode;
+use tokio::runtime::Builder;
 
 const HELP: &str = "\
 marea-ingress: a stand-in for Traefik v3, with its flags
@@ -39,22 +40,24 @@ fn main() -> ExitCode {
     log_to_stderr(&flags);
     // More than one TLS provider may be compiled into the process; naming one here keeps rustls from having to guess.
     let _ = rustls::crypto::aws_lc_rs::default_provider().install_default();
-    // One thread carries more than the pods behind it, and nothing is handed from one thread to another on the way; more
-    // cores are used by more replicas.
-    let runtime = match tokio::runtime::Builder::new_current_thread().enable_all().build() {
-        Ok(runtime) => runtime,
-        Err(error) => {
-            eprintln!("marea-ingress: no runtime: {error}");
-            return ExitCode::FAILURE;
-        }
-    };
-    match runtime.block_on(run::run(flags)) {
+    match serve(flags) {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
             eprintln!("marea-ingress: {error:#}");
             ExitCode::FAILURE
         }
     }
+}
+
+/// One thread carries more than the pods behind it, and no request is handed from one thread to another on its way; more
+/// cores are used by more replicas. What follows the cluster has a thread of its own: a long list that comes from the API
+/// holds no request up.
+fn serve(flags: Flags) -> anyhow::Result<()> {
+    let control = Builder::new_multi_thread().worker_threads(1).thread_name("control").enable_all().build()?;
+    let data = Builder::new_current_thread().enable_io().build()?;
+    let served = data.block_on(run::run(flags, control.handle().clone()));
+    control.shutdown_background();
+    served
 }
 
 fn log_to_stderr(flags: &Flags) {

@@ -18,7 +18,6 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::watch;
-use tokio::time::MissedTickBehavior;
 
 /// Traefik's `respondingTimeouts.idleTimeout`.
 const IDLE_LIMIT: Duration = Duration::from_secs(180);
@@ -49,17 +48,16 @@ impl Server {
             .with_context(|| format!("entry point {} cannot listen on {address}", self.proxy.entry_point))?;
         tracing::info!(entry_point = &*self.proxy.entry_point, %address, "listening");
         let (accept_grace, grace) = (self.settings.accept_grace, self.settings.grace);
-        let draining = self.proxy.draining.clone();
+        let (draining, timers) = (self.proxy.draining.clone(), self.proxy.timers.clone());
         let server = Arc::new(self);
         // Every connection holds a receiver; when all are gone, all connections are.
         let (signals, _) = watch::channel(Signal::Look);
-        let mut looks = tokio::time::interval(LOOK_EVERY);
-        looks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        let mut look = std::pin::pin!(timers.sleep(LOOK_EVERY));
         let stopped = async {
             // The sender lives as long as the program.
             let _ = stop.wait_for(|stop| *stop).await;
             draining.store(true, Ordering::Relaxed);
-            tokio::time::sleep(accept_grace).await;
+            timers.sleep(accept_grace).await;
         };
         let mut stopped = std::pin::pin!(stopped);
         loop {
@@ -69,16 +67,19 @@ impl Server {
                     Err(error) => {
                         // Out of file descriptors, most likely: others must close first.
                         tracing::warn!(%error, "cannot accept");
-                        tokio::time::sleep(Duration::from_millis(20)).await;
+                        timers.sleep(Duration::from_millis(20)).await;
                     }
                 },
-                _ = looks.tick() => drop(signals.send_replace(Signal::Look)),
+                () = &mut look => {
+                    look.set(timers.sleep(LOOK_EVERY));
+                    signals.send_replace(Signal::Look);
+                }
                 () = &mut stopped => break,
             }
         }
         drop(listener);
         signals.send_replace(Signal::Close);
-        if tokio::time::timeout(grace, signals.closed()).await.is_err() {
+        if timers.within(grace, signals.closed()).await.is_none() {
             tracing::warn!(entry_point = &*server.proxy.entry_point, "requests still in flight are given up");
         }
         Ok(())

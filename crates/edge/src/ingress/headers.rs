@@ -4,15 +4,19 @@ use http::header::{self, HeaderMap, HeaderName, HeaderValue};
 use std::net::SocketAddr;
 
 /// Of this hop only (RFC 9110, 7.6.1), besides those that `Connection` itself names.
-const HOP_BY_HOP: [HeaderName; 7] = [
-    header::CONNECTION,
-    HeaderName::from_static("keep-alive"),
-    header::PROXY_AUTHENTICATE,
-    header::PROXY_AUTHORIZATION,
-    header::TE,
-    header::TRANSFER_ENCODING,
-    header::UPGRADE,
-];
+fn is_hop_by_hop(name: &str) -> bool {
+    matches!(
+        name,
+        "connection"
+            | "keep-alive"
+            | "proxy-authenticate"
+            | "proxy-authorization"
+            | "te"
+            | "transfer-encoding"
+            | "upgrade"
+    )
+}
+
 const FORWARDED_FOR: HeaderName = HeaderName::from_static("x-forwarded-for");
 const FORWARDED_HOST: HeaderName = HeaderName::from_static("x-forwarded-host");
 const FORWARDED_PORT: HeaderName = HeaderName::from_static("x-forwarded-port");
@@ -32,19 +36,14 @@ pub fn is_upgrade(headers: &HeaderMap) -> bool {
 /// Takes out what belongs to one hop; an upgrade stays one.
 pub fn strip_hop_by_hop(headers: &mut HeaderMap) {
     // Most messages have one of them or none: looking at the names that are there costs less than looking each of these up.
-    let index = |name: &HeaderName| HOP_BY_HOP.iter().position(|hop| hop == name);
-    let present = headers.keys().filter_map(index).fold(0_u8, |present, index| present | 1 << index);
-    if present == 0 {
-        return;
-    }
+    let mut present = headers.keys().filter(|name| is_hop_by_hop(name.as_str())).cloned();
+    let Some(first) = present.next() else { return };
+    let mut names: Vec<HeaderName> = present.collect();
+    names.extend(named_by_connection(headers));
     let upgrade = if is_upgrade(headers) { headers.get(header::UPGRADE).cloned() } else { None };
-    for name in named_by_connection(headers) {
+    headers.remove(first);
+    for name in names {
         headers.remove(name);
-    }
-    for (index, name) in HOP_BY_HOP.iter().enumerate() {
-        if present & 1 << index != 0 {
-            headers.remove(name);
-        }
     }
     if let Some(protocol) = upgrade {
         headers.insert(header::CONNECTION, HeaderValue::from_static("upgrade"));
@@ -53,12 +52,12 @@ pub fn strip_hop_by_hop(headers: &mut HeaderMap) {
 }
 
 /// The headers that `Connection` says are of one hop, beside those that always are.
-fn named_by_connection(headers: &HeaderMap) -> Vec<HeaderName> {
-    let is_option = |token: &str| ["keep-alive", "close", "upgrade"].iter().any(|o| token.eq_ignore_ascii_case(o));
+fn named_by_connection(headers: &HeaderMap) -> impl Iterator<Item = HeaderName> + '_ {
+    let is_option = |token: &&str| ["keep-alive", "close", "upgrade"].iter().any(|o| token.eq_ignore_ascii_case(o));
     let values = headers.get_all(header::CONNECTION).iter().filter_map(|value| value.to_str().ok());
-    let values = values.filter(|value| !is_option(value));
+    let values = values.filter(move |value| !is_option(value));
     let tokens = values.flat_map(|value| value.split(',')).map(str::trim);
-    tokens.filter(|token| !is_option(token)).filter_map(|token| token.parse().ok()).collect()
+    tokens.filter(move |token| !is_option(token)).filter_map(|token| token.parse().ok())
 }
 
 /// Who asks over a connection, and where; written once for all its requests.
@@ -75,9 +74,15 @@ impl Client {
     }
 }
 
+/// What a request's headers become on the way to a pod.
+pub fn pass_on(headers: &mut HeaderMap, client: &Client) {
+    strip_hop_by_hop(headers);
+    add_forwarded(headers, client);
+}
+
 /// Says who asked. What the client claims about this itself is not trusted and replaced, as Traefik does unless told
 /// otherwise.
-pub fn add_forwarded(headers: &mut HeaderMap, client: &Client) {
+fn add_forwarded(headers: &mut HeaderMap, client: &Client) {
     headers.reserve(FORWARDED_HEADERS);
     headers.insert(FORWARDED_FOR, client.address.clone());
     headers.insert(REAL_IP, client.address.clone());

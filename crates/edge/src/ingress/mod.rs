@@ -16,4 +16,5 @@ pub mod run;
 pub mod service;
 pub mod status;
 pub mod table;
+pub mod timers;
 pub mod upstream;

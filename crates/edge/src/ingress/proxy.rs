@@ -9,11 +9,12 @@ use super::body::{RequestBody, ResponseBody};
 use super::headers::{self, Client};
 use super::metrics::{Kind, Metrics};
 use super::service::{Routing, Service};
+use super::timers::Timers;
 use super::upstream::Connection;
 use bytes::Bytes;
 use http::header::{CONNECTION, CONTENT_LENGTH, CONTENT_TYPE, HOST, TRANSFER_ENCODING};
 use http::request::Parts;
-use http::{HeaderValue, Request, Response, StatusCode, Uri, Version};
+use http::{HeaderName, HeaderValue, Method, Request, Response, StatusCode, Uri, Version};
 use http_body_util::{BodyExt as _, Full};
 use hyper::body::Incoming;
 use hyper_util::rt::TokioIo;
@@ -38,6 +39,7 @@ pub struct Proxy {
     pub metrics: Arc<Metrics>,
     pub entry_point: Arc<str>,
     pub local_port: u16,
+    pub timers: Timers,
     /// The next response on each connection is its last.
     pub draining: Arc<AtomicBool>,
 }
@@ -88,15 +90,16 @@ impl Proxy {
         let (mut head, body) = request.into_parts();
         let body = read_body(&head, body).await?;
         name_host(&mut head);
-        headers::strip_hop_by_hop(&mut head.headers);
-        headers::add_forwarded(&mut head.headers, client);
         head.uri = origin_form(&head.uri)?;
         head.version = Version::HTTP_11;
         // Connection-level extensions stay with the client's connection.
         head.extensions = http::Extensions::new();
+        let (idempotent, replay) = (head.method.is_idempotent(), Replay::of(&head, &body));
+        headers::pass_on(&mut head.headers, client);
         let mut attempt = Attempt {
-            idempotent: head.method.is_idempotent(),
-            replay: Replay::of(&head, &body),
+            idempotent,
+            replay,
+            client,
             request: Some(Request::from_parts(head, body)),
             started,
             tried: Vec::new(),
@@ -113,7 +116,7 @@ impl Proxy {
     async fn find_pod(
         &self,
         mut service: Arc<Service>,
-        attempt: &mut Attempt,
+        attempt: &mut Attempt<'_>,
     ) -> Result<(Response<Incoming>, Connection), Failure> {
         loop {
             let Some(upstream) = service.pick(&attempt.tried) else {
@@ -123,13 +126,14 @@ impl Proxy {
                 if attempt.started.elapsed() > RETRY_BUDGET {
                     return Err(Failure::BadGateway("no endpoint accepts a connection".to_owned()));
                 }
-                tokio::time::sleep(ROUND_PAUSE).await;
+                self.timers.sleep(ROUND_PAUSE).await;
                 attempt.tried.clear();
                 service =
                     attempt.request.as_ref().and_then(|request| self.service(request)).ok_or(Failure::NoEndpoint)?;
                 continue;
             };
-            let idle = if attempt.idempotent { upstream.idle_connection(attempt.started) } else { None };
+            let can_repeat = matches!(attempt.replay, Replay::Yes { .. });
+            let idle = if attempt.idempotent { upstream.idle_connection(attempt.started, can_repeat) } else { None };
             let connected = match idle {
                 Some(connection) => Ok(connection),
                 // In a box, because the common case should not carry the room for this along.
@@ -150,7 +154,7 @@ impl Proxy {
                 attempt.tried.push(upstream.address);
                 attempt.broken += u32::from(failed.unsent.is_none());
             }
-            attempt.request = failed.unsent.map(|unsent| *unsent).or_else(|| attempt.replay.request());
+            attempt.request = failed.unsent.map(|unsent| *unsent).or_else(|| attempt.replay.request(attempt.client));
             let is_last = attempt.broken >= BROKEN_AT_MOST || attempt.started.elapsed() > RETRY_BUDGET;
             if is_last || attempt.request.is_none() {
                 return Err(Failure::BadGateway(format!(
@@ -184,11 +188,12 @@ impl Proxy {
     }
 }
 
-struct Attempt {
+struct Attempt<'a> {
     /// `None` while it is on its way.
     request: Option<Request<RequestBody>>,
     idempotent: bool,
     replay: Replay,
+    client: &'a Client,
     started: Instant,
     /// Endpoints that refused in this round.
     tried: Vec<SocketAddr>,
@@ -196,10 +201,11 @@ struct Attempt {
     broken: u32,
 }
 
-/// A copy of the request where it may be sent twice.
+/// A copy of the request as the client sent it, where it may be sent twice: mostly it is not, so it is cheap to make and to
+/// throw away.
 enum Replay {
     No,
-    Yes { head: Box<Parts>, body: Option<Full<Bytes>> },
+    Yes { method: Method, target: Uri, headers: Vec<(HeaderName, HeaderValue)>, body: Option<Full<Bytes>> },
 }
 
 impl Replay {
@@ -207,21 +213,26 @@ impl Replay {
         if !head.method.is_idempotent() {
             return Replay::No;
         }
-        match body {
-            RequestBody::Streaming(_) => Replay::No,
-            RequestBody::Empty => Replay::Yes { head: Box::new(head.clone()), body: None },
-            RequestBody::Buffered(body) => Replay::Yes { head: Box::new(head.clone()), body: Some(body.clone()) },
-        }
+        let body = match body {
+            RequestBody::Streaming(_) => return Replay::No,
+            RequestBody::Empty => None,
+            RequestBody::Buffered(body) => Some(body.clone()),
+        };
+        let mut headers = Vec::with_capacity(head.headers.len());
+        headers.extend(head.headers.iter().map(|(name, value)| (name.clone(), value.clone())));
+        Replay::Yes { method: head.method.clone(), target: head.uri.clone(), headers, body }
     }
 
-    fn request(&self) -> Option<Request<RequestBody>> {
-        match self {
-            Replay::No => None,
-            Replay::Yes { head, body } => Some(Request::from_parts(
-                (**head).clone(),
-                body.clone().map_or(RequestBody::Empty, RequestBody::Buffered),
-            )),
+    fn request(&self, client: &Client) -> Option<Request<RequestBody>> {
+        let Replay::Yes { method, target, headers, body } = self else { return None };
+        let mut request = Request::new(body.clone().map_or(RequestBody::Empty, RequestBody::Buffered));
+        *request.method_mut() = method.clone();
+        *request.uri_mut() = target.clone();
+        for (name, value) in headers {
+            request.headers_mut().append(name, value.clone());
         }
+        headers::pass_on(request.headers_mut(), client);
+        Some(request)
     }
 }
 

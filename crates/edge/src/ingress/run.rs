@@ -7,6 +7,7 @@ use super::proxy::Proxy;
 use super::service::Routing;
 use super::status;
 use super::table::{Objects, Table};
+use super::timers::Timers;
 use crate::watched::Watched;
 use anyhow::Context as _;
 use k8s_openapi::api::core::v1::Service;
@@ -15,6 +16,7 @@ use k8s_openapi::api::networking::v1::{Ingress, IngressClass};
 use kube::{Api, Client};
 use std::sync::Arc;
 use std::time::Duration;
+use tokio::runtime::Handle;
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::{Notify, watch};
 
@@ -23,14 +25,16 @@ use tokio::sync::{Notify, watch};
 const SETTLE: Duration = Duration::from_millis(5);
 const HOUSEKEEPING: Duration = Duration::from_secs(15);
 
-/// Runs until SIGTERM or SIGINT and the graces after it.
+/// Runs until SIGTERM or SIGINT and the graces after it. Requests are carried by the runtime that this is polled by, which
+/// needs no timers; the cluster is followed on `control`, which needs them.
 ///
 /// # Errors
 /// When there is no Kubernetes configuration or an entry point's address is taken.
-pub async fn run(flags: Flags) -> anyhow::Result<()> {
-    let client =
-        Client::try_default().await.context("no cluster: set KUBECONFIG, or run in a pod with a service account")?;
-    let (routing, metrics) = (Arc::new(Routing::default()), Arc::new(Metrics::default()));
+pub async fn run(flags: Flags, control: Handle) -> anyhow::Result<()> {
+    let client = control.spawn(Client::try_default()).await?;
+    let client = client.context("no cluster: set KUBECONFIG, or run in a pod with a service account")?;
+    let timers = Timers::of(control.clone());
+    let (routing, metrics) = (Arc::new(Routing::new(timers.clone())), Arc::new(Metrics::default()));
     let (routed, is_routed) = watch::channel(false);
     let (stop, stopping) = watch::channel(false);
     let mut servers = tokio::task::JoinSet::new();
@@ -40,6 +44,7 @@ pub async fn run(flags: Flags) -> anyhow::Result<()> {
             metrics: metrics.clone(),
             entry_point: name.as_str().into(),
             local_port: settings.address.port(),
+            timers: timers.clone(),
             draining: not_draining(),
         };
         let own = Own {
@@ -48,7 +53,7 @@ pub async fn run(flags: Flags) -> anyhow::Result<()> {
         };
         servers.spawn(Server { proxy, own, settings: settings.clone() }.run(stopping.clone()));
     }
-    let following = tokio::spawn(follow(client, flags, routing, metrics, routed));
+    let following = control.spawn(follow(client, flags, routing, metrics, routed));
     let (mut terminate, mut interrupt) = (signal(SignalKind::terminate())?, signal(SignalKind::interrupt())?);
     tokio::select! {
         _ = terminate.recv() => {}

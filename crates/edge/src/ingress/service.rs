@@ -3,6 +3,7 @@
 use super::metrics::{Kind, Metrics, Series};
 use super::rules::Rule;
 use super::table::Table;
+use super::timers::Timers;
 use super::upstream::Upstream;
 use parking_lot::{Mutex, RwLock};
 use std::collections::BTreeMap;
@@ -66,12 +67,16 @@ struct Active {
 }
 
 /// Shared by all requests; replaced as a whole.
-#[derive(Default)]
 pub struct Routing {
     active: RwLock<Arc<Active>>,
+    timers: Timers,
 }
 
 impl Routing {
+    pub fn new(timers: Timers) -> Routing {
+        Routing { active: RwLock::default(), timers }
+    }
+
     pub fn apply(&self, table: &Table) {
         let before = self.active.read().clone();
         let mut upstreams = BTreeMap::new();
@@ -81,7 +86,13 @@ impl Routing {
             .map(|(name, addresses)| {
                 let of_service: Vec<_> = addresses
                     .iter()
-                    .map(|address| before.upstreams.get(address).cloned().unwrap_or_else(|| Upstream::new(*address)))
+                    .map(|address| {
+                        before
+                            .upstreams
+                            .get(address)
+                            .cloned()
+                            .unwrap_or_else(|| Upstream::new(*address, self.timers.clone()))
+                    })
                     .collect();
                 upstreams.extend(of_service.iter().map(|upstream| (upstream.address, upstream.clone())));
                 (

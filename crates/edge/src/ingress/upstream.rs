@@ -1,6 +1,7 @@
 //! One pod: its address and the connections to it.
 
 use super::body::RequestBody;
+use super::timers::Timers;
 use hyper::body::Incoming;
 use hyper::client::conn::http1::{self, SendRequest};
 use hyper::{Request, Response};
@@ -20,12 +21,15 @@ const CONNECT_LIMIT: Duration = Duration::from_secs(2);
 /// Shorter than what any server behind this proxy keeps idle connections (nginx 120 s here, axum for ever), so that it is
 /// this side that closes them and not the pod in the same moment as a request is sent.
 const IDLE_LIMIT: Duration = Duration::from_secs(60);
+/// A connection that has been looked at this short a time ago need not be looked at again.
+const MOMENT: Duration = Duration::from_millis(5);
 const IDLE_AT_MOST: usize = 256;
 /// After a failed connect, others are preferred for this long.
 const AVOID: Duration = Duration::from_millis(1000);
 
 pub struct Upstream {
     pub address: SocketAddr,
+    timers: Timers,
     idle: Mutex<Vec<(Line, Instant)>>,
     /// Milliseconds since `started` until which others are preferred.
     avoid_until: AtomicU64,
@@ -33,8 +37,9 @@ pub struct Upstream {
 }
 
 impl Upstream {
-    pub fn new(address: SocketAddr) -> Arc<Upstream> {
-        Arc::new(Upstream { address, idle: Mutex::default(), avoid_until: AtomicU64::new(0), started: Instant::now() })
+    pub fn new(address: SocketAddr, timers: Timers) -> Arc<Upstream> {
+        let (idle, avoid_until, started) = (Mutex::default(), AtomicU64::new(0), Instant::now());
+        Arc::new(Upstream { address, timers, idle, avoid_until, started })
     }
 
     pub fn is_avoided(&self) -> bool {
@@ -47,9 +52,9 @@ impl Upstream {
         self.avoid_until.store(until.as_millis() as u64, Ordering::Relaxed);
     }
 
-    /// An idle connection that is still good.
-    pub fn idle_connection(self: &Arc<Upstream>, now: Instant) -> Option<Connection> {
-        self.take_idle(now).map(|line| Connection { line, upstream: self.clone(), is_fresh: false })
+    /// An idle connection that is still good. Where the request can be sent again, one that was good a moment ago will do.
+    pub fn idle_connection(self: &Arc<Upstream>, now: Instant, can_repeat: bool) -> Option<Connection> {
+        self.take_idle(now, can_repeat).map(|line| Connection { line, upstream: self.clone(), is_fresh: false })
     }
 
     /// A connection that nobody has used before. Where there is none to be had, other pods are preferred for a while.
@@ -61,9 +66,8 @@ impl Upstream {
     }
 
     async fn open(self: &Arc<Upstream>) -> std::io::Result<Connection> {
-        let stream = tokio::time::timeout(CONNECT_LIMIT, TcpStream::connect(self.address))
-            .await
-            .map_err(|_| std::io::ErrorKind::TimedOut)??;
+        let connected = self.timers.within(CONNECT_LIMIT, TcpStream::connect(self.address)).await;
+        let stream = connected.ok_or(std::io::ErrorKind::TimedOut)??;
         stream.set_nodelay(true)?;
         let line = Line::over(stream).await?;
         self.avoid_until.store(0, Ordering::Relaxed);
@@ -71,14 +75,15 @@ impl Upstream {
     }
 
     /// The one that was used last: the others may then age and be closed.
-    fn take_idle(&self, now: Instant) -> Option<Line> {
+    fn take_idle(&self, now: Instant, can_repeat: bool) -> Option<Line> {
         let mut idle = self.idle.lock();
         while let Some((mut line, since)) = idle.pop() {
-            if now.saturating_duration_since(since) > IDLE_LIMIT {
+            let idle_for = now.saturating_duration_since(since);
+            if idle_for > IDLE_LIMIT {
                 idle.clear();
                 return None;
             }
-            if line.is_free() {
+            if (can_repeat && idle_for < MOMENT) || line.is_free() {
                 return Some(line);
             }
         }
