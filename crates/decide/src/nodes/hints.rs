@@ -184,6 +184,8 @@ mod tests {
             number(&one.namespace, &one.name, one.created),
             number(&other.namespace, &other.name, other.created)
         );
+        assert_ne!(number("d", "web", Timestamp(1)), number("d", "web", Timestamp(2)));
+        assert_ne!(number("d", "web", Timestamp(1)), number("d", "other", Timestamp(1)));
         hints.set(&one, "n1", 0);
         assert_eq!(hints.get(&other), None);
         hints.set(&other, "n2", 0);

@@ -38,3 +38,18 @@ impl Reasons {
         self.list
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_left_out_is_counted_and_nothing_is_said_of_nothing() {
+        for (count, last) in [(MOST, "reason 49"), (MOST + 1, "1 more reasons"), (MOST + 7, "7 more reasons")] {
+            let mut reasons = Reasons::default();
+            (0..count).for_each(|number| reasons.push(Reason::new("nodes.upcoming", format!("reason {number}"))));
+            let told = reasons.finish();
+            assert_eq!((told.len(), told[told.len() - 1].text.as_str()), (count.min(MOST + 1), last));
+        }
+    }
+}

@@ -62,7 +62,7 @@ pub(super) fn pods_to_help(profile: &Profile, world: &mut World<'_>, memory: &mu
             hopeless.insert(pod);
             return true;
         };
-        if let Some((here, node)) = leaving.get(&pod.key()).filter(|_| !leaving.is_empty()) {
+        if let Some((here, node)) = leaving.get(&pod.key()) {
             world.take(here, node);
         }
         world.put_at(Arc::clone(pod), index, shape);
@@ -370,7 +370,18 @@ fn balance(groups: Vec<(i32, i32)>, nodes: i32) -> Vec<i32> {
 
 #[cfg(test)]
 mod tests {
-    use super::balance;
+    use super::{PodView, balance, scattered};
+
+    #[test]
+    fn pods_are_scattered_by_their_names() {
+        let of = |namespace: &str, name: &str| {
+            scattered(&PodView { namespace: namespace.into(), name: name.into(), ..PodView::default() })
+        };
+        assert_eq!(of("d", "web-1"), of("d", "web-1"));
+        assert_ne!(of("d", "web-1"), of("d", "web-2"));
+        assert_ne!(of("d", "web-1"), of("e", "web-1"));
+        assert_ne!(of("d", "e/f"), of("d/e", "f-"), "FNV-1a of the whole name");
+    }
 
     fn check(groups: &[(i32, i32)], nodes: i32, expected: &[i32]) {
         assert_eq!(balance(groups.to_vec(), nodes), expected);

@@ -1,7 +1,7 @@
 //! Rules at their edges: ties, boundaries of spans, what counts and what does not.
 
 use super::super::health::{self, STARTUP};
-use super::super::{Backoff, Expander, ScaleUpRequest, scale_up, template, unneeded, world};
+use super::super::{Backoff, Deletion, Expander, ScaleUpRequest, quiet, scale_up, template, unneeded, world};
 use super::*;
 use crate::scheduling::view::{
     AffinityTerm, HostPort, InclusionPolicy, Selector, SpreadConstraint, Taint, TaintEffect, Toleration, VolumeSource,
@@ -364,4 +364,105 @@ fn the_minimum_is_judged_by_the_size_after_the_growth_of_another_group() {
     };
     assert_eq!(grown(0), [], "four of eight are missing: the group is not in good standing");
     assert_eq!(grown(1), [("b".to_owned(), 0, 1), ("g".to_owned(), 8, 10)], "three are missing of seven");
+}
+
+#[test]
+fn a_loop_that_deletes_is_followed_by_two_at_once() {
+    let mut world = World::new(vec![group("g", &["n0"])], &["n0"], Vec::new());
+    world.at(0);
+    let next = |decision: Decision| (decision.next - START).0 / 1000;
+    let deleted = world.check(601, &[], &[("n0", ScaleDownReason::Empty)]);
+    assert_eq!((next(deleted), next(world.at(601)), next(world.at(601))), (601, 601, 611));
+}
+
+#[test]
+fn a_node_that_has_not_waited_long_enough_says_how_long_it_has() {
+    let mut world = World::new(vec![group("g", &["n0"])], &["n0"], Vec::new());
+    world.at(0);
+    let reasons = world.at(301).report.reasons;
+    assert!(reasons.iter().any(|reason| reason.text == "n0 stays: unneeded for 301 s of 600 s"), "{reasons:?}");
+}
+
+#[test]
+fn of_a_node_that_is_being_drained_only_pods_that_move_need_a_place() {
+    let mirror = PodView {
+        annotations: [("kubernetes.io/config.mirror".to_owned(), "x".to_owned())].into(),
+        ..pod("static", 300, Some("n0"))
+    };
+    let pods = vec![pod("web", 300, Some("n0")), mirror, daemon("agent", 300, 0, "n0")];
+    let mut world = World::new(vec![group("g", &["n0"])], &["n0"], pods);
+    let deletion = Deletion { group: "g".into(), since: START, drained: true };
+    world.memory.deleting.insert("n0".into(), deletion);
+    let decision = world.at(10);
+    let moved: Vec<String> =
+        decision.scale_ups.iter().flat_map(|up| &up.pods).map(std::string::ToString::to_string).collect();
+    assert_eq!(moved, ["d/web"]);
+}
+
+#[test]
+fn the_search_for_a_place_goes_round_and_keeps_what_it_prepared() {
+    let nodes = ["n0", "n1", "n2"];
+    let mut world = World::new(vec![group("g", &nodes)], &nodes, Vec::new());
+    let places = with(&mut world, |seen, _, _| {
+        let places: Vec<_> =
+            pending(4, 900).into_iter().map(|pod| seen.place(&Arc::new(pod), None, |_, _| true)).collect();
+        assert!(seen.prepared.values().all(|(filters, _)| filters.is_some()) && seen.prepared.len() == 1);
+        places
+    });
+    assert_eq!(places, [Some(0), Some(1), Some(2), Some(0)]);
+}
+
+#[test]
+fn nothing_turns_before_the_first_instant_that_is_waited_for() {
+    let until = |change: &dyn Fn(&mut World)| {
+        let mut world = World::new(vec![group("g", &["n0"])], &["n0"], Vec::new());
+        change(&mut world);
+        let until = quiet::until(&world.profile, &world.snapshot, &world.memory);
+        if until == quiet::NEVER { None } else { Some((until - START).0) }
+    };
+    let ago = |seconds: i64| START - Millis::from_secs(seconds);
+    assert_eq!(until(&|_| {}), None);
+    let unneeded = |since: i64, waits: [i64; 2]| {
+        until(&|world| {
+            world.profile.scale_down_unneeded_time = Millis::from_secs(waits[0]);
+            world.profile.scale_down_unready_time = Millis::from_secs(waits[1]);
+            world.memory.unneeded_since.insert("n0".into(), ago(since));
+        })
+    };
+    assert_eq!(unneeded(100, [600, 1200]), Some(500_001));
+    assert_eq!(unneeded(700, [600, 1200]), Some(500_001));
+    assert_eq!(unneeded(1300, [600, 1200]), None);
+    let tried = until(&|world| {
+        world.memory.unremovable_until.insert("n0".into(), ago(-30));
+    });
+    assert_eq!(tried, Some(30_000));
+    let lost = until(&|world| {
+        world.profile.max_node_provision_time = Millis::from_secs(900);
+        world.memory.unregistered_since.insert("n1".into(), ago(100));
+    });
+    assert_eq!(lost, Some(800_001));
+    let request = ScaleUpRequest { increase: 1, at: START, expected: ago(-60) };
+    assert_eq!(until(&|world| drop(world.memory.scale_up_requests.insert("g".into(), request.clone()))), Some(60_001));
+    let backoff = |until_ago: i64, failed_ago: i64| {
+        let (until, last_failure) = (ago(until_ago), ago(failed_ago));
+        Backoff { until, seconds: 300, last_failure, reason: String::new() }
+    };
+    let backs_off = |one: Backoff| until(&|world| drop(world.memory.backoffs.insert("g".into(), one.clone())));
+    assert_eq!(backs_off(backoff(-200, 100)), Some(200_001));
+    assert_eq!(backs_off(backoff(10, 310)), Some(3 * 3_600_000 - 310_000 + 1));
+    let starting = until(&|world| {
+        let node = Arc::make_mut(&mut world.snapshot.nodes[0]);
+        (node.ready, node.created) = (false, ago(100));
+    });
+    assert_eq!(starting, Some(STARTUP.0 - 100_000));
+    let waiting = |created: i64, delay: i64| {
+        until(&|world| {
+            world.profile.new_pod_scale_up_delay = Millis::from_secs(delay);
+            let waits = PodView { created: ago(created), ..pod("p", 100, None) };
+            world.snapshot.pods.push(Arc::new(waits));
+        })
+    };
+    assert_eq!(waiting(1, 45), Some(1000), "very new pods are waited for");
+    assert_eq!(waiting(10, 45), Some(35_001));
+    assert_eq!(waiting(60, 45), None);
 }
