@@ -82,7 +82,7 @@ def write_trace(file):
 
 
 def simulated(platform, trace, cpu_ms, idle_milli):
-    """The backend's replicas from the beginning of the load on, by the simulator."""
+    """The backend's replicas from the beginning of the load on and the percentiles of response times, by the simulator."""
     seconds = STEP_SECONDS * len(OFFERED)
     scenario = {
         "environment": "local", "duration": f"{seconds}s",
@@ -92,10 +92,15 @@ def simulated(platform, trace, cpu_ms, idle_milli):
     }
     file, timeline = platform.folder / "parity.json", platform.folder / "parity.jsonl"
     file.write_text(json.dumps(scenario))
-    platform.marea("simulate", "--scenario", str(file), "--timeline", str(timeline), "--json", "--seeds", "1")
+    summary = json.loads(platform.marea("simulate", "--scenario", str(file), "--timeline", str(timeline), "--json", "--seeds", "1").stdout)
     lines = [json.loads(text) for text in timeline.read_text().splitlines()]
     moves = [line for line in lines if str(line.get("hpa", "")).endswith("backend")]
-    return [(line["t"], line["from"], line["to"]) for line in moves]
+    return [(line["t"], line["from"], line["to"]) for line in moves], summary["summary"]["latency_ms"]
+
+
+def against(measured, modelled):
+    """Percentiles beside what the simulator says, in milliseconds: an error to publish, without a bound."""
+    return ", ".join(f"{name} {measured[name]:.1f} ms live and {modelled[name]:.1f} simulated" for name in ("p50", "p95", "p99"))
 
 
 def line(_):
@@ -112,7 +117,7 @@ def line(_):
         seconds, begun = STEP_SECONDS * len(OFFERED), time.time()
         load = platform.marea("load", "--trace", str(trace), "--for", f"{seconds}s", "--path", LOAD_PATH, "--json", timeout=seconds + 120)
         live = replicas.stop()
-        moves = simulated(platform, trace, cpu_ms, idle_milli)
+        moves, modelled = simulated(platform, trace, cpu_ms, idle_milli)
     finally:
         platform.close()
     plan = [(0, moves[0][1] if moves else 2)] + [(t, to) for t, _, to in moves]
@@ -121,7 +126,8 @@ def line(_):
     share = sum(error <= WITHIN for error in errors) / len(errors)
     summary = json.loads(load.stdout)
     text = (f"{len(pairs)} syncs: {100 * share:.1f} % within ±{WITHIN}, {100 * sum(e == 0 for e in errors) / len(errors):.0f} % equal, mean error {sum(errors) / len(errors):.2f} replicas, most {max(errors)}; "
-            f"2 to {max(there for there, _ in pairs)} live, {max(planned for _, planned in pairs)} simulated; {summary['requests']} requests of {cpu_ms:.2f} ms of CPU, {summary['failed']} failed")
+            f"2 to {max(there for there, _ in pairs)} live, {max(planned for _, planned in pairs)} simulated; {summary['requests']} requests of {cpu_ms:.2f} ms of CPU, {summary['failed']} failed; "
+            f"response times {against(summary['latency_ms'], modelled)}")
     need(max(there for there, _ in pairs) >= 4, f"the load moved too little to tell anything: {text}")
     need(share >= SHARE_WANTED, f"{text}\nlive and simulated: {pairs}")
     return text
