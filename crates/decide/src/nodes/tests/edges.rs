@@ -442,12 +442,19 @@ fn nothing_turns_before_the_first_instant_that_is_waited_for() {
     });
     assert_eq!(lost, Some(800_001));
     let request = ScaleUpRequest { increase: 1, at: START, expected: ago(-60) };
-    assert_eq!(until(&|world| drop(world.memory.scale_up_requests.insert("g".into(), request.clone()))), Some(60_001));
+    let asked = until(&|world| {
+        world.memory.scale_up_requests.insert("g".into(), request.clone());
+    });
+    assert_eq!(asked, Some(60_001));
     let backoff = |until_ago: i64, failed_ago: i64| {
         let (until, last_failure) = (ago(until_ago), ago(failed_ago));
         Backoff { until, seconds: 300, last_failure, reason: String::new() }
     };
-    let backs_off = |one: Backoff| until(&|world| drop(world.memory.backoffs.insert("g".into(), one.clone())));
+    let backs_off = |one: Backoff| {
+        until(&|world| {
+            world.memory.backoffs.insert("g".into(), one.clone());
+        })
+    };
     assert_eq!(backs_off(backoff(-200, 100)), Some(200_001));
     assert_eq!(backs_off(backoff(10, 310)), Some(3 * 3_600_000 - 310_000 + 1));
     let starting = until(&|world| {
@@ -465,4 +472,14 @@ fn nothing_turns_before_the_first_instant_that_is_waited_for() {
     assert_eq!(waiting(1, 45), Some(1000), "very new pods are waited for");
     assert_eq!(waiting(10, 45), Some(35_001));
     assert_eq!(waiting(60, 45), None);
+}
+
+#[test]
+fn a_pod_is_helped_once_it_is_older_than_the_delay() {
+    let mut world = World::new(vec![group("g", &[])], &[], vec![PodView { created: START, ..pod("p", 900, None) }]);
+    world.profile.new_pod_scale_up_delay = Millis::from_secs(45);
+    world.check(45, &[], &[]);
+    world.snapshot.now = START + Millis(45_001);
+    let decision = decide(&world.profile, &world.snapshot, &mut world.memory);
+    assert_eq!(decision.scale_ups.len(), 1);
 }
