@@ -305,6 +305,19 @@ fn a_wish_that_is_held_back_repeats_until_its_window_ends() {
 }
 
 #[test]
+fn without_rules_a_lower_wish_is_held_back_for_five_minutes() {
+    let now = Timestamp::from_secs(1000);
+    let (quick, settings, as_wanted, mut memory, mut streak) = settled(now);
+    let idle = Sync { pods: vec![(Kind::Ready, 100, 0); as_wanted.pods.len()], ..as_wanted };
+    let counts = asked(&quick, &idle);
+    let verdict = quick.sync(&settings, 3, &counts, (&mut memory, &mut streak), now + SYNC_PERIOD);
+    assert_eq!(verdict, Verdict::Stays);
+    // The wish at 1000 s counts until 1300 s, and the first sync after this one is at 1030 s.
+    let span = (now + Millis::from_secs(30), SYNC_PERIOD, now + Millis::from_secs(3600));
+    assert_eq!(quick.repeats(3, &counts, (&memory, &streak), span), 18);
+}
+
+#[test]
 fn wishes_outside_every_window_are_dropped() {
     let now = Timestamp::from_secs(1000);
     let (quick, settings, sync, mut memory, mut streak) = settled(now);

@@ -227,3 +227,35 @@ fn a_total_is_told_with_its_share_of_the_target() {
     let told = decision.report.reasons.iter().find(|reason| reason.rule == "hpa.metric").unwrap();
     assert_eq!((&told.inputs["ratio"], &told.inputs["proposal"]), (&json!(1.25), &json!(3)));
 }
+
+#[test]
+fn a_selector_that_says_nothing_certain_stops_the_sync_with_upstreams_words() {
+    let told = |change: &dyn Fn(&mut Snapshot)| {
+        let mut snapshot = snapshot(cpu(), [Some(900); 2], 0);
+        change(&mut snapshot);
+        let decision = decide(&Settings::default(), &snapshot, &mut Memory::default());
+        assert_eq!(decision.rescale, None);
+        let reason = condition(&decision, "ScalingActive").map(|(status, reason)| {
+            assert_eq!(status, ConditionStatus::False);
+            reason.to_owned()
+        });
+        let event = decision.events.iter().find(|event| event.warning).map(|event| event.reason.to_string());
+        (reason.unwrap_or_default(), event.unwrap_or_default(), decision.error.unwrap_or_default())
+    };
+    let scale = |change: &dyn Fn(&mut Scale)| {
+        told(&|snapshot| {
+            if let Ok(scale) = &mut snapshot.scale {
+                change(scale);
+            }
+        })
+    };
+    let (reason, event, error) = scale(&|scale| scale.selector.clear());
+    assert_eq!((reason.as_str(), event.as_str()), ("InvalidSelector", "SelectorRequired"));
+    assert!(error.contains("selector is required"), "{error}");
+    let (reason, event, error) = scale(&|scale| scale.selector_error = Some("no operator".into()));
+    assert_eq!((reason.as_str(), event.as_str()), ("InvalidSelector", "InvalidSelector"));
+    assert!(error.contains("internal selector object: no operator"), "{error}");
+    let (reason, event, error) = told(&|snapshot| snapshot.selecting_autoscalers.push("d/other".into()));
+    assert_eq!((reason.as_str(), event.as_str()), ("AmbiguousSelector", "AmbiguousSelector"));
+    assert!(error.contains("are controlled by multiple HPAs: [d/web d/other]"), "{error}");
+}
