@@ -63,7 +63,7 @@ pub(super) fn estimate(
 }
 
 /// The share of a node's CPU and of its memory that the pod asks for, added up.
-fn size(pod: &PodView, group: &GroupView) -> f64 {
+pub(super) fn size(pod: &PodView, group: &GroupView) -> f64 {
     let share = |wanted: i64, all: i64| if all > 0 { wanted as f64 / all as f64 } else { 0.0 };
     let all = &group.template.allocatable;
     share(pod.requests.cpu.0, all.cpu.0) + share(pod.requests.memory.0, all.memory.0)

@@ -1,7 +1,7 @@
 //! Rules at their edges: ties, boundaries of spans, what counts and what does not.
 
 use super::super::health::{self, STARTUP};
-use super::super::{Backoff, Deletion, Expander, ScaleUpRequest, quiet, scale_up, template, unneeded, world};
+use super::super::{Backoff, Deletion, Expander, ScaleUpRequest, estimate, quiet, scale_up, template, unneeded, world};
 use super::*;
 use crate::scheduling::view::{
     AffinityTerm, HostPort, InclusionPolicy, Selector, SpreadConstraint, Taint, TaintEffect, Toleration, VolumeSource,
@@ -482,4 +482,47 @@ fn a_pod_is_helped_once_it_is_older_than_the_delay() {
     world.snapshot.now = START + Millis(45_001);
     let decision = decide(&world.profile, &world.snapshot, &mut world.memory);
     assert_eq!(decision.scale_ups.len(), 1);
+}
+
+#[test]
+fn a_pod_is_as_large_as_its_shares_of_a_node_together() {
+    let of = |cpu: i64, memory: i64| {
+        let mut pod = pod("p", cpu, None);
+        pod.requests.memory = Bytes(memory);
+        estimate::size(&pod, &group("g", &[]))
+    };
+    assert_eq!((of(500, 1 << 30), of(0, 1 << 30), of(1000, 0)), (0.5, 0.25, 0.5));
+    let mut nothing = group("g", &[]);
+    Arc::make_mut(&mut nothing.template).allocatable = Default::default();
+    assert_eq!(estimate::size(&pod("p", 500, None), &nothing), 0.0);
+}
+
+#[test]
+fn instances_that_could_not_be_made_are_no_longer_expected() {
+    let mut world = World::new(vec![group("g", &[])], &[], Vec::new());
+    let request = ScaleUpRequest { increase: 3, at: START, expected: START + Millis::from_secs(900) };
+    world.memory.scale_up_requests.insert("g".into(), request);
+    world.group(0).target_size = 3;
+    let error = InstanceError { out_of_resources: true, code: "Quota".into(), message: "no cores".into() };
+    let instance = |number: usize, error: Option<&InstanceError>| InstanceView {
+        name: format!("g-{number}"),
+        state: InstanceState::Creating,
+        error: error.cloned(),
+    };
+    world.group(0).instances = vec![instance(0, Some(&error)), instance(1, None), instance(2, None)];
+    world.at(10);
+    assert_eq!(world.memory.scale_up_requests["g"].increase, 2);
+    assert_eq!(world.memory.backoffs["g"].reason, "Quota: no cores");
+}
+
+#[test]
+fn a_request_whose_time_is_up_says_how_long_it_has_waited() {
+    let mut world = World::new(vec![group("g", &[])], &[], Vec::new());
+    let request = ScaleUpRequest { increase: 1, at: START, expected: START + Millis::from_secs(900) };
+    world.memory.scale_up_requests.insert("g".into(), request);
+    world.group(0).target_size = 1;
+    world.at(900);
+    assert!(world.memory.backoffs.is_empty());
+    world.at(910);
+    assert_eq!(world.memory.backoffs["g"].reason, "Scale-up timed out for node group g after 910s");
 }
