@@ -432,10 +432,12 @@ fn nothing_turns_before_the_first_instant_that_is_waited_for() {
     assert_eq!(unneeded(100, [600, 1200]), Some(500_001));
     assert_eq!(unneeded(700, [600, 1200]), Some(500_001));
     assert_eq!(unneeded(1300, [600, 1200]), None);
-    let tried = until(&|world| {
-        world.memory.unremovable_until.insert("n0".into(), ago(-30));
-    });
-    assert_eq!(tried, Some(30_000));
+    let tried = |ago_seconds: i64| {
+        until(&|world| {
+            world.memory.unremovable_until.insert("n0".into(), ago(ago_seconds));
+        })
+    };
+    assert_eq!((tried(-30), tried(0)), (Some(30_000), None), "what turns now has turned");
     let lost = until(&|world| {
         world.profile.max_node_provision_time = Millis::from_secs(900);
         world.memory.unregistered_since.insert("n1".into(), ago(100));
