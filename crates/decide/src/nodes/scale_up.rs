@@ -370,7 +370,25 @@ fn balance(groups: Vec<(i32, i32)>, nodes: i32) -> Vec<i32> {
 
 #[cfg(test)]
 mod tests {
-    use super::{PodView, balance, scattered};
+    use std::sync::Arc;
+
+    use units::Millicores;
+
+    use super::{Alike, OwnerView, PodView, balance, group_pods, scattered};
+
+    #[test]
+    fn pods_of_one_controller_are_one_group_up_to_a_number_of_kinds() {
+        let pod = |cpu: i64| {
+            let mut pod = PodView { owner: Some(OwnerView::default()), ..PodView::default() };
+            pod.requests.cpu = Millicores(cpu);
+            Arc::new(pod)
+        };
+        let sizes = |pods: Vec<_>| group_pods(pods).iter().map(Vec::len).collect::<Vec<_>>();
+        assert_eq!(sizes(vec![pod(1), pod(2), pod(1)]), [2, 1]);
+        let kinds = Alike::MOST_PER_OWNER as i64 + 2;
+        let twice = sizes((0..kinds).chain(0..kinds).map(pod).collect());
+        assert_eq!(twice, [vec![2; Alike::MOST_PER_OWNER], vec![1; 4]].concat());
+    }
 
     #[test]
     fn pods_are_scattered_by_their_names() {
