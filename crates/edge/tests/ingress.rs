@@ -63,7 +63,6 @@ impl Ingress {
             metrics: metrics.clone(),
             entry_point: "web".into(),
             local_port: address.port(),
-            timers: timers(),
             draining: not_draining(),
         };
         let own = Own { metrics: Some(metrics.clone()), ping: Some(watch::channel(true).1) };

@@ -48,7 +48,7 @@ impl Server {
             .with_context(|| format!("entry point {} cannot listen on {address}", self.proxy.entry_point))?;
         tracing::info!(entry_point = &*self.proxy.entry_point, %address, "listening");
         let (accept_grace, grace) = (self.settings.accept_grace, self.settings.grace);
-        let (draining, timers) = (self.proxy.draining.clone(), self.proxy.timers.clone());
+        let (draining, timers) = (self.proxy.draining.clone(), self.proxy.routing.timers.clone());
         let server = Arc::new(self);
         // Every connection holds a receiver; when all are gone, all connections are.
         let (signals, _) = watch::channel(Signal::Look);

@@ -36,12 +36,12 @@ pub fn is_upgrade(headers: &HeaderMap) -> bool {
 /// Takes out what belongs to one hop; an upgrade stays one.
 pub fn strip_hop_by_hop(headers: &mut HeaderMap) {
     // Most messages have one of them or none: looking at the names that are there costs less than looking each of these up.
-    let mut present = headers.keys().filter(|name| is_hop_by_hop(name.as_str())).cloned();
-    let Some(first) = present.next() else { return };
-    let mut names: Vec<HeaderName> = present.collect();
+    let mut names: Vec<HeaderName> = headers.keys().filter(|name| is_hop_by_hop(name.as_str())).cloned().collect();
+    if names.is_empty() {
+        return;
+    }
     names.extend(named_by_connection(headers));
     let upgrade = if is_upgrade(headers) { headers.get(header::UPGRADE).cloned() } else { None };
-    headers.remove(first);
     for name in names {
         headers.remove(name);
     }

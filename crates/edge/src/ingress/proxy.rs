@@ -9,7 +9,6 @@ use super::body::{RequestBody, ResponseBody};
 use super::headers::{self, Client};
 use super::metrics::{Kind, Metrics};
 use super::service::{Routing, Service};
-use super::timers::Timers;
 use super::upstream::Connection;
 use bytes::Bytes;
 use http::header::{CONNECTION, CONTENT_LENGTH, CONTENT_TYPE, HOST, TRANSFER_ENCODING};
@@ -39,7 +38,6 @@ pub struct Proxy {
     pub metrics: Arc<Metrics>,
     pub entry_point: Arc<str>,
     pub local_port: u16,
-    pub timers: Timers,
     /// The next response on each connection is its last.
     pub draining: Arc<AtomicBool>,
 }
@@ -126,7 +124,7 @@ impl Proxy {
                 if attempt.started.elapsed() > RETRY_BUDGET {
                     return Err(Failure::BadGateway("no endpoint accepts a connection".to_owned()));
                 }
-                self.timers.sleep(ROUND_PAUSE).await;
+                self.routing.timers.sleep(ROUND_PAUSE).await;
                 attempt.tried.clear();
                 service =
                     attempt.request.as_ref().and_then(|request| self.service(request)).ok_or(Failure::NoEndpoint)?;

@@ -33,8 +33,8 @@ const HOUSEKEEPING: Duration = Duration::from_secs(15);
 pub async fn run(flags: Flags, control: Handle) -> anyhow::Result<()> {
     let client = control.spawn(Client::try_default()).await?;
     let client = client.context("no cluster: set KUBECONFIG, or run in a pod with a service account")?;
-    let timers = Timers::of(control.clone());
-    let (routing, metrics) = (Arc::new(Routing::new(timers.clone())), Arc::new(Metrics::default()));
+    let routing = Arc::new(Routing::new(Timers::of(control.clone())));
+    let metrics = Arc::new(Metrics::default());
     let (routed, is_routed) = watch::channel(false);
     let (stop, stopping) = watch::channel(false);
     let mut servers = tokio::task::JoinSet::new();
@@ -44,7 +44,6 @@ pub async fn run(flags: Flags, control: Handle) -> anyhow::Result<()> {
             metrics: metrics.clone(),
             entry_point: name.as_str().into(),
             local_port: settings.address.port(),
-            timers: timers.clone(),
             draining: not_draining(),
         };
         let own = Own {

@@ -69,7 +69,7 @@ struct Active {
 /// Shared by all requests; replaced as a whole.
 pub struct Routing {
     active: RwLock<Arc<Active>>,
-    timers: Timers,
+    pub timers: Timers,
 }
 
 impl Routing {
@@ -79,6 +79,7 @@ impl Routing {
 
     pub fn apply(&self, table: &Table) {
         let before = self.active.read().clone();
+        let new_upstream = |address| Upstream::new(address, self.timers.clone());
         let mut upstreams = BTreeMap::new();
         let services: BTreeMap<&str, Arc<Service>> = table
             .services
@@ -86,13 +87,7 @@ impl Routing {
             .map(|(name, addresses)| {
                 let of_service: Vec<_> = addresses
                     .iter()
-                    .map(|address| {
-                        before
-                            .upstreams
-                            .get(address)
-                            .cloned()
-                            .unwrap_or_else(|| Upstream::new(*address, self.timers.clone()))
-                    })
+                    .map(|address| before.upstreams.get(address).cloned().unwrap_or_else(|| new_upstream(*address)))
                     .collect();
                 upstreams.extend(of_service.iter().map(|upstream| (upstream.address, upstream.clone())));
                 (
