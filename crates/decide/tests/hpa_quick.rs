@@ -281,40 +281,39 @@ fn what_it_does_not_cover_is_refused() {
     assert!(!with(vec![cpu(utilization(70)); MOST_METRICS + 1], &requests()), "more metrics than it keeps counts of");
 }
 
+/// After a sync at 1000 s at which all was as wanted, each of three pods uses something else: how many syncs from 1030 s on are
+/// like the one at 1015 s, which leaves the number as it is.
+fn repeats_of_a_held_wish(spec: &Spec, used: i64) -> i64 {
+    let now = Timestamp::from_secs(1000);
+    let settings = Settings::default();
+    let quick = Quick::new(&settings, spec, &requests()).unwrap();
+    let (mut memory, mut streak) = (Memory::default(), Streak::default());
+    let as_wanted = Sync { pods: vec![(Kind::Ready, 350, 0); 3], current: 3 };
+    decide(&settings, &snapshot(spec, &as_wanted, now), &mut memory);
+    let other = Sync { pods: vec![(Kind::Ready, used, 0); 3], current: 3 };
+    let counts = asked(&quick, &other);
+    let verdict = quick.sync(&settings, 3, &counts, (&mut memory, &mut streak), now + SYNC_PERIOD);
+    assert_eq!(verdict, Verdict::Stays, "at {used}");
+    let span = (now + Millis::from_secs(30), SYNC_PERIOD, now + Millis::from_secs(3600));
+    quick.repeats(3, &counts, (&memory, &streak), span)
+}
+
 #[test]
 fn a_wish_that_is_held_back_repeats_until_its_window_ends() {
-    let now = Timestamp::from_secs(1000);
     let policies = vec![Policy { kind: PolicyKind::Pods, value: 4, period: Millis::from_secs(60) }];
     let window = Some(Millis::from_secs(60));
     let rules = Rules { stabilization_window: window, select_policy: SelectPolicy::Max, policies, tolerance: None };
     let spec = spec(70, false, None, Some(Behavior { scale_up: rules.clone(), scale_down: rules }));
-    let settings = Settings::default();
-    let quick = Quick::new(&settings, &spec, &requests()).unwrap();
     for used in [480, 100] {
-        let (mut memory, mut streak) = (Memory::default(), Streak::default());
-        let as_wanted = Sync { pods: vec![(Kind::Ready, 350, 0); 3], current: 3 };
-        decide(&settings, &snapshot(&spec, &as_wanted, now), &mut memory);
-        let other = Sync { pods: vec![(Kind::Ready, used, 0); 3], current: 3 };
-        let counts = asked(&quick, &other);
-        let verdict = quick.sync(&settings, 3, &counts, (&mut memory, &mut streak), now + SYNC_PERIOD);
-        assert_eq!(verdict, Verdict::Stays, "at {used}");
         // The wish at 1000 s counts until 1060 s: the syncs at 1030 and 1045 s are like this one.
-        let span = (now + Millis::from_secs(30), SYNC_PERIOD, now + Millis::from_secs(3600));
-        assert_eq!(quick.repeats(3, &counts, (&memory, &streak), span), 2, "at {used}");
+        assert_eq!(repeats_of_a_held_wish(&spec, used), 2, "at {used}");
     }
 }
 
 #[test]
 fn without_rules_a_lower_wish_is_held_back_for_five_minutes() {
-    let now = Timestamp::from_secs(1000);
-    let (quick, settings, as_wanted, mut memory, mut streak) = settled(now);
-    let idle = Sync { pods: vec![(Kind::Ready, 100, 0); as_wanted.pods.len()], ..as_wanted };
-    let counts = asked(&quick, &idle);
-    let verdict = quick.sync(&settings, 3, &counts, (&mut memory, &mut streak), now + SYNC_PERIOD);
-    assert_eq!(verdict, Verdict::Stays);
-    // The wish at 1000 s counts until 1300 s, and the first sync after this one is at 1030 s.
-    let span = (now + Millis::from_secs(30), SYNC_PERIOD, now + Millis::from_secs(3600));
-    assert_eq!(quick.repeats(3, &counts, (&memory, &streak), span), 18);
+    // The wish at 1000 s counts until 1300 s.
+    assert_eq!(repeats_of_a_held_wish(&spec(70, false, None, None), 100), 18);
 }
 
 #[test]

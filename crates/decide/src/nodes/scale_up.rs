@@ -62,7 +62,10 @@ pub(super) fn pods_to_help(profile: &Profile, world: &mut World<'_>, memory: &mu
             hopeless.insert(pod);
             return true;
         };
-        if let Some((here, node)) = leaving.get(&pod.key()) {
+        // Mostly nothing is being drained, and a key is two copied names.
+        if !leaving.is_empty()
+            && let Some((here, node)) = leaving.get(&pod.key())
+        {
             world.take(here, node);
         }
         world.put_at(Arc::clone(pod), index, shape);

@@ -1,4 +1,5 @@
 mod edges;
+mod waiting;
 
 use std::sync::Arc;
 
