@@ -59,7 +59,7 @@ def line(platform):
     works("scale", "deployment/traefik", "-n", "ingress", "--replicas=1", contains="scaled")
     works("scale", "deployment/traefik", "-n", "ingress", "--replicas=2", contains="scaled")
     works("delete", "-f", str(probe), contains="deleted")
-    pod = k("get", "pods", "-n", "platform", "-l", "app.kubernetes.io/name=backend", "-o", "name").stdout.split()[0]
+    pod = f"pod/{platform.ready_pod('platform', 'backend')['metadata']['name']}"
     works("exec", "-n", "platform", pod, "--", "sh", "-c", "echo out of $POD_NAME", contains="out of backend")
     port_forward(platform, pod)
     files = sorted(str(path) for path in (REPO / "k8s").rglob("*.yaml"))

@@ -28,8 +28,7 @@ class Prometheus:
         self.platform = platform
 
     def ask(self, path, *query):
-        pods = self.platform.api().get("/api/v1/namespaces/monitoring/pods")["items"]
-        pod = next(one for one in pods if one["metadata"]["labels"].get("app.kubernetes.io/name") == "prometheus")
+        pod = self.platform.ready_pod("monitoring", "prometheus")
         address = f"http://{pod['status']['podIP']}:9090/api/v1/{path}"
         done = self.platform.kubectl(
             "exec", "-n", "monitoring", pod["metadata"]["name"], "-c", "prometheus", "--", "python3", "-c", ASK, address, *query)

@@ -86,6 +86,20 @@ class Platform:
         deployment = self.api().get(f"/apis/apps/v1/namespaces/platform/deployments/{name}")
         return deployment["status"].get("readyReplicas", 0)
 
+    def ready_pod(self, namespace, name):
+        """A pod of the workload that serves now. The list also holds those that the autoscaler has just asked for,
+        whose containers do not run yet, and those on their way out."""
+        selector = urllib.parse.quote(f"app.kubernetes.io/name={name}")
+        found = []
+
+        def serves():
+            pods = self.api().get(f"/api/v1/namespaces/{namespace}/pods?labelSelector={selector}")["items"]
+            found[:] = [pod for pod in pods if is_ready(pod) and "deletionTimestamp" not in pod["metadata"]]
+            return bool(found)
+
+        self.until(f"a pod of {name} in {namespace} is ready", serves, 60)
+        return found[0]
+
     def nodes(self, pool="backend"):
         selector = urllib.parse.quote(f"marea.dev/pool={pool}")
         nodes = self.api().get(f"/api/v1/nodes?labelSelector={selector}")["items"]
@@ -106,8 +120,9 @@ class Platform:
         shutil.rmtree(self.folder, ignore_errors=True)
 
 
-def is_ready(node):
-    return any(one["type"] == "Ready" and one["status"] == "True" for one in node["status"].get("conditions", []))
+def is_ready(thing):
+    """Of a node or a pod: both have the condition."""
+    return any(one["type"] == "Ready" and one["status"] == "True" for one in thing["status"].get("conditions", []))
 
 
 class Api:
