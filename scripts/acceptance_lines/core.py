@@ -24,10 +24,12 @@ def need(condition, message):
 
 
 def until(what, condition, seconds):
+    """What the condition gives once it holds."""
     deadline = time.monotonic() + seconds
-    while not condition():
+    while not (found := condition()):
         need(time.monotonic() < deadline, f"not within {seconds} s: {what}")
         time.sleep(0.3)
+    return found
 
 
 def run(arguments, **more):

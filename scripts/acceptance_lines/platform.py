@@ -80,25 +80,23 @@ class Platform:
         return self.overview()["database"]["visits"]
 
     def until(self, what, condition, seconds):
-        until(what, condition, seconds)
+        return until(what, condition, seconds)
 
     def replicas(self, name="backend"):
         deployment = self.api().get(f"/apis/apps/v1/namespaces/platform/deployments/{name}")
         return deployment["status"].get("readyReplicas", 0)
 
-    def ready_pod(self, namespace, name):
-        """A pod of the workload that serves now. The list also holds those that the autoscaler has just asked for,
-        whose containers do not run yet, and those on their way out."""
+    def pods_of(self, namespace, name):
+        """All pods of the workload: also those that the autoscaler has just asked for, whose containers do not run yet,
+        and those on their way out."""
         selector = urllib.parse.quote(f"app.kubernetes.io/name={name}")
-        found = []
+        return self.api().get(f"/api/v1/namespaces/{namespace}/pods?labelSelector={selector}")["items"]
 
-        def serves():
-            pods = self.api().get(f"/api/v1/namespaces/{namespace}/pods?labelSelector={selector}")["items"]
-            found[:] = [pod for pod in pods if is_ready(pod) and "deletionTimestamp" not in pod["metadata"]]
-            return bool(found)
+    def ready_pods(self, namespace, name):
+        return [pod for pod in self.pods_of(namespace, name) if is_ready(pod) and "deletionTimestamp" not in pod["metadata"]]
 
-        self.until(f"a pod of {name} in {namespace} is ready", serves, 60)
-        return found[0]
+    def ready_pod(self, namespace, name):
+        return self.until(f"a pod of {name} in {namespace} is ready", lambda: self.ready_pods(namespace, name), 60)[0]
 
     def nodes(self, pool="backend"):
         selector = urllib.parse.quote(f"marea.dev/pool={pool}")

@@ -18,7 +18,7 @@ OWN = "marea.azurecr.io/backend:0.1.0"
 
 def backend_pods(platform):
     """Name → restarts of the backend's containers."""
-    pods = platform.api().get("/api/v1/namespaces/platform/pods?labelSelector=app.kubernetes.io%2Fname%3Dbackend")["items"]
+    pods = platform.pods_of("platform", "backend")
     return {pod["metadata"]["name"]: sum(one["restartCount"] for one in pod["status"].get("containerStatuses", [])) for pod in pods}
 
 

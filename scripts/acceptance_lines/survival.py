@@ -155,12 +155,9 @@ def with_replicas(platform, least, most):
 
 def backend_nodes(platform):
     """Node → names of the ready backend pods on it."""
-    pods = platform.api().get("/api/v1/namespaces/platform/pods?labelSelector=app.kubernetes.io%2Fname%3Dbackend")["items"]
     found = {}
-    for pod in pods:
-        ready = any(one["type"] == "Ready" and one["status"] == "True" for one in pod["status"].get("conditions", []))
-        if ready and "deletionTimestamp" not in pod["metadata"]:
-            found.setdefault(pod["spec"]["nodeName"], []).append(pod["metadata"]["name"])
+    for pod in platform.ready_pods("platform", "backend"):
+        found.setdefault(pod["spec"]["nodeName"], []).append(pod["metadata"]["name"])
     return found
 
 
